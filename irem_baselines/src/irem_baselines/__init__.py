@@ -1,0 +1,6 @@
+"""Baselines for learned iterative reasoning, and recursive composition."""
+
+from irem_baselines.feedforward import Feedforward
+from irem_core import compose
+
+__all__ = ["Feedforward", "compose"]

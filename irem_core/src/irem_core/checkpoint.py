@@ -1,0 +1,248 @@
+"""Checkpoints: safetensors files with JSON metadata and a digest; never pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from irem_core.energy import Landscape
+from irem_core.errors import CheckpointError, StorageError
+from irem_core.registry import ENERGIES, SOLVERS, describe, rebuild
+from irem_core.solver import Solver
+from irem_core.task import Task
+
+FORMAT = 1
+MODEL = "model.safetensors"
+
+
+def save(
+    solver: Solver,
+    path: str | os.PathLike[str],
+    *,
+    task: Task | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a solver's weights and settings, atomically.
+
+    Args:
+        solver: what to save.
+        path: a folder, which then holds `model.safetensors`, or a file of that ending.
+        task: the task that it was trained on, recorded by its settings.
+        training: settings of training and the iteration reached, recorded as they are.
+
+    Returns:
+        The file written.
+
+    Raises:
+        StorageError: writing failed, for example because the disk is full.
+    """
+    file = _model_file(Path(path))
+    metadata = {
+        "solver": describe(solver),
+        "task": None if task is None else describe(task),
+        "spaces": {
+            name: None if space is None else describe(space)
+            for name, space in (("question", solver.question), ("answer", solver.answer))
+        },
+        "training": dict(training or {}),
+        "versions": versions(),
+    }
+    write(file, dict(solver.state_dict()), metadata)
+    return file
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    energy: Landscape | None = None,
+    solver: Solver | None = None,
+    device: torch.device | str = "cpu",
+) -> Solver:
+    """Read a solver that `save` or `fit` wrote.
+
+    Args:
+        path: a run's folder or a model file.
+        energy: the energy, where its class is not registered as a plug-in; its weights are
+            replaced.
+        solver: likewise the whole solver.
+        device: where the weights will live.
+
+    Returns:
+        The solver, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, foreign or altered, or its weights do not
+            fit.
+        UnknownNameError: it needs a plug-in that is not installed.
+    """
+    file = _model_file(Path(path))
+    tensors, metadata = read(file, device=device)
+    given: dict[str, Any] = {ENERGIES: energy, SOLVERS: solver}
+    replacements = {group: part for group, part in given.items() if part is not None}
+    built = cast(Solver, rebuild(metadata.get("solver"), replacements=replacements))
+    fit_weights(built, tensors, file)
+    for name, space in (metadata.get("spaces") or {}).items():
+        if space is not None and getattr(built, name, None) is None:
+            setattr(built, name, rebuild(space))
+    return built.to(device).eval()
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a model file says of itself, without its weights.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or foreign.
+    """
+    file = _model_file(Path(path))
+    with _opened(file) as opened:
+        return _metadata(opened, file)
+
+
+def fit_weights(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load weights into a module, which must have the same names and shapes.
+
+    Raises:
+        CheckpointError: a name or a shape differs; the error lists which.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    held = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted != held:
+        differing = sorted(
+            name for name in wanted.keys() | held.keys() if wanted.get(name) != held.get(name)
+        )
+        listed = "; ".join(
+            f"{name} is {held.get(name, 'missing')}, expected {wanted.get(name, 'nothing')}"
+            for name in differing[:5]
+        )
+        raise CheckpointError(
+            f"The weights in {file} do not fit {type(module).__name__}: {listed}. Build the solver "
+            "with the settings it was saved with."
+        )
+    module.load_state_dict(tensors)
+
+
+def write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and metadata to a file that is complete or does not exist.
+
+    Raises:
+        StorageError: writing failed; what was there before stays.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
+    digest = _digest(plain, header)
+    with replacing(file) as temporary:
+        save_file(plain, temporary, metadata={"irem": header, "digest": digest})
+
+
+def read(
+    file: Path, *, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `write` wrote, checking its digest.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, foreign or altered.
+    """
+    with _opened(file) as opened:
+        metadata = _metadata(opened, file)
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        raw = opened.metadata()
+    if raw.get("digest") != _digest(tensors, raw["irem"]):
+        raise CheckpointError(
+            f"{file} was altered or damaged after it was written: its digest does not match its "
+            "content. Copy it again from where it came from."
+        )
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a temporary path that replaces `file` at the end: fsync, then rename.
+
+    Raises:
+        StorageError: writing failed; the temporary file is removed and `file` stays as it was.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(file)
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{file} could not be written ({' '.join(str(error).split())}); what was there before "
+            "is untouched. Free some space or choose another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
+    found = {}
+    for name in ("irem-core", "irem-tasks", "irem-baselines", "torch", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _model_file(path: Path) -> Path:
+    return path if path.suffix == ".safetensors" else path / MODEL
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    if not file.is_file():
+        raise CheckpointError(
+            f"There is no file {file}; give the folder of a run, as `irem train` prints it, or a "
+            "model file."
+        )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            yield opened
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{file} is truncated or no safetensors file ({' '.join(str(error).split())})."
+        ) from error
+
+
+def _metadata(opened: Any, file: Path) -> dict[str, Any]:
+    raw = opened.metadata() or {}
+    try:
+        metadata = json.loads(raw["irem"])
+        written = metadata["format"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{file} was not written by irem: it lacks the metadata of a checkpoint."
+        ) from error
+    if written != FORMAT:
+        raise CheckpointError(
+            f"{file} has format {written!r} and this version of irem-core reads format {FORMAT}; "
+            "install the version that wrote it."
+        )
+    return cast(dict[str, Any], metadata)
+
+
+def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()

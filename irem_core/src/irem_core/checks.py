@@ -1,0 +1,101 @@
+"""Validators of settings: one sentence when a value is out of its range.
+
+They have the signature of an attrs validator, and `check` applies one outside attrs classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import attrs
+
+from irem_core.errors import SettingError
+
+Validator = Callable[[Any, Any, Any], None]
+
+
+def number(
+    expected: str,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+    low: float = -math.inf,
+    high: float = math.inf,
+    whole: bool = False,
+) -> Validator:
+    """Make a validator of finite numbers.
+
+    Args:
+        expected: the range in words, for the error.
+        above: exclusive lower bound.
+        below: exclusive upper bound.
+        low: inclusive lower bound.
+        high: inclusive upper bound.
+        whole: accept integers alone.
+    """
+
+    def validate(instance: Any, attribute: Any, value: Any) -> None:
+        kind = Integral if whole else Real
+        fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        if not (fits and above < value < below and low <= value <= high):
+            owner = instance if isinstance(instance, str) else type(instance).__name__
+            raise SettingError(f"{owner} got {attribute.name}={value!r}; expected {expected}.")
+
+    return validate
+
+
+positive = number("a finite number above 0", above=0)
+non_negative = number("a finite number of at least 0", low=0)
+fraction = number("a number of at least 0 and below 1", low=0, below=1)
+proper_fraction = number("a number between 0 and 1, both excluded", above=0, below=1)
+count = number("a whole number of at least 1", low=1, whole=True)
+count_or_zero = number("a whole number of at least 0", low=0, whole=True)
+finite = number("a finite number")
+
+
+@attrs.frozen
+class _Name:
+    name: str
+
+
+def check(validator: Validator, owner: str, **values: Any) -> None:
+    """Apply `validator` to keyword values outside an attrs class.
+
+    Args:
+        validator: one of this module's validators.
+        owner: who received the values, named in the error.
+        values: the settings by name.
+
+    Raises:
+        SettingError: a value is out of its range.
+    """
+    for name, value in values.items():
+        validator(owner, _Name(name), value)
+
+
+def one_of(*choices: str) -> Validator:
+    """Make a validator of texts from a fixed set."""
+
+    def validate(instance: Any, attribute: Any, value: Any) -> None:
+        if value not in choices:
+            owner = instance if isinstance(instance, str) else type(instance).__name__
+            expected = " or ".join(repr(choice) for choice in choices)
+            raise SettingError(f"{owner} got {attribute.name}={value!r}; expected {expected}.")
+
+    return validate
+
+
+def part_of(kind: type) -> Validator:
+    """Make a validator of instances of `kind`."""
+
+    def validate(instance: Any, attribute: Any, value: Any) -> None:
+        if not isinstance(value, kind):
+            owner = instance if isinstance(instance, str) else type(instance).__name__
+            raise SettingError(
+                f"{owner} got {attribute.name}={value!r}; expected a {kind.__name__}."
+            )
+
+    return validate

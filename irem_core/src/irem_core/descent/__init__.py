@@ -1,0 +1,19 @@
+"""Ways to step down an energy."""
+
+from irem_core.descent.adam import Adam
+from irem_core.descent.backtracking import Backtracking
+from irem_core.descent.barzilai_borwein import BarzilaiBorwein
+from irem_core.descent.base import Descent, Probe
+from irem_core.descent.gradient import GradientDescent
+from irem_core.descent.momentum import Momentum, Nesterov
+
+__all__ = [
+    "Adam",
+    "Backtracking",
+    "BarzilaiBorwein",
+    "Descent",
+    "GradientDescent",
+    "Momentum",
+    "Nesterov",
+    "Probe",
+]

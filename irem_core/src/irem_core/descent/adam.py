@@ -1,0 +1,57 @@
+"""Adam on the candidate solution."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.descent.base import Descent, Probe
+from irem_core.energy import Evaluation
+from irem_core.iterate import Iterate
+
+
+@attrs.frozen(eq=False)
+class Moments:
+    """Adam's state: running means of the gradient and of its square, and the steps taken."""
+
+    first: Iterate
+    second: Iterate
+    steps: Tensor
+
+
+@attrs.frozen(kw_only=True)
+class Adam(Descent):
+    """Adam (Kingma and Ba, 2015): entries move by about `step_size`, whatever the energy's scale.
+
+    Args:
+        step_size: length of a step of one entry, in units of the answer.
+        decay: how much of the mean gradient is kept, from 0 to below 1.
+        square_decay: how much of the mean squared gradient is kept, from 0 to below 1.
+        epsilon: added to the root of the mean square, above 0.
+    """
+
+    step_size: float = attrs.field(default=0.05, validator=checks.positive)
+    decay: float = attrs.field(default=0.9, validator=checks.fraction)
+    square_decay: float = attrs.field(default=0.999, validator=checks.fraction)
+    epsilon: float = attrs.field(default=1e-8, validator=checks.positive)
+
+    def init(self, evaluation: Evaluation) -> Moments:
+        """Start with zero moments."""
+        zeros = evaluation.iterate.map(torch.zeros_like)
+        return Moments(zeros, zeros, torch.zeros_like(evaluation.energy))
+
+    def step(
+        self, evaluation: Evaluation, state: Moments, energy: Probe
+    ) -> tuple[Iterate, Moments]:
+        """Update the moments and move by their bias-corrected ratio."""
+        slope = evaluation.slope
+        first = self.decay * state.first + (1 - self.decay) * slope
+        square = slope.map(torch.square)
+        second = self.square_decay * state.second + (1 - self.square_decay) * square
+        steps = state.steps + 1
+        mean = first * (1 / (1 - self.decay**steps))
+        spread = second * (1 / (1 - self.square_decay**steps))
+        direction = mean.map(lambda m, s: m / (s.sqrt() + self.epsilon), spread)
+        return evaluation.iterate - self.step_size * direction, Moments(first, second, steps)

@@ -1,0 +1,62 @@
+"""The Armijo line search that the tuning-free descents share."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from irem_core.descent.base import Probe
+from irem_core.energy import Evaluation
+from irem_core.iterate import Iterate
+
+
+def first_step_size(evaluation: Evaluation) -> Float[Tensor, " problems"]:
+    """Guess a first step size per problem: the one that moves no entry by more than 1.
+
+    Answers are of the order of 1, as their starts from U(-1, 1) are, so this is the natural length;
+    a line search shortens it where it is too long.
+    """
+    largest = evaluation.slope.amax().detach()
+    return torch.where(largest > 0, 1 / largest, torch.ones_like(largest))
+
+
+def search(
+    evaluation: Evaluation,
+    step_size: Float[Tensor, " problems"],
+    energy: Probe,
+    *,
+    ceiling: Float[Tensor, " problems"],
+    decrease: float,
+    shrink: float,
+    trials: int,
+) -> tuple[Iterate, Float[Tensor, " problems"]]:
+    """Shorten each problem's step along its negative gradient until the energy falls enough.
+
+    A step t is accepted where E(y - t g) <= ceiling - decrease * t * |g|^2 (Armijo, 1966). Where no
+    trial is accepted, the problem stays where it is, with step size 0.
+
+    Args:
+        evaluation: where to step from.
+        step_size: `(B,)` the first trial.
+        energy: the energy of trial iterates.
+        ceiling: `(B,)` the energy to fall below: the current one, or a recent maximum.
+        decrease: the fraction of the predicted decrease that is demanded.
+        shrink: factor between trials, between 0 and 1.
+        trials: how many step sizes are tried at most.
+
+    Returns:
+        The next iterates and the accepted step sizes.
+    """
+    slope = evaluation.slope
+    with torch.no_grad():
+        squared = slope.dot(slope)
+        accepted = torch.zeros_like(evaluation.energy, dtype=torch.bool)
+        for _ in range(trials):
+            trial = energy(evaluation.iterate - step_size * slope)
+            accepted |= trial <= ceiling - decrease * step_size * squared
+            if bool(accepted.all()):
+                break
+            step_size = torch.where(accepted, step_size, step_size * shrink)
+        step_size = torch.where(accepted, step_size, torch.zeros_like(step_size))
+    return evaluation.iterate - step_size * slope, step_size

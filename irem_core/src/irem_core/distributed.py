@@ -1,0 +1,68 @@
+"""Training in several processes: what torchrun's environment says, and what they share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import torch
+from torch import distributed
+
+
+@attrs.frozen
+class Ranks:
+    """This process among those that train together.
+
+    Args:
+        rank: number of this process, from 0.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Ranks:
+        """Read what torchrun has set, or describe a process that trains alone."""
+        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes the model and talks to the user."""
+        return self.rank == 0
+
+    def device(self, device: torch.device) -> torch.device:
+        """Give each process of a machine its own GPU."""
+        if device.type == "cuda" and device.index is None and self.count > 1:
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return device
+
+    @contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Join the other processes for the duration, where there are any."""
+        if self.count == 1 or distributed.is_initialized():
+            yield
+            return
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield
+        finally:
+            distributed.destroy_process_group()
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every process's value, in the order of ranks."""
+        if self.count == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.count
+        distributed.all_gather_object(gathered, value)
+        return gathered
+
+
+def derive(seed: int, *stream: object) -> int:
+    """Derive the seed of one stream of random numbers, such as one rank's, from the user's seed."""
+    digest = hashlib.sha256(repr((seed, *stream)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

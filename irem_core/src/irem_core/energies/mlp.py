@@ -1,0 +1,130 @@
+"""The paper's energy for vectors and matrices: a multilayer perceptron (Table 10)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from irem_core import checks
+from irem_core.energy import EnergyFn, Landscape
+from irem_core.errors import SettingError
+from irem_core.problem import Problem
+from irem_core.scratchpad import ScratchpadEnergy
+from irem_core.space import Space
+
+
+class _Perceptron(Landscape):
+    """Layers on [candidate, x], the first of which is applied to its two parts apart.
+
+    W [y, x] + b = W_y y + (W_x x + b), and the bracket does not change while y descends, so
+    `encode` computes it once.
+    """
+
+    def __init__(
+        self, question: Space, answer: Space, *, scratchpad: int, width: int, depth: int
+    ) -> None:
+        super().__init__()
+        title = type(self).__name__
+        checks.check(checks.count, title, width=width, depth=depth)
+        for name, space in (("question", question), ("answer", answer)):
+            checks.check(checks.part_of(Space), title, **{name: space})
+            if space.ragged:
+                raise SettingError(
+                    f"{title} got {name}={space!r}; expected vectors or matrices of one size, "
+                    "since its layers have a fixed number of inputs."
+                )
+        self.question = question
+        self.answer = answer
+        self._descending = answer.size + scratchpad
+        widths = [self._descending + question.size, *[width] * depth]
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)
+        )
+        self.head = nn.Linear(width, 1)
+
+    def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
+        """Return the question's share of the first layer, its bias included."""
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        return functional.linear(
+            problem.x.flatten(1), first.weight[:, self._descending :], first.bias
+        )
+
+    def _energy(
+        self, context: Float[Tensor, "problems width"], candidate: Float[Tensor, "problems inputs"]
+    ) -> Float[Tensor, " problems"]:
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        # The bracket rides along as the bias of the product, at no cost of its own.
+        weight = first.weight[:, : self._descending]
+        hidden = functional.silu(torch.addmm(context, candidate, weight.T))
+        for layer in list(self.layers)[1:]:
+            hidden = functional.silu(layer(hidden))
+        energy: Tensor = self.head(hidden)
+        return energy.squeeze(-1)
+
+
+class MLPEnergy(_Perceptron, EnergyFn):
+    """E(x, y): linear layers with Swish on [y, x], then a linear one to a number (Table 10).
+
+    Args:
+        question: space of x; its entries are flattened.
+        answer: space of y; its entries are flattened.
+        width: units of each hidden layer; the paper has 512.
+        depth: number of hidden layers; the paper has 3.
+
+    Raises:
+        SettingError: a space is ragged, or a number is out of range.
+    """
+
+    def __init__(self, question: Space, answer: Space, *, width: int = 512, depth: int = 3) -> None:
+        """Make the layers with torch's default initialisation."""
+        super().__init__(question, answer, scratchpad=0, width=width, depth=depth)
+
+    def energy(
+        self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
+    ) -> Float[Tensor, " problems"]:
+        """Return the energies `(B,)`; the context is the question's share of the first layer."""
+        return self._energy(context, y.flatten(1))
+
+
+class ScratchpadMLPEnergy(_Perceptron, ScratchpadEnergy):
+    """E(x, y, z): the same layers on [y, z, x] (Appendix B).
+
+    Args:
+        question: space of x; its entries are flattened.
+        answer: space of y; its entries are flattened.
+        scratchpad: width of z.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+
+    Raises:
+        SettingError: a space is ragged, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        scratchpad: int = 512,
+        width: int = 512,
+        depth: int = 3,
+    ) -> None:
+        """Make the layers with torch's default initialisation."""
+        checks.check(checks.count, type(self).__name__, scratchpad=scratchpad)
+        super().__init__(question, answer, scratchpad=scratchpad, width=width, depth=depth)
+        self.scratchpad = scratchpad
+
+    def energy(
+        self,
+        context: Float[Tensor, "problems width"],
+        y: Float[Tensor, "problems *entries"],
+        z: Float[Tensor, "problems scratchpad"],
+    ) -> Float[Tensor, " problems"]:
+        """Return the energies `(B,)`; the context is the question's share of the first layer."""
+        return self._energy(context, torch.cat([y.flatten(1), z], 1))

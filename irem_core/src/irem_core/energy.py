@@ -1,0 +1,208 @@
+"""Energies: the abstract `EnergyFn`, and the one function that differentiates an energy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from irem_core.errors import EnergyError, ShapeError
+from irem_core.iterate import Iterate
+from irem_core.part import Recorded
+from irem_core.problem import Problem, as_problem
+from irem_core.space import Space, require_finite
+
+
+@attrs.frozen(eq=False)
+class Evaluation:
+    """What is known of a batch of iterates: they, their energies and their gradients.
+
+    Args:
+        iterate: the candidates.
+        energy: `(B,)` their energies.
+        gradient: the gradient of each energy in y and z; None where no descent or halting rule
+            asked for it.
+    """
+
+    iterate: Iterate
+    energy: Float[Tensor, " problems"]
+    gradient: Iterate | None = None
+
+    @property
+    def slope(self) -> Iterate:
+        """The gradient, for parts that cannot do without.
+
+        Raises:
+            EnergyError: it was not computed.
+        """
+        if self.gradient is None:
+            raise EnergyError(
+                "This evaluation holds no gradient, since its descent declares "
+                "needs_gradient = False; combine it with a halting rule that needs none."
+            )
+        return self.gradient
+
+
+class Landscape(Recorded, nn.Module, ABC):
+    """What descent and training ask of an energy, with a scratchpad or without.
+
+    Authors derive from `EnergyFn` or `ScratchpadEnergy` instead.
+    """
+
+    answer: Space | None = None
+    """The space of the answers; `for_task` sets it where the constructor does not."""
+
+    def encode(self, problem: Problem) -> Any:
+        """Compute whatever does not depend on y, once per solve.
+
+        Returns:
+            The context: a tree of tensors that lead with problems, or with answer rows where
+            answers are ragged. By default x itself.
+        """
+        return problem.x
+
+    @abstractmethod
+    def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+        """Return the energy of each problem's iterate."""
+
+    def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
+        """Draw a start from U(-1, 1) in the problem's answer space (Algorithms 1 and 2).
+
+        Raises:
+            ShapeError: the problem's answer space is not known.
+        """
+        if problem.answer is None:
+            raise ShapeError(
+                "No answer space is known, so no start can be drawn; pass start=, or build the "
+                "energy with for_task, or give the Problem its answer space."
+            )
+        y = problem.answer.start(
+            problem.layout, generator, device=problem.device, dtype=problem.dtype
+        )
+        return Iterate(y, problem.layout)
+
+    @classmethod
+    def for_task(cls, task: Any, *, seed: int = 0, **settings: Any) -> Any:
+        """Build the energy for a task (see `Recorded.for_task`) and note the answer space."""
+        energy = super().for_task(task, seed=seed, **settings)
+        if energy.answer is None:
+            energy.answer = task.answer
+        return energy
+
+
+class EnergyFn(Landscape):
+    """An energy E(x, y): low where y solves x. An author writes `energy`, and nothing else."""
+
+    @abstractmethod
+    def energy(self, context: Any, y: Tensor) -> Float[Tensor, " problems"]:
+        """Return the energy of each problem.
+
+        A pure function: it changes neither y nor any state, treats problems independently of one
+        another, and reads no tensor on the host.
+
+        Args:
+            context: what `encode` returned, by default x.
+            y: `(B, ...)`, or `(rows, ...)` where answers are ragged.
+
+        Returns:
+            `(B,)` energies.
+        """
+
+    def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+        """Return `energy` at the iterate's y."""
+        return self.energy(context, iterate.y)
+
+    def forward(self, x: Any, y: Tensor) -> Float[Tensor, " problems"]:
+        """Return E(x, y) for a batch of questions and candidates.
+
+        Args:
+            x: questions, or a `Problem`.
+            y: candidates.
+
+        Raises:
+            ShapeError: the energy returned something other than `(B,)`.
+        """
+        problem = as_problem(x, self.answer)
+        energy = self.energy(self.encode(problem), y)
+        return checked(energy, problem.layout.count, self)
+
+
+def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " problems"]:
+    """Return an energy's result if it is one number per problem.
+
+    Raises:
+        ShapeError: it is anything else.
+    """
+    if not isinstance(energy, Tensor) or energy.shape != (count,):
+        got = tuple(energy.shape) if isinstance(energy, Tensor) else type(energy).__name__
+        raise ShapeError(
+            f"{type(landscape).__name__} returned {got} as energies of {count} problems; "
+            f"expected a tensor of shape ({count},), one energy a problem."
+        )
+    return energy
+
+
+def differentiate(
+    landscape: Landscape,
+    context: Any,
+    iterate: Iterate,
+    *,
+    gradient: bool = True,
+    create_graph: bool = False,
+) -> Evaluation:
+    """Evaluate an energy and its gradient in y and z, the direction of Eq. 3 and Eq. 9.
+
+    Args:
+        landscape: the energy.
+        context: what its `encode` returned.
+        iterate: where to evaluate.
+        gradient: whether to compute the gradient at all.
+        create_graph: keep the graph, so that a loss on a later iterate reaches the weights. Then
+            the iterate must be attached or a leaf of its own; otherwise the result is detached.
+
+    Raises:
+        ShapeError: the energy is not `(B,)`.
+        EnergyError: the energy does not depend on y, or not on z where there is one.
+    """
+    count = iterate.layout.count
+    if not gradient:
+        with torch.set_grad_enabled(create_graph):
+            return Evaluation(iterate, checked(landscape.value(context, iterate), count, landscape))
+    at = iterate if create_graph else iterate.detach()
+    at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
+    leaves = [at.y] if at.z is None else [at.y, at.z]
+    with torch.enable_grad():
+        energy = checked(landscape.value(context, at), count, landscape)
+        slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        if energy.requires_grad:
+            slopes = torch.autograd.grad(
+                energy.sum(), leaves, create_graph=create_graph, allow_unused=True
+            )
+    for name, found in zip("yz", slopes, strict=False):
+        if found is None:
+            raise EnergyError(
+                f"{type(landscape).__name__} does not depend on {name}, so there is nothing to "
+                f"descend; compute the energy from {name} by differentiable operations."
+            )
+    slope = at.map(lambda leaf: slopes[0] if leaf is at.y else slopes[1])
+    if create_graph:
+        return Evaluation(at, energy, slope)
+    return Evaluation(iterate.detach(), energy.detach(), slope)
+
+
+def check_problem(landscape: Landscape, problem: Problem) -> None:
+    """Check the questions of a batch before any work is spent on them.
+
+    Raises:
+        ShapeError: x does not have the shape of the question space that the energy was built for.
+        NonFiniteError: x holds NaN or infinity.
+    """
+    question = getattr(landscape, "question", None)
+    if isinstance(question, Space) and not question.ragged:
+        question.check("x", problem.x, problem.layout.count)
+    elif isinstance(problem.x, Tensor) and problem.x.is_floating_point():
+        require_finite("x", problem.x)

@@ -1,0 +1,92 @@
+"""Every error that the library raises on purpose.
+
+Each kind also inherits the built-in exception that a Python user would catch, and carries the exit
+status that the command line ends with: 2 for a mistake of the user, 1 for a fault that stopped a
+computation.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class IremError(Exception):
+    """Base of all errors raised by irem packages; its text is one clear sentence or two."""
+
+    exit_status: int = 2
+
+
+class SettingError(IremError, ValueError):
+    """A setting is out of its range, or a text that describes a part cannot be read."""
+
+
+class UnknownSettingError(SettingError, TypeError):
+    """A part was given a setting that it does not have, or lacks one that it needs."""
+
+
+class UnknownNameError(IremError, LookupError):
+    """No task, solver, energy, descent, halting rule or difficulty bears the given name."""
+
+
+class PluginError(IremError, ImportError):
+    """A plug-in cannot be imported, or two plug-ins claim one name."""
+
+
+class ShapeError(IremError, ValueError):
+    """A tensor does not have the shape or type that its place demands."""
+
+
+class EnergyError(IremError, ValueError):
+    """An energy breaks its contract, for example by not depending on y."""
+
+
+class NonFiniteError(IremError, ValueError):
+    """A tensor given by the user holds NaN or infinity."""
+
+
+class InputFileError(IremError, ValueError):
+    """A file of problems cannot be read or written as asked."""
+
+
+class CheckpointError(IremError, ValueError):
+    """A checkpoint is truncated, foreign, tampered with, or does not fit the solver."""
+
+
+class RunExistsError(IremError, FileExistsError):
+    """The output folder already holds a run, and resuming was not asked for."""
+
+
+class NotConvergedError(IremError, RuntimeError):
+    """`Solution.check` found problems that did not converge."""
+
+    exit_status = 1
+
+
+class TrainingDivergedError(IremError, ArithmeticError):
+    """The training loss turned non-finite."""
+
+    exit_status = 1
+
+
+class StorageError(IremError, OSError):
+    """Writing failed, for example because the disk is full."""
+
+    exit_status = 1
+
+
+def near_matches(name: str, candidates: Iterable[str]) -> str:
+    """Say in a sentence which of `candidates` resemble `name`, or list them all if none does.
+
+    Args:
+        name: what was given.
+        candidates: the names that exist.
+
+    Returns:
+        A sentence ending in a full stop, or an empty text where there is no candidate at all.
+    """
+    names = sorted(candidates)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f"There are: {', '.join(names)}." if names else ""

@@ -1,0 +1,73 @@
+"""Floors: what an answer without reasoning scores on a task's problems."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from irem_core.task import Difficulty, Floor, Task
+
+_PROBLEMS = 2000
+_DEGREE = 5
+
+
+def measure(task: Task, difficulty: Difficulty) -> Floor:
+    """Fit the best constant and the best entrywise answer on training draws and score both.
+
+    The entrywise answer is a polynomial of degree 5 in an entry's own inputs. Matrices get a
+    constant and a polynomial of their own on the diagonal.
+
+    Args:
+        task: the task, whose `own_input` says what an entry's inputs are.
+        difficulty: what to score on; fitting is always on "train".
+
+    Returns:
+        Mean squared errors over all entries of 2,000 problems.
+    """
+    generator = torch.Generator().manual_seed(0)
+    train, fitted = task.sample(_PROBLEMS, "train", generator=generator)
+    test, wanted = task.sample(_PROBLEMS, difficulty, generator=generator)
+    constant = _score(None, fitted, None, wanted)
+    inputs, inputs_test = task.own_input(train), task.own_input(test)
+    if inputs is None or inputs_test is None:
+        return Floor(constant=constant)
+    return Floor(constant=constant, entrywise=_score(inputs, fitted, inputs_test, wanted))
+
+
+def _score(
+    inputs: Tensor | None, fitted: Tensor, inputs_test: Tensor | None, wanted: Tensor
+) -> float:
+    error = 0.0
+    for on_train, on_test in zip(_groups(fitted), _groups(wanted), strict=True):
+        features = _features(inputs, fitted, on_train)
+        weights = torch.linalg.lstsq(features, fitted[on_train].double()[:, None]).solution
+        answer = _features(inputs_test, wanted, on_test) @ weights
+        error += float((answer[:, 0] - wanted[on_test]).square().sum())
+    return error / wanted.numel()
+
+
+def _groups(answers: Tensor) -> list[Tensor]:
+    """Masks of the entries that share one fitted function: the diagonal of a square is apart."""
+    everything = torch.ones_like(answers, dtype=torch.bool)
+    if answers.ndim != 3 or answers.shape[1] != answers.shape[2]:
+        return [everything]
+    diagonal = torch.eye(answers.shape[1], dtype=torch.bool).expand_as(answers)
+    return [everything & diagonal, everything & ~diagonal]
+
+
+def _features(
+    inputs: Tensor | None, answers: Tensor, chosen: Tensor
+) -> Float[Tensor, "entries monomials"]:
+    ones = answers.new_ones(int(chosen.sum()), 1, dtype=torch.float64)
+    if inputs is None:
+        return ones
+    own = inputs[chosen].double()
+    monomials = [
+        own[:, list(factors)].prod(1, keepdim=True)
+        for degree in range(1, _DEGREE + 1)
+        for factors in combinations_with_replacement(range(own.shape[1]), degree)
+    ]
+    return torch.cat([ones, *monomials], 1)

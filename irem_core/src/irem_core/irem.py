@@ -1,0 +1,183 @@
+"""IREM: learning to solve by descending an energy (the paper's method)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from irem_core import checks
+from irem_core.backprop import Backprop, LastStep
+from irem_core.descent import Descent, GradientDescent
+from irem_core.energies.mlp import MLPEnergy
+from irem_core.energy import Landscape, check_problem
+from irem_core.halting import EnergyPlateau, HaltingCriterion
+from irem_core.iterate import Iterate
+from irem_core.minimization import Observer, minimize
+from irem_core.problem import Problem, as_problem
+from irem_core.replay import Example, ReplayBuffer
+from irem_core.solution import Solution
+from irem_core.solver import Preset, Solver
+from irem_core.task import Task
+
+
+def paper(task: Task) -> Preset:
+    """Return the settings of the paper (Section 3.2, Appendix C) for a task."""
+    return Preset(
+        source="Du et al., ICML 2022, Section 3.2 and Appendix C",
+        solver={
+            "steps": 5,
+            "descent": GradientDescent(step_size=100.0),
+            "backprop": LastStep(),
+            "replay": 10_000,
+            "replayed": 0.5 if task.answer.ragged else 1.0,
+            "supervise": "last",
+        },
+        training={
+            "iterations": 10_000,
+            "batch_size": 64 if task.answer.ragged else 128,
+            "learning_rate": 1e-4,
+        },
+    )
+
+
+class IREM(Solver):
+    """Iterative reasoning as energy minimisation.
+
+    Training (Algorithm 1) descends the energy for `steps` steps from random and replayed starts and
+    regresses the last iterate on the answer (Eq. 6). Solving (Algorithm 2) descends until the
+    energy stops changing.
+
+    Args:
+        energy: the energy to train: an `EnergyFn` or a `ScratchpadEnergy`.
+        steps: N, steps of descent in training, at least 1.
+        descent: how to step, in training and by default in solving.
+        halting: when a problem has arrived, by default in solving.
+        backprop: how the loss reaches the weights.
+        replay: capacity of the replay buffer; 0 trains without one.
+        replayed: replayed problems per fresh one, at least 0.
+        supervise: "last" puts the loss on the last iterate (Eq. 6), "every" sums it over all
+            iterates (Algorithm 1).
+
+    Raises:
+        SettingError: a setting is out of range.
+    """
+
+    presets: ClassVar = {"paper": paper}
+
+    def __init__(
+        self,
+        energy: Landscape,
+        *,
+        steps: int = 5,
+        descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
+        halting: HaltingCriterion = EnergyPlateau(),  # noqa: B008 (frozen)
+        backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
+        replay: int = 10_000,
+        replayed: float = 1.0,
+        supervise: str = "last",
+    ) -> None:
+        """Take the parts over; the replay buffer is empty."""
+        super().__init__()
+        checks.check(checks.part_of(Landscape), "IREM", energy=energy)
+        checks.check(checks.count, "IREM", steps=steps)
+        checks.check(checks.part_of(Descent), "IREM", descent=descent)
+        checks.check(checks.part_of(HaltingCriterion), "IREM", halting=halting)
+        checks.check(checks.part_of(Backprop), "IREM", backprop=backprop)
+        checks.check(checks.count_or_zero, "IREM", replay=replay)
+        checks.check(checks.non_negative, "IREM", replayed=replayed)
+        checks.check(checks.one_of("last", "every"), "IREM", supervise=supervise)
+        self.energy = energy
+        self.steps = steps
+        self.descent = descent
+        self.halting = halting
+        self.backprop = backprop
+        self.buffer = ReplayBuffer(replay) if replay else None
+        self.replayed = replayed
+        self.supervise = supervise
+        self.question = getattr(energy, "question", None)
+        self.answer = energy.answer
+
+    @classmethod
+    def for_task(
+        cls, task: Task, *, energy: Landscape | None = None, seed: int = 0, **settings: Any
+    ) -> IREM:
+        """Build the solver for a task, with the paper's MLP energy unless one is given.
+
+        Args:
+            task: what to solve.
+            energy: the energy to train.
+            seed: seed of the initial weights.
+            settings: further constructor arguments.
+        """
+        return cls(energy or MLPEnergy.for_task(task, seed=seed), **settings)
+
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the mean squared error after descent (Eq. 6, Eq. 10) and refill the buffer.
+
+        Args:
+            problem: fresh questions.
+            target: `(B, ...)` or `(rows, ...)` their answers.
+            generator: draws starts and replayed problems.
+        """
+        example = Example(problem, target, self.energy.start(problem, generator))
+        if self.buffer is not None:
+            replayed = round(self.replayed * problem.layout.count)
+            example = self.buffer.union(example, replayed, generator)
+        losses = []
+        last = example.iterate
+        for last in self.backprop.unroll(
+            self.energy,
+            example.problem,
+            example.iterate,
+            descent=self.descent,
+            steps=self.steps,
+            every=self.supervise == "every",
+        ):
+            losses.append(functional.mse_loss(last.y, example.target))
+        if self.buffer is not None:
+            self.buffer.push(attrs.evolve(example, iterate=last))
+        return torch.stack(losses).sum()
+
+    def solve(
+        self,
+        x: Any,
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        start: Tensor | Iterate | None = None,
+        generator: torch.Generator | None = None,
+        record: Sequence[str] = (),
+        observer: Observer | None = None,
+    ) -> Solution:
+        """Descend the energy of each question until it halts (Algorithm 2; see `minimize`)."""
+        problem = as_problem(x, self.answer)
+        check_problem(self.energy, problem)
+        return minimize(
+            self.energy,
+            problem,
+            descent=descent or self.descent,
+            halting=halting or self.halting,
+            max_steps=max_steps,
+            start=start,
+            generator=generator,
+            record=record,
+            observer=observer,
+        )
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return the replay buffer's content."""
+        return {} if self.buffer is None else self.buffer.state()
+
+    def restore_training_state(self, state: dict[str, Tensor]) -> None:
+        """Refill the replay buffer."""
+        if self.buffer is not None:
+            self.buffer.restore(state)

@@ -1,0 +1,277 @@
+"""Solving: descend an energy until each problem's halting rule is met (Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core import checks, trees
+from irem_core.descent.base import Descent
+from irem_core.energy import Evaluation, Landscape, check_problem, differentiate
+from irem_core.errors import SettingError, ShapeError
+from irem_core.halting import EnergyPlateau, HaltingCriterion
+from irem_core.iterate import Iterate, project
+from irem_core.outcome import Outcome
+from irem_core.problem import Problem, as_problem
+from irem_core.scratchpad import ScratchpadEnergy
+from irem_core.solution import Recorder, Solution
+from irem_core.space import Space, require_finite
+
+Observer = Callable[[int, Tensor, Evaluation], None]
+"""Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
+
+RECORDABLE = ("energy", "gradient_norm", "y")
+
+# Rows that have halted are dropped from the batch once they are more than this share of it: early
+# enough that few are evaluated in vain, late enough that copying stays a small part of the work.
+_HALTED_SHARE = 0.1
+
+
+@attrs.frozen(eq=False)
+class _Found:
+    """What a solution reports of each problem."""
+
+    best: Evaluation
+    last: Iterate
+    steps: Tensor
+    evaluations: Tensor
+    outcome: Tensor
+
+
+@attrs.frozen(eq=False)
+class _Descending:
+    """The problems that are still held in the batch, some of them perhaps halted."""
+
+    problems: Tensor
+    context: Any
+    current: Evaluation
+    found: _Found
+    descent_state: Any
+    halting_state: Any
+
+
+def minimize(
+    energy: Landscape,
+    x: Any,
+    *,
+    descent: Descent,
+    halting: HaltingCriterion | None = None,
+    max_steps: int = 1000,
+    start: Tensor | Iterate | None = None,
+    generator: torch.Generator | None = None,
+    record: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Solution:
+    """Descend the energy of each problem from its start until it halts (Eq. 2-3, Algorithm 2).
+
+    Problems halt one by one, and those that have cost nothing further. One whose iterate, energy or
+    gradient turns non-finite stops at its last finite iterate; the others go on. Works inside
+    `torch.no_grad` and `torch.inference_mode`, and leaves the arguments as they were.
+
+    Args:
+        energy: an `EnergyFn` or a `ScratchpadEnergy`.
+        x: questions `(B, ...)`, or a `Problem`.
+        descent: how to step.
+        halting: when a problem has arrived; the energy's plateau by default.
+        max_steps: the most steps any problem takes, at least 0.
+        start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
+        generator: where random starts come from; seed 0 if None.
+        record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers).
+        observer: called after the start and after every step.
+
+    Returns:
+        The lowest-energy iterate of each problem, with its energy, steps and outcome.
+
+    Raises:
+        SettingError: `max_steps` or `record` is out of range.
+        ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
+        NonFiniteError: x or the start holds NaN or infinity.
+        EnergyError: the energy does not depend on y.
+    """
+    checks.check(checks.count_or_zero, "minimize", max_steps=max_steps)
+    halting = EnergyPlateau() if halting is None else halting
+    with _solving():
+        problem = _ordinary(as_problem(x, energy.answer))
+        check_problem(energy, problem)
+        recorder = _recorder(record, problem)
+        watch = [each for each in (recorder, observer) if each is not None]
+        held = _begin(energy, problem, _start(energy, problem, start, generator), descent, halting)
+        found = trees.map_leaves(_copy, held.found)
+        for step in range(max_steps + 1):
+            running = held.found.outcome == Outcome.RUNNING
+            # At the start every problem is shown; later those that have just taken a step.
+            shown = running | (held.found.steps == step)
+            for each in watch:
+                _show(each, step, held, shown)
+            active = int(running.sum())
+            if step == max_steps or not active:
+                break
+            if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
+                trees.put(found, problem.layout, held.problems, held.found)
+                held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
+            held = _advance(energy, problem.answer, held, descent, halting)
+        trees.put(found, problem.layout, held.problems, held.found)
+        outcome = torch.where(
+            found.outcome == Outcome.RUNNING, int(Outcome.BUDGET_SPENT), found.outcome
+        )
+        return Solution(
+            y=found.best.iterate.y,
+            last=found.last.y,
+            energy=found.best.energy,
+            steps=found.steps,
+            evaluations=found.evaluations,
+            outcome=outcome,
+            layout=problem.layout,
+            z=found.best.iterate.z,
+            trace=None if recorder is None else recorder.trace(),
+        )
+
+
+def _begin(
+    energy: Landscape,
+    problem: Problem,
+    start: Iterate,
+    descent: Descent,
+    halting: HaltingCriterion,
+) -> _Descending:
+    context = energy.encode(problem)
+    current = differentiate(energy, context, start, gradient=descent.needs_gradient)
+    bare = Evaluation(current.iterate, current.energy)
+    ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
+    outcome = torch.where(_finite(current), int(Outcome.RUNNING), int(Outcome.NONFINITE))
+    return _Descending(
+        problems=torch.arange(problem.layout.count, device=start.y.device),
+        context=context,
+        current=current,
+        found=_Found(bare, current.iterate, ones * 0, ones, outcome),
+        descent_state=descent.init(current),
+        halting_state=halting.init(current),
+    )
+
+
+def _advance(
+    energy: Landscape,
+    space: Space | None,
+    held: _Descending,
+    descent: Descent,
+    halting: HaltingCriterion,
+) -> _Descending:
+    """Take one step of every running problem; leave halted ones as they were."""
+    before, found, layout = held.current, held.found, held.current.iterate.layout
+    probes = 0
+
+    def probe(iterate: Iterate) -> Tensor:
+        nonlocal probes
+        probes += 1
+        return differentiate(energy, held.context, project(space, iterate), gradient=False).energy
+
+    proposal, descent_state = descent.step(before, held.descent_state, probe)
+    after = differentiate(
+        energy, held.context, project(space, proposal), gradient=descent.needs_gradient
+    )
+    verdict, halting_state = halting.update(before, after, held.halting_state)
+
+    running = found.outcome == Outcome.RUNNING
+    finite = _finite(after)
+    moved = running & finite
+    current = trees.where(moved, layout, after, before)
+    lower = moved & (after.energy < found.best.energy)
+    reached = torch.where(finite, verdict, int(Outcome.NONFINITE))
+    return _Descending(
+        problems=held.problems,
+        context=held.context,
+        current=current,
+        found=_Found(
+            best=trees.where(lower, layout, Evaluation(after.iterate, after.energy), found.best),
+            last=current.iterate,
+            steps=found.steps + moved.to(torch.int64),
+            evaluations=found.evaluations + running.to(torch.int64) * (probes + 1),
+            outcome=torch.where(running, reached, found.outcome),
+        ),
+        descent_state=descent_state,
+        halting_state=halting_state,
+    )
+
+
+def _finite(evaluation: Evaluation) -> Tensor:
+    finite = evaluation.energy.isfinite() & evaluation.iterate.finite()
+    return finite if evaluation.gradient is None else finite & evaluation.gradient.finite()
+
+
+def _start(
+    energy: Landscape,
+    problem: Problem,
+    start: Tensor | Iterate | None,
+    generator: torch.Generator | None,
+) -> Iterate:
+    if generator is None:
+        generator = torch.Generator(problem.device).manual_seed(0)
+    if start is None:
+        return energy.start(problem, generator)
+    iterate = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
+    iterate = iterate.map(_ordinary).clone().detach()
+    if iterate.y.ndim == 0 or iterate.y.shape[0] != problem.layout.rows:
+        raise ShapeError(
+            f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
+            f"{problem.layout.rows}, one row for each row of the answer."
+        )
+    if problem.answer is not None:
+        problem.answer.check("start", iterate.y, problem.layout.rows)
+        iterate = project(problem.answer, iterate)
+    else:
+        require_finite("start", iterate.y)
+    if iterate.z is None and isinstance(energy, ScratchpadEnergy):
+        return energy.with_scratchpad(iterate, generator)
+    return iterate
+
+
+@contextmanager
+def _solving() -> Iterator[None]:
+    """Set autograd so that energies can be differentiated whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _ordinary(tree: Any) -> Any:
+    """Copy inference tensors, which autograd cannot use, and cut the rest from their graph."""
+
+    def visit(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.clone() if leaf.is_inference() else leaf.detach()
+
+    return trees.map_leaves(visit, tree)
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:
+    names = (record,) if isinstance(record, str) else tuple(record)
+    for name in names:
+        checks.one_of(*RECORDABLE)("minimize", _Record, name)
+    if "y" in names and problem.layout.owner is not None:
+        raise SettingError(
+            'record="y" is for dense answers; pass an observer to keep the iterates of ragged ones.'
+        )
+    return Recorder(*names) if names else None
+
+
+class _Record:
+    name = "record"
+
+
+def _show(observer: Observer, step: int, held: _Descending, shown: Tensor) -> None:
+    if bool(shown.all()):
+        observer(step, held.problems, held.current)
+        return
+    chosen = shown.nonzero().squeeze(1)
+    layout = held.current.iterate.layout
+    if chosen.numel():
+        observer(step, held.problems[chosen], trees.select(held.current, layout, chosen))

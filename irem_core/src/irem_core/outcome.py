@@ -1,0 +1,29 @@
+"""How a problem's descent ended."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Outcome(IntEnum):
+    """The state of one problem of a batch; tensors of outcomes hold these numbers as int64."""
+
+    RUNNING = 0
+    CONVERGED = 1
+    BUDGET_SPENT = 2
+    NONFINITE = 3
+    ANSWERED = 4
+
+    @property
+    def explanation(self) -> str:
+        """The outcome in words."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Outcome.RUNNING: "is still descending",
+    Outcome.CONVERGED: "converged: its halting rule was met",
+    Outcome.BUDGET_SPENT: "spent its budget of steps before its halting rule was met",
+    Outcome.NONFINITE: "turned NaN or infinite and stopped at its last finite iterate",
+    Outcome.ANSWERED: "was answered in one shot",
+}

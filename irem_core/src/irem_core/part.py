@@ -1,0 +1,85 @@
+"""Parts: objects whose constructor arguments are their settings.
+
+A checkpoint, a log and the command line describe a part by its settings and nothing else, so a part
+must be able to report them. attrs classes do so by their fields; any other class inherits
+`Recorded`, which remembers the arguments of its constructor.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+import torch
+
+if TYPE_CHECKING:
+    from irem_core.task import Task
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from `seed`, leaving the global random state as it was.
+
+    Args:
+        seed: any integer from 0 to 2**63 - 1.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+class Recorded:
+    """Mixin that remembers the constructor's arguments as the settings of a part."""
+
+    _recorded: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the object and note the arguments that its constructor is about to get."""
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        named = dict(bound.arguments)
+        named.pop("self", None)
+        named.update(named.pop("kwargs", {}))
+        object.__setattr__(self, "_recorded", named)
+        return self
+
+    @classmethod
+    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
+        """Build the part for a task, with initial weights drawn from `seed`.
+
+        The constructor receives `question=task.question` and `answer=task.answer` where it has
+        parameters of these names, and `settings` besides.
+
+        Args:
+            task: the task whose spaces give all shapes.
+            seed: seed of the initial weights.
+            settings: further constructor arguments.
+        """
+        parameters = inspect.signature(cls.__init__).parameters
+        spaces = {"question": task.question, "answer": task.answer}
+        known = {name: space for name, space in spaces.items() if name in parameters}
+        with seeded(seed):
+            return cls(**(known | settings))
+
+
+def settings_of(part: Any) -> dict[str, Any]:
+    """Return the settings of a part, that is the constructor arguments that rebuild it.
+
+    Args:
+        part: an attrs instance or an instance of a `Recorded` class.
+
+    Raises:
+        TypeError: the object is neither.
+    """
+    if attrs.has(type(part)):
+        return {
+            field.alias or field.name: getattr(part, field.name)
+            for field in attrs.fields(type(part))
+            if field.init
+        }
+    if isinstance(part, Recorded):
+        return dict(part._recorded)
+    raise TypeError(f"{type(part).__name__} reports no settings; derive it from Recorded.")

@@ -1,0 +1,79 @@
+"""Problems: a batch of questions and the layout of their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core import trees
+from irem_core.errors import ShapeError
+from irem_core.layout import Layout
+from irem_core.space import Space
+
+
+def _count_problems(x: Any) -> int:
+    graphs = getattr(x, "num_graphs", None)
+    if graphs is not None:
+        return int(graphs)
+    leading = {tensor.shape[0] if tensor.ndim else 0 for tensor in trees.tensors(x)}
+    if len(leading) != 1 or 0 in leading:
+        raise ShapeError(
+            f"x leads with {sorted(leading) or 'no tensor'}; expected tensors that all lead with "
+            "the number of problems, at least 1 (give `owner` where answers are ragged)."
+        )
+    return leading.pop()
+
+
+@attrs.frozen(eq=False, init=False)
+class Problem:
+    """A batch of B problems.
+
+    Args:
+        x: the questions: a tensor or tree of tensors that lead with problems `(B, ...)` (or, where
+            answers are ragged, with answer rows), or a torch-geometric `Batch`.
+        answer: the space of the answers, or None where it is not known.
+        owner: `(rows,)` the problem that each answer row belongs to, ascending from 0; None where
+            each problem's answer is one row. Kept as the attribute `layout`.
+
+    Raises:
+        ShapeError: x leads with no common number of problems, or `owner` leaves a gap.
+    """
+
+    x: Any
+    answer: Space | None
+    layout: Layout = attrs.field(alias="owner")
+
+    def __init__(
+        self, x: Any, answer: Space | None = None, owner: Tensor | Layout | None = None
+    ) -> None:
+        if owner is None:
+            layout = Layout(_count_problems(x))
+        else:
+            layout = owner if isinstance(owner, Layout) else Layout.of_owner(owner)
+        self.__attrs_init__(x, answer, layout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the questions live."""
+        held = trees.tensors(self.x)
+        if held:
+            return held[0].device
+        return torch.device("cpu") if self.layout.owner is None else self.layout.owner.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the questions, which answers share."""
+        kinds = (tensor.dtype for tensor in trees.tensors(self.x) if tensor.is_floating_point())
+        return next(kinds, torch.get_default_dtype())
+
+
+def as_problem(x: Any, answer: Space | None) -> Problem:
+    """Wrap a bare x; a `Problem` that knows its answer space is returned as it is."""
+    if not isinstance(x, Problem):
+        return Problem(x, answer)
+    if x.answer is None and answer is not None:
+        return attrs.evolve(x, answer=answer)
+    return x

@@ -1,0 +1,161 @@
+"""The folder of a run: the files of a training, written so that it can be killed at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from irem_core import checkpoint
+from irem_core.distributed import Ranks
+from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
+
+METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
+
+
+class RunFolder:
+    """Where one process of a training writes.
+
+    Every process writes `training-RANK.safetensors` (the first one `training.safetensors`). A
+    checkpoint is first written beside the old one and takes its place once all processes have
+    written theirs, so that at any moment one step is complete on all of them.
+
+    Args:
+        path: the folder, created if need be.
+        ranks: this process among those that train together.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], ranks: Ranks) -> None:
+        """Create the folder."""
+        self.path = Path(path)
+        self.ranks = ranks
+        name = "training" if ranks.leads else f"training-{ranks.rank}"
+        self._current = self.path / f"{name}.safetensors"
+        self._pending = self.path / f"{name}.next.safetensors"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The folder {self.path} cannot be made ({error.strerror}); choose another with "
+                "out= or --out."
+            ) from error
+
+    def claim(self, *, resume: bool) -> None:
+        """Make sure that no other run is overwritten.
+
+        Raises:
+            RunExistsError: the folder holds a run, and `resume` is false.
+        """
+        held = [checkpoint.MODEL, METRICS, self._current.name, self._pending.name]
+        present = [name for name in held if (self.path / name).exists()]
+        if present and not resume:
+            raise RunExistsError(
+                f"{self.path} already holds a run ({', '.join(present)}); add --resume "
+                "(resume=True) to go on with it, or choose another folder with --out (out=)."
+            )
+
+    def save(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Write a checkpoint of this process once all processes have written theirs.
+
+        Raises:
+            StorageError: writing failed; the checkpoint before stays.
+        """
+        if self.ranks.count == 1:
+            checkpoint.write(self._current, tensors, metadata)
+            return
+        checkpoint.write(self._pending, tensors, metadata)
+        self.ranks.gather(None)
+        self._pending.replace(self._current)
+
+    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Read the newest checkpoint that is complete on all processes, or None.
+
+        Raises:
+            CheckpointError: the processes have checkpoints but none in common, or a file is
+                damaged.
+        """
+        files = [file for file in (self._current, self._pending) if file.is_file()]
+        steps = {int(checkpoint.read_metadata(file)["iteration"]): file for file in files}
+        held = [set(each) for each in self.ranks.gather(sorted(steps)) if isinstance(each, list)]
+        common = set.intersection(*held)
+        if not common:
+            if any(held):
+                raise CheckpointError(
+                    f"The processes of {self.path} have no checkpoint in common; resume with as "
+                    "many processes as training began with."
+                )
+            return None
+        return checkpoint.read(steps[max(common)])
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the metrics.
+
+        Raises:
+            StorageError: writing failed.
+        """
+        file = self.path / METRICS
+        try:
+            with file.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"{file} could not be written ({error.strerror}); training stopped, and the last "
+                "checkpoint stays. Free some space and add --resume."
+            ) from error
+
+    def cut_metrics(self, iteration: int) -> list[dict[str, Any]]:
+        """Drop the metrics after an iteration, and lines that a kill left half written.
+
+        Returns:
+            The records that stay.
+        """
+        file = self.path / METRICS
+        kept = []
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    record = json.loads(line)
+                    if record["iteration"] <= iteration:
+                        kept.append(record)
+        if self.ranks.leads:
+            with checkpoint.replacing(file) as temporary:
+                lines = (json.dumps(record) + "\n" for record in kept)
+                temporary.write_text("".join(lines), encoding="utf-8")
+        return kept
+
+
+def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Make sure that a training goes on with the settings it began with.
+
+    Raises:
+        SettingError: a setting differs; the error lists which.
+    """
+    flat_before, flat_now = dict(_flat(before)), dict(_flat(now))
+    changed = [
+        f"{name} was {flat_before.get(name)!r} and is {flat_now.get(name)!r}"
+        for name in sorted(flat_before.keys() | flat_now.keys())
+        if flat_before.get(name) != flat_now.get(name)
+    ]
+    if changed:
+        raise SettingError(
+            f"The run in {path} cannot be resumed with other settings: {'; '.join(changed[:5])}. "
+            "Give the settings that it began with, or train into another folder."
+        )
+
+
+def _flat(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(settings, Mapping):
+        return [(prefix, settings)]
+    pairs = []
+    for name, value in settings.items():
+        pairs += _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return pairs

@@ -1,0 +1,101 @@
+"""Solvers: anything that maps a problem to a solution and can be trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from irem_core.descent.base import Descent
+from irem_core.halting import HaltingCriterion
+from irem_core.iterate import Iterate
+from irem_core.minimization import Observer
+from irem_core.part import Recorded
+from irem_core.problem import Problem
+from irem_core.solution import Solution
+from irem_core.space import Space
+from irem_core.task import Task
+
+
+@attrs.frozen(kw_only=True)
+class Preset:
+    """A named set of constructor arguments, in code.
+
+    Args:
+        source: where the settings come from.
+        solver: arguments of the solver.
+        training: arguments of `fit`.
+    """
+
+    source: str
+    solver: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+class Solver(Recorded, nn.Module, ABC):
+    """Anything that answers problems and learns from pairs of problem and answer."""
+
+    presets: ClassVar[Mapping[str, Callable[[Task], Preset]]] = {}
+    """Named settings, given a task; the first is the default of the command line."""
+    question: Space | None = None
+    """The space of the questions, where known."""
+    answer: Space | None = None
+    """The space of the answers, where known."""
+
+    @abstractmethod
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the training loss of a batch of problems with their answers.
+
+        Args:
+            problem: the questions.
+            target: `(B, ...)` or `(rows, ...)` the answers.
+            generator: the only source of randomness.
+        """
+
+    @abstractmethod
+    def solve(
+        self,
+        x: Any,
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        start: Tensor | Iterate | None = None,
+        generator: torch.Generator | None = None,
+        record: Sequence[str] = (),
+        observer: Observer | None = None,
+    ) -> Solution:
+        """Answer a batch of questions.
+
+        A solver that takes one shot ignores all arguments but x and `observer`.
+
+        Args:
+            x: questions `(B, ...)`, or a `Problem`.
+            max_steps: the most steps any problem takes.
+            descent: how to step; that of training if None.
+            halting: when a problem has arrived; that of the solver if None.
+            start: candidates to start from; random ones if None.
+            generator: where random starts come from; seed 0 if None.
+            record: what to keep of every step (see `minimize`).
+            observer: called after every step (see `minimize`).
+        """
+
+    def forward(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return `loss`: the module's forward, so that a data-parallel wrapper sees it."""
+        return self.loss(problem, target, generator)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what training carries besides weights, for a checkpoint to resume from."""
+        return {}
+
+    def restore_training_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `training_state` returned."""

@@ -1,0 +1,177 @@
+"""Spaces: what a question or an answer looks like, and how to draw a start in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.errors import NonFiniteError, SettingError, ShapeError
+from irem_core.layout import Layout
+
+
+@attrs.frozen
+class Space(ABC):
+    """Shape and bounds of the questions or answers of a task.
+
+    Args:
+        low: smallest allowed entry, or None.
+        high: largest allowed entry, or None.
+    """
+
+    low: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(checks.finite)
+    )
+    high: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(checks.finite)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Reject bounds that leave no room."""
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise SettingError(
+                f"{type(self).__name__} got low={self.low} and high={self.high}; expected low "
+                "below high."
+            )
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row of a batch: of one problem where the space is dense."""
+
+    @property
+    def size(self) -> int:
+        """The number of entries of one row."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def ragged(self) -> bool:
+        """Whether problems may differ in their number of rows."""
+        return False
+
+    def start(
+        self,
+        layout: Layout,
+        generator: torch.Generator,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "rows *entries"]:
+        """Draw starts from U(-1, 1), moved within the bounds (Algorithms 1 and 2)."""
+        return self.project(uniform((layout.rows, *self.shape), generator, device, dtype))
+
+    def project(self, y: Float[Tensor, "rows *entries"]) -> Float[Tensor, "rows *entries"]:
+        """Move every entry within the bounds; without bounds return `y` itself."""
+        if self.low is None and self.high is None:
+            return y
+        return y.clamp(self.low, self.high)
+
+    def check(self, name: str, value: Any, rows: int | None = None) -> None:
+        """Check that a tensor is a finite batch of this space.
+
+        Args:
+            name: what to call the tensor in an error.
+            value: the candidate.
+            rows: how many rows it must have, where that is known.
+
+        Raises:
+            ShapeError: not a floating-point tensor `(rows, *shape)`.
+            NonFiniteError: an entry is NaN or infinite.
+        """
+        expected = (
+            f"a floating-point tensor of shape ({', '.join(map(str, (rows or 'B', *self.shape)))})"
+        )
+        if not isinstance(value, Tensor):
+            raise ShapeError(f"{name} is a {type(value).__name__}; expected {expected}.")
+        fits = value.ndim == 1 + len(self.shape) and tuple(value.shape[1:]) == self.shape
+        if not fits or not value.is_floating_point() or (rows or value.shape[0]) != value.shape[0]:
+            raise ShapeError(
+                f"{name} has shape {tuple(value.shape)} and type {value.dtype}; expected "
+                f"{expected}."
+            )
+        require_finite(name, value)
+
+
+def uniform(
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Float[Tensor, "..."]:
+    """Draw from U(-1, 1) with a generator that lives on `device`."""
+    draw = torch.empty(shape, device=device, dtype=dtype)
+    return draw.uniform_(-1.0, 1.0, generator=generator)
+
+
+def require_finite(name: str, value: Tensor) -> None:
+    """Raise where a tensor holds NaN or infinity, naming its first problem that does.
+
+    Raises:
+        NonFiniteError: an entry is not finite.
+    """
+    finite = value.isfinite()
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0, 0]) if value.ndim else 0
+        raise NonFiniteError(
+            f"{name} holds NaN or infinity, first in row {first}; every entry must be finite."
+        )
+
+
+@attrs.frozen
+class VectorSpace(Space):
+    """Vectors of a fixed length: tensors `(B, length)`.
+
+    Args:
+        length: entries of one vector.
+    """
+
+    length: int = attrs.field(validator=checks.count)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape `(length,)`."""
+        return (self.length,)
+
+
+@attrs.frozen
+class MatrixSpace(Space):
+    """Matrices of a fixed size: tensors `(B, height, width)`.
+
+    Args:
+        height: number of rows of one matrix.
+        width: number of its columns.
+    """
+
+    height: int = attrs.field(validator=checks.count)
+    width: int = attrs.field(validator=checks.count)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape `(height, width)`."""
+        return (self.height, self.width)
+
+
+@attrs.frozen
+class EdgeSpace(Space):
+    """Values on the edges of graphs: ragged tensors `(edges, channels)`.
+
+    Args:
+        channels: values of one edge.
+    """
+
+    channels: int = attrs.field(default=1, validator=checks.count)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape `(channels,)` of one edge."""
+        return (self.channels,)
+
+    @property
+    def ragged(self) -> bool:
+        """True: graphs differ in their number of edges."""
+        return True

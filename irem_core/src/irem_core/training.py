@@ -1,0 +1,390 @@
+"""Training: `fit`, its callbacks, and resuming to the bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from irem_core import checkpoint, checks
+from irem_core.distributed import Ranks, derive
+from irem_core.errors import SettingError, TrainingDivergedError
+from irem_core.registry import describe
+from irem_core.run_folder import RunFolder, check_same_settings
+from irem_core.solver import Solver
+from irem_core.task import Task
+
+
+@attrs.frozen(kw_only=True)
+class Training:
+    """The settings of a training, as a checkpoint records them.
+
+    Args:
+        iterations: updates of the weights in all.
+        batch_size: fresh problems in each, per process.
+        learning_rate: of Adam.
+        seed: of problems, starts and replay.
+        device: where training runs.
+        threads: threads that torch computes with on CPU.
+        ranks: processes that train together.
+    """
+
+    iterations: int = attrs.field(validator=checks.count)
+    batch_size: int = attrs.field(validator=checks.count)
+    learning_rate: float = attrs.field(validator=checks.positive)
+    seed: int = attrs.field(validator=checks.count_or_zero)
+    device: str
+    threads: int = attrs.field(validator=checks.count)
+    ranks: int = attrs.field(validator=checks.count)
+
+
+@attrs.define(eq=False)
+class Progress:
+    """A training as callbacks see it; `fit` returns it at the end.
+
+    Args:
+        solver: what is trained.
+        task: on what.
+        training: the settings.
+        iteration: updates done so far.
+        loss: mean training loss since the last report, NaN before the first.
+        seconds: time spent training, over all sessions of a resumed run.
+        records: what was logged, one dict each with its iteration.
+        leads: whether this process is the one that reports.
+        out: the run's folder, where there is one.
+    """
+
+    solver: Solver
+    task: Task
+    training: Training
+    iteration: int = 0
+    loss: float = float("nan")
+    seconds: float = 0.0
+    records: list[dict[str, Any]] = attrs.field(factory=list)
+    leads: bool = True
+    out: Path | None = None
+    _folder: RunFolder | None = None
+
+    def log(self, **record: Any) -> None:
+        """Keep a record under the current iteration, and in the run's metrics."""
+        record = {"iteration": self.iteration, **record}
+        self.records.append(record)
+        if self._folder is not None and self.leads:
+            self._folder.append(record)
+
+
+class Callback:
+    """What is told about a training; override what is of interest."""
+
+    def started(self, progress: Progress) -> None:
+        """Called once, after a checkpoint was restored and before the first update."""
+
+    def stepped(self, progress: Progress) -> None:
+        """Called after every update; nothing has been read from the device for it."""
+
+    def logged(self, progress: Progress) -> None:
+        """Called every `log_every` updates, with the mean loss since the last call."""
+
+    def finished(self, progress: Progress) -> None:
+        """Called once training is complete."""
+
+
+def fit(
+    solver: Solver,
+    task: Task,
+    *,
+    iterations: int = 10_000,
+    batch_size: int = 128,
+    learning_rate: float = 1e-4,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    callbacks: Sequence[Callback] = (),
+    log_every: int = 50,
+    checkpoint_every: int = 500,
+) -> Progress:
+    """Train a solver on a task with Adam (Algorithm 1).
+
+    With `out`, the run is kept in a folder and can be resumed after being stopped or killed at any
+    moment: it then ends with the same weights to the bit, on the same machine on CPU with the same
+    threads and processes. Under torchrun every process draws problems of its own and gradients are
+    averaged. The global random state is left as it was.
+
+    Args:
+        solver: what to train; it is moved to `device`.
+        task: what to train on.
+        iterations: updates of the weights in all; a resumed run may be given more than it began
+            with.
+        batch_size: fresh problems in each update, per process.
+        learning_rate: of Adam.
+        seed: of problems, starts and replay.
+        out: the run's folder.
+        resume: go on from the folder's checkpoint, or start afresh where it has none.
+        device: where to train.
+        callbacks: what to tell about it.
+        log_every: updates between reports.
+        checkpoint_every: updates between checkpoints.
+
+    Returns:
+        The finished training, with its log.
+
+    Raises:
+        SettingError: a setting is out of range, or differs from the run's that is resumed.
+        RunExistsError: the folder holds a run and `resume` is false.
+        CheckpointError: the checkpoint to resume from is damaged.
+        TrainingDivergedError: the loss turned non-finite; the last good checkpoint stays.
+        StorageError: writing failed; the checkpoint before stays.
+        KeyboardInterrupt: Ctrl-C; the current update was finished and a checkpoint written.
+    """
+    checks.check(checks.count, "fit", log_every=log_every, checkpoint_every=checkpoint_every)
+    if resume and out is None:
+        raise SettingError("fit got resume=True without out=; name the folder of the run.")
+    ranks = Ranks.from_environment()
+    place = ranks.device(torch.device(device))
+    training = Training(
+        iterations=iterations,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=place.type,
+        threads=torch.get_num_threads(),
+        ranks=ranks.count,
+    )
+    with ranks.joined(place), torch.random.fork_rng():
+        loop = _Loop(solver.to(place), task, training, ranks, place, out)
+        loop.begin(resume=resume)
+        loop.run(callbacks, log_every, checkpoint_every)
+    return loop.progress
+
+
+class _Loop:
+    """The state of a running training, and how to save and restore it."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        task: Task,
+        training: Training,
+        ranks: Ranks,
+        device: torch.device,
+        out: str | os.PathLike[str] | None,
+    ) -> None:
+        self.ranks = ranks
+        self.device = device
+        self.folder = None if out is None else RunFolder(out, ranks)
+        self.progress = Progress(
+            solver,
+            task,
+            training,
+            leads=ranks.leads,
+            out=None if out is None else Path(out),
+            folder=self.folder,
+        )
+        self.optimizer = torch.optim.Adam(
+            solver.parameters(), lr=training.learning_rate, fused=True
+        )
+        self.generator = torch.Generator(device).manual_seed(
+            derive(training.seed, "problems", ranks.rank)
+        )
+        # Layers such as dropout draw from the global state, which the caller gets back unchanged.
+        torch.manual_seed(derive(training.seed, "layers", ranks.rank))
+        self.total = torch.zeros((), device=device)
+        self.diverged_at = torch.zeros((), dtype=torch.int64, device=device)
+
+    def begin(self, *, resume: bool) -> None:
+        """Claim the folder and restore its newest checkpoint, where there is one."""
+        if self.folder is None:
+            return
+        self.folder.claim(resume=resume)
+        saved = self.folder.newest()
+        if saved is not None:
+            self._restore(*saved)
+        self.progress.records = self.folder.cut_metrics(self.progress.iteration)
+
+    def run(self, callbacks: Sequence[Callback], log_every: int, checkpoint_every: int) -> None:
+        """Train until the last iteration."""
+        progress, training = self.progress, self.progress.training
+        model: nn.Module = progress.solver
+        if self.ranks.count > 1:
+            # The energy's last bias moves no gradient, so some parameters are always unused.
+            model = DistributedDataParallel(model, find_unused_parameters=True)
+        progress.solver.train()
+        for callback in callbacks:
+            callback.started(progress)
+        before, since = progress.seconds, time.perf_counter()
+        logged_at = progress.iteration
+        with _interruptible(self.folder is not None and self.ranks.count == 1) as interrupted:
+            while progress.iteration < training.iterations:
+                self._update(model)
+                progress.seconds = before + time.perf_counter() - since
+                for callback in callbacks:
+                    callback.stepped(progress)
+                done = progress.iteration == training.iterations
+                if progress.iteration % log_every == 0 or done:
+                    self._log(progress.iteration - logged_at, callbacks)
+                    logged_at = progress.iteration
+                if progress.iteration % checkpoint_every == 0 or done or interrupted.is_set():
+                    self.save()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        if self.folder is not None and self.ranks.leads:
+            self._save_model(self.folder)
+        progress.solver.eval()
+        for callback in callbacks:
+            callback.finished(progress)
+
+    def _update(self, model: nn.Module) -> None:
+        progress, training = self.progress, self.progress.training
+        problem, target = progress.task.sample(
+            training.batch_size, "train", generator=self.generator, device=self.device
+        )
+        loss = model(problem, target, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        progress.iteration += 1
+        value = loss.detach()
+        self.total += value
+        # Kept on the device, so that no iteration waits for it; read when something is reported.
+        fresh = (self.diverged_at == 0) & ~value.isfinite()
+        self.diverged_at = torch.where(fresh, progress.iteration, self.diverged_at)
+
+    def _log(self, updates: int, callbacks: Sequence[Callback]) -> None:
+        self._check_finite()
+        progress = self.progress
+        progress.loss = float(self.total) / max(updates, 1)
+        self.total.zero_()
+        progress.log(loss=progress.loss, seconds=round(progress.seconds, 3))
+        for callback in callbacks:
+            callback.logged(progress)
+
+    def _check_finite(self) -> None:
+        found = [each for each in self.ranks.gather(int(self.diverged_at)) if each]
+        if found:
+            kept = "" if self.folder is None else " The last good checkpoint stays."
+            raise TrainingDivergedError(
+                f"The training loss turned NaN or infinite at iteration {min(found)}, so "
+                f"training stopped.{kept} Try a smaller learning rate or step size."
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint to resume from, and the model as it is now."""
+        if self.folder is None:
+            return
+        self._check_finite()
+        solver = self.progress.solver
+        weights = {f"model.{name}": tensor for name, tensor in solver.state_dict().items()}
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            raise TrainingDivergedError(
+                f"The weights turned NaN or infinite at iteration {self.progress.iteration}, so "
+                "training stopped. The last good checkpoint stays. Try a smaller learning rate or "
+                "step size."
+            )
+        moments = {
+            f"optimizer.{index}.{name}": tensor
+            for index, state in self.optimizer.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
+        carried = {f"solver.{name}": each for name, each in solver.training_state().items()}
+        random = {
+            "random.problems": self.generator.get_state(),
+            "random.cpu": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            random["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        metadata = {
+            "iteration": self.progress.iteration,
+            "seconds": self.progress.seconds,
+            "total": float(self.total),
+            "settings": self._settings(),
+        }
+        self.folder.save(weights | moments | carried | random, metadata)
+        if self.ranks.leads:
+            self._save_model(self.folder)
+
+    def _save_model(self, folder: RunFolder) -> None:
+        progress = self.progress
+        checkpoint.save(
+            progress.solver,
+            folder.path,
+            task=progress.task,
+            training={
+                **attrs.asdict(progress.training),
+                "iteration": progress.iteration,
+                "seconds": round(progress.seconds, 3),
+            },
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        training = attrs.asdict(self.progress.training)
+        # Training does not depend on how far it is to go, so a finished run may be taken further.
+        del training["iterations"]
+        return {
+            "solver": describe(self.progress.solver),
+            "task": describe(self.progress.task),
+            "training": training,
+        }
+
+    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+        assert self.folder is not None
+        path, progress = self.folder.path, self.progress
+        check_same_settings(metadata["settings"], self._settings(), path)
+        if metadata["iteration"] > progress.training.iterations:
+            raise SettingError(
+                f"The run in {path} has done {metadata['iteration']} iterations already; give "
+                f"iterations of at least that rather than {progress.training.iterations}."
+            )
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = tensor
+        checkpoint.fit_weights(progress.solver, groups.get("model", {}), path)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups.get("optimizer", {}).items():
+            index, _, rest = name.partition(".")
+            moments.setdefault(int(index), {})[rest] = tensor
+        empty = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**empty, "state": moments})
+        progress.solver.restore_training_state(
+            {name: tensor.to(self.device) for name, tensor in groups.get("solver", {}).items()}
+        )
+        self.generator.set_state(groups["random"]["problems"])
+        torch.set_rng_state(groups["random"]["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(groups["random"]["cuda"], self.device)
+        progress.iteration = metadata["iteration"]
+        progress.seconds = metadata["seconds"]
+        self.total.fill_(metadata["total"])
+
+
+@contextmanager
+def _interruptible(enabled: bool) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that the update at hand can be finished."""
+    pressed = threading.Event()
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: FrameType | None) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,148 @@
+"""The four operations on contexts and states.
+
+A context, a state or an iterate is a tree: a tensor, or a tuple, list, dict or attrs instance of
+trees. Its tensors lead with problems `(B, ...)` or, in a ragged batch, with answer rows; what all
+problems share stays on the module that made the tree. torch-geometric batches are leaves too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+from irem_core.errors import ShapeError
+from irem_core.layout import Layout
+from irem_core.space import Space
+
+Tree = TypeVar("Tree")
+
+# attrs classes that hold no tensor leading with problems, and so are leaves.
+_LEAVES = (Layout, Space)
+
+
+def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """Apply `function` to the leaves of trees of one shape; attrs instances count as branches."""
+
+    def visit(leaf: Any, *rest: Any) -> Any:
+        if isinstance(leaf, _LEAVES) or not attrs.has(type(leaf)):
+            return function(leaf, *rest)
+        changes = {
+            field.alias or field.name: map_leaves(
+                function, *(getattr(branch, field.name) for branch in (leaf, *rest))
+            )
+            for field in attrs.fields(type(leaf))
+        }
+        return attrs.evolve(leaf, **changes)
+
+    mapped: Tree = tree_map(visit, tree, *others)
+    return mapped
+
+
+def tensors(tree: Any) -> list[Tensor]:
+    """List the tensors of a tree, in a fixed order."""
+    found: list[Tensor] = []
+    for leaf in tree_flatten(tree)[0]:
+        if isinstance(leaf, _LEAVES):
+            continue
+        if attrs.has(type(leaf)):
+            for field in attrs.fields(type(leaf)):
+                found += tensors(getattr(leaf, field.name))
+        elif isinstance(leaf, Tensor):
+            found.append(leaf)
+    return found
+
+
+def fill(tree: Tree, values: list[Tensor], layout: Layout) -> Tree:
+    """Rebuild a tree around other tensors, listed as `tensors` does, and another layout."""
+    remaining = iter(values)
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Layout):
+            return layout
+        return next(remaining) if isinstance(leaf, Tensor) else leaf
+
+    return map_leaves(visit, tree)
+
+
+def leads_with_rows(leaf: Tensor, layout: Layout) -> bool:
+    """Say whether a tensor leads with answer rows rather than with problems.
+
+    Raises:
+        ShapeError: it leads with neither.
+    """
+    length = leaf.shape[0] if leaf.ndim else 0
+    if length == layout.rows:
+        return True
+    if length == layout.count:
+        return False
+    expected = f"{layout.count} (problems)"
+    if layout.owner is not None:
+        expected += f" or {layout.rows} (answer rows)"
+    raise ShapeError(
+        f"A tensor of shape {tuple(leaf.shape)} stands in a context or state; its first dimension "
+        f"must be {expected}. Keep what all problems share on the module."
+    )
+
+
+def select(tree: Tree, layout: Layout, problems: Int[Tensor, " kept"]) -> Tree:
+    """Keep the problems of an ascending list.
+
+    Raises:
+        ShapeError: a tensor leads with neither problems nor rows.
+    """
+    rows = layout.rows_of(problems)
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf[rows if leads_with_rows(leaf, layout) else problems]
+        if isinstance(leaf, Layout):
+            return leaf.select(problems)
+        if hasattr(leaf, "index_select") and hasattr(leaf, "num_graphs"):
+            return type(leaf).from_data_list(leaf.index_select(problems.cpu()))
+        return leaf
+
+    return map_leaves(visit, tree)
+
+
+def put(tree: Tree, layout: Layout, problems: Int[Tensor, " kept"], part: Tree) -> None:
+    """Write the tree of some problems, an ascending list, into the tree of all, in place.
+
+    Raises:
+        ShapeError: a tensor leads with neither problems nor rows.
+    """
+    rows = layout.rows_of(problems)
+
+    def visit(leaf: Any, values: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            leaf[rows if leads_with_rows(leaf, layout) else problems] = values
+        return leaf
+
+    map_leaves(visit, tree, part)
+
+
+def where(condition: Bool[Tensor, " problems"], layout: Layout, then: Tree, other: Tree) -> Tree:
+    """Take each problem's part from `then` where the condition holds, else from `other`.
+
+    Raises:
+        ShapeError: a tensor leads with neither problems nor rows.
+    """
+    per_problem = Layout(layout.count)
+
+    def visit(leaf: Any, alternative: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        shape = layout if leads_with_rows(leaf, layout) else per_problem
+        return torch.where(shape.spread(condition, leaf), leaf, alternative)
+
+    return map_leaves(visit, then, other)
+
+
+def detach(tree: Tree) -> Tree:
+    """Cut every tensor of a tree from the autograd graph."""
+    return map_leaves(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
