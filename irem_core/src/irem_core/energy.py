@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
@@ -182,16 +182,17 @@ def differentiate(
             slopes = torch.autograd.grad(
                 energy.sum(), leaves, create_graph=create_graph, allow_unused=True
             )
-    for name, found in zip("yz", slopes, strict=False):
-        if found is None:
+    found = dict(zip("yz", slopes, strict=False))
+    for name, slope in found.items():
+        if slope is None:
             raise EnergyError(
                 f"{type(landscape).__name__} does not depend on {name}, so there is nothing to "
                 f"descend; compute the energy from {name} by differentiable operations."
             )
-    slope = at.map(lambda leaf: slopes[0] if leaf is at.y else slopes[1])
+    uphill = Iterate(cast(Tensor, found["y"]), iterate.layout, found.get("z"))
     if create_graph:
-        return Evaluation(at, energy, slope)
-    return Evaluation(iterate.detach(), energy.detach(), slope)
+        return Evaluation(at, energy, uphill)
+    return Evaluation(iterate.detach(), energy.detach(), uphill)
 
 
 def check_problem(landscape: Landscape, problem: Problem) -> None:

@@ -37,8 +37,8 @@ class Scores:
         steps_mean: mean steps taken.
         evaluations_mean: mean energy evaluations spent.
         outcomes: how many problems ended in each way.
-        energy_error_correlation: rank correlation of final energies with errors over problems; None for
-            a solver without an energy.
+        energy_error_correlation: rank correlation of final energies with errors; None for a solver
+            without an energy.
         errors: `(problems,)` the mean squared error of each problem.
         energies: `(problems,)` the energy of each answer, where there is one.
         steps: `(problems,)` the steps of each problem.
