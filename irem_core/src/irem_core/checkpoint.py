@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from irem_core.energy import Landscape
 from irem_core.errors import CheckpointError, StorageError
+from irem_core.provenance import versions
 from irem_core.registry import ENERGIES, SOLVERS, describe, rebuild
 from irem_core.solver import Solver
 from irem_core.task import Task
@@ -191,15 +191,6 @@ def replacing(file: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that results depend on."""
-    found = {}
-    for name in ("irem-core", "irem-tasks", "irem-baselines", "torch", "numpy"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _model_file(path: Path) -> Path:

@@ -12,6 +12,7 @@ import ast
 import inspect
 import json
 import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
@@ -159,8 +160,29 @@ def find_any(name: str) -> list[Plugin]:
     return matches
 
 
-def construct(plugin: Plugin, *args: Any, **settings: Any) -> Any:
-    """Call a plug-in's constructor.
+@attrs.frozen(eq=False)
+class Target:
+    """What parts with shapes and weights are built for.
+
+    Args:
+        task: gives the shapes.
+        seed: of the initial weights.
+    """
+
+    task: Task
+    seed: int = 0
+
+
+def construct(
+    plugin: Plugin, args: Sequence[Any], settings: Mapping[str, Any], target: Target | None = None
+) -> Any:
+    """Call a plug-in's constructor, or its `for_task` where there is a task to build for.
+
+    Args:
+        plugin: what to build.
+        args: positional arguments.
+        settings: keyword arguments.
+        target: what to build energies and solvers for.
 
     Raises:
         UnknownSettingError: it has no such setting, or one that it needs is missing.
@@ -168,12 +190,20 @@ def construct(plugin: Plugin, *args: Any, **settings: Any) -> Any:
         PluginError: it cannot be imported.
     """
     factory = plugin.load()
-    check_settings(plugin, factory, args, settings)
+    fitted = target is not None and plugin.group in (ENERGIES, SOLVERS)
+    _check_settings(plugin, factory, args, settings, partial=fitted)
+    if fitted and target is not None:
+        return factory.for_task(target.task, *args, seed=target.seed, **settings)
     return factory(*args, **settings)
 
 
-def check_settings(
-    plugin: Plugin, factory: Any, args: tuple[Any, ...], settings: dict[str, Any]
+def _check_settings(
+    plugin: Plugin,
+    factory: Any,
+    args: Sequence[Any],
+    settings: Mapping[str, Any],
+    *,
+    partial: bool,
 ) -> None:
     """Check that a constructor takes the given arguments.
 
@@ -181,8 +211,11 @@ def check_settings(
         UnknownSettingError: it does not; the error suggests names.
     """
     signature = inspect.signature(factory)
+    bind = signature.bind_partial if partial else signature.bind
     try:
-        signature.bind(*args, **settings)
+        bind(*args, **settings)
+        if partial and args:
+            raise TypeError("its settings must be written with their names")
     except TypeError as error:
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         known = [each.name for each in signature.parameters.values() if each.kind not in kinds]
@@ -208,17 +241,23 @@ def load_task(text: str, **settings: Any) -> Task:
         SettingError: a value is out of range, or the text cannot be read.
         PluginError: the task's package cannot be imported.
     """
-    name, args, written = parse(TASKS, text)
-    return cast("Task", construct(find(TASKS, name), *args, **(written | settings)))
+    return cast("Task", build(TASKS, text, settings=settings))
 
 
-def build(group: str, text: str, **settings: Any) -> Any:
+def build(
+    group: str,
+    text: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    target: Target | None = None,
+) -> Any:
     """Build a part from its name, or from a text such as "gradient(step_size=30)".
 
     Args:
         group: an entry-point group, such as `DESCENTS`.
         text: what a user wrote.
-        settings: further constructor arguments.
+        settings: further constructor arguments; what the text says goes before.
+        target: what to build energies and solvers for.
 
     Raises:
         UnknownNameError: no such part is installed.
@@ -226,11 +265,13 @@ def build(group: str, text: str, **settings: Any) -> Any:
         SettingError: a value is out of range, or the text cannot be read.
         PluginError: the part's package cannot be imported.
     """
-    name, args, written = parse(group, text)
-    return construct(find(group, name), *args, **(written | settings))
+    name, args, written = parse(group, text, target)
+    return construct(find(group, name), args, {**(settings or {}), **written}, target)
 
 
-def parse(group: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
+def parse(
+    group: str, text: str, target: Target | None = None
+) -> tuple[str, list[Any], dict[str, Any]]:
     """Read a part's text into its name, positional and keyword settings; nested parts are built.
 
     Raises:
@@ -245,7 +286,7 @@ def parse(group: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
         raise _unreadable(group, text) from error
     if len(text) > _LONGEST_TEXT or not isinstance(node, ast.Call):
         raise _unreadable(group, text)
-    return _parse_call(group, node, text)
+    return _parse_call(group, node, text, target)
 
 
 def _unreadable(group: str, text: str) -> SettingError:
@@ -256,25 +297,27 @@ def _unreadable(group: str, text: str) -> SettingError:
     )
 
 
-def _parse_call(group: str, node: ast.Call, text: str) -> tuple[str, list[Any], dict[str, Any]]:
+def _parse_call(
+    group: str, node: ast.Call, text: str, target: Target | None
+) -> tuple[str, list[Any], dict[str, Any]]:
     if not isinstance(node.func, ast.Name):
         raise _unreadable(group, text)
-    args = [_parse_value(group, argument, text) for argument in node.args]
-    settings = {}
+    args = [_parse_value(group, argument, text, target) for argument in node.args]
+    settings: dict[str, Any] = {}
     for keyword in node.keywords:
         if keyword.arg is None or keyword.arg in settings:
             raise _unreadable(group, text)
         inner = _GROUP_OF_SETTING.get(keyword.arg, group)
-        settings[keyword.arg] = _parse_value(inner, keyword.value, text)
+        settings[keyword.arg] = _parse_value(inner, keyword.value, text, target)
     return node.func.id.replace("_", "-"), args, settings
 
 
-def _parse_value(group: str, node: ast.expr, text: str) -> Any:
+def _parse_value(group: str, node: ast.expr, text: str, target: Target | None) -> Any:
     if isinstance(node, ast.Call):
-        name, args, settings = _parse_call(group, node, text)
-        return construct(find(group, name), *args, **settings)
+        name, args, settings = _parse_call(group, node, text, target)
+        return construct(find(group, name), args, settings, target)
     if isinstance(node, ast.Name):
-        return construct(find(group, node.id.replace("_", "-")))
+        return construct(find(group, node.id.replace("_", "-")), (), {}, target)
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError) as error:
@@ -398,7 +441,7 @@ def rebuild(described: Any, *, replacements: dict[str, Any] | None = None) -> An
             "install that package and load again."
         ) from error
     values = {key: _rebuild_value(value, given) for key, value in settings}
-    return construct(plugin, **values)
+    return construct(plugin, (), values)
 
 
 def _rebuild_value(value: Any, given: dict[str, Any]) -> Any:

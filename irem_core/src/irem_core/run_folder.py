@@ -118,19 +118,25 @@ class RunFolder:
         Returns:
             The records that stay.
         """
-        file = self.path / METRICS
-        kept = []
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    record = json.loads(line)
-                    if record["iteration"] <= iteration:
-                        kept.append(record)
+        kept = [each for each in read_metrics(self.path) if each["iteration"] <= iteration]
         if self.ranks.leads:
-            with checkpoint.replacing(file) as temporary:
+            with checkpoint.replacing(self.path / METRICS) as temporary:
                 lines = (json.dumps(record) + "\n" for record in kept)
                 temporary.write_text("".join(lines), encoding="utf-8")
         return kept
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read what a run has logged, passing over lines that a kill left half written."""
+    file = path / METRICS
+    records = []
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                if isinstance(record["iteration"], int):
+                    records.append(record)
+    return records
 
 
 def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

@@ -6,7 +6,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import torch
@@ -17,6 +17,9 @@ from irem_core.errors import SettingError, UnknownNameError, near_matches
 from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.space import Space, require_finite
+
+if TYPE_CHECKING:
+    from irem_core.energy import Landscape
 
 
 @attrs.frozen
@@ -78,7 +81,7 @@ class Task(Recorded, ABC):
     """What y looks like."""
     difficulties: ClassVar[Mapping[str, Mapping[str, Any]]] = {"train": {}, "same": {}}
     """Named difficulties and the parameters of `draw` that they set."""
-    published: ClassVar[tuple[Published, ...]] = ()
+    published: tuple[Published, ...] = ()
     """Figures to compare with."""
     max_steps: ClassVar[int] = 80
     """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
@@ -175,6 +178,10 @@ class Task(Recorded, ABC):
             NotImplementedError: the task names none.
         """
         raise NotImplementedError(f"{type(self).__name__} names no textbook algorithm.")
+
+    def energy(self) -> Landscape | None:
+        """Return the task's energy where it is written rather than learned, else None."""
+        return None
 
     def own_input(self, problem: Problem) -> Tensor | None:
         """Return what each entry of the answer has as input of its own, or None.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irem_core import Problem, Published, SettingError, Task, VectorSpace
 
+_PAPER_SIZE = 400
 _TABLE_1 = "Du et al., ICML 2022, Table 1"
 
 
@@ -40,7 +41,7 @@ class Add(Task):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 2.5}}
-    published: ClassVar = _table_1(
+    published = _table_1(
         irem=(0.0003, 0.0021),
         feedforward=(0.0448, 0.7029),
         recurrent=(0.3610, 2.6133),
@@ -48,10 +49,12 @@ class Add(Task):
         iterative_feedforward=(0.0144, 0.1577),
     )
 
-    def __init__(self, size: int = 400) -> None:
+    def __init__(self, size: int = _PAPER_SIZE) -> None:
         """Set the spaces."""
         self.question = VectorSpace(2 * size)
         self.answer = VectorSpace(size)
+        if size != _PAPER_SIZE:
+            self.published = ()
 
     def draw(
         self,
@@ -98,7 +101,7 @@ class Negate(Task):
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 2.5}}
 
-    def __init__(self, size: int = 400) -> None:
+    def __init__(self, size: int = _PAPER_SIZE) -> None:
         """Set the spaces."""
         self.question = VectorSpace(size)
         self.answer = VectorSpace(size)
@@ -132,4 +135,5 @@ class Negate(Task):
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return each entry's input, `(B, size, 1)`."""
-        return torch.as_tensor(problem.x)[..., None]
+        x: Tensor = problem.x
+        return x.unsqueeze(-1)

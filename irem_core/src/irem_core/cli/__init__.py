@@ -1,0 +1,53 @@
+"""The command line: `irem train add`, and what follows from it.
+
+Modules here import torch only inside the commands that compute, so that help and lists are quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from irem_core.cli.compose import compose
+from irem_core.cli.describe import describe
+from irem_core.cli.evaluate import evaluate
+from irem_core.cli.group import Commands
+from irem_core.cli.listing import list_plugins
+from irem_core.cli.solve import solve
+from irem_core.cli.train import train
+from irem_core.errors import IremError
+
+app = typer.Typer(
+    cls=Commands,
+    name="irem",
+    help="Learned iterative reasoning by energy minimisation: train solvers, and solve with them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(train)
+app.command()(evaluate)
+app.command()(solve)
+app.command()(compose)
+app.command(name="list")(list_plugins)
+app.command()(describe)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a fault, 2 a user's mistake, 130 Ctrl-C."""
+    try:
+        status = app(standalone_mode=False, prog_name="irem")
+    except IremError as error:
+        _say(str(error))
+        sys.exit(error.exit_status)
+    except typer.TyperException as error:
+        _say(error.format_message())
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(message: str) -> None:
+    typer.echo(f"irem: {' '.join(message.split())}", err=True)

@@ -1,0 +1,62 @@
+"""`irem evaluate`: score a trained run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irem_core.cli.options import (
+    Descent,
+    Device,
+    Halting,
+    Json,
+    MaxSteps,
+    RunArgument,
+    TestSeed,
+    Threads,
+)
+
+
+def evaluate(
+    run: RunArgument,
+    difficulty: Annotated[
+        list[str] | None,
+        typer.Option(help='A difficulty, such as "harder" or "scale=5"; may be repeated.'),
+    ] = None,
+    problems: Annotated[int, typer.Option(min=1, help="Problems of each difficulty.")] = 1000,
+    max_steps: MaxSteps = None,
+    descent: Descent = None,
+    halting: Halting = None,
+    seed: TestSeed = 1,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Score a run on fresh problems, in the paper's protocol unless told otherwise.
+
+    Every problem takes all steps (80, or 40 on graphs), and the answer is its lowest-energy
+    iterate. With --halting, problems stop when they have arrived.
+    """
+    from irem_core.callbacks import best_evaluation
+    from irem_core.cli import loading, show
+    from irem_core.cli.record import show_scores
+    from irem_core.evaluation import evaluate as score
+    from irem_core.run_folder import read_metrics
+
+    loading.threads(threads)
+    solver, task, metadata = loading.run(run, loading.device(device))
+    names = difficulty or [name for name in task.difficulties if name != "train"]
+    options = loading.parts(descent, halting) | {"max_steps": max_steps}
+    scores = {}
+    for name in names:
+        scores[name] = score(
+            solver, task, difficulty=name, problems=problems, seed=seed, **options
+        ).to_dict()
+        best = best_evaluation(read_metrics(run), name)
+        if best is not None:
+            scores[name]["mse_best_checkpoint"] = min(best, scores[name]["mse"])
+    if as_json:
+        show.json_document(scores)
+    else:
+        show_scores(task, str(metadata["solver"].get("name")), scores)

@@ -1,0 +1,72 @@
+"""From what a user typed to objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irem_core.errors import CheckpointError, SettingError
+
+if TYPE_CHECKING:
+    import torch
+
+    from irem_core.solver import Solver
+    from irem_core.task import Task
+
+
+def device(text: str) -> torch.device:
+    """Read a device and check that it is there.
+
+    Raises:
+        SettingError: it is not.
+    """
+    import torch
+
+    try:
+        place = torch.device(text)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise SettingError(
+            f"The device {text!r} cannot be used ({reason}); give --device cpu, or cuda where "
+            "torch finds a GPU."
+        ) from error
+    return place
+
+
+def threads(count: int | None) -> None:
+    """Set the number of threads, where one is given."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def parts(descent: str | None, halting: str | None) -> dict[str, Any]:
+    """Build the descent and the halting rule that were written; None stands for the default."""
+    from irem_core.registry import DESCENTS, HALTING, build
+
+    return {
+        "descent": None if descent is None else build(DESCENTS, descent),
+        "halting": None if halting is None else build(HALTING, halting),
+    }
+
+
+def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
+    """Load a run's solver, the task that it was trained on, and what its model file says.
+
+    Raises:
+        CheckpointError: there is no run, or it does not say on which task it was trained.
+        UnknownNameError: a plug-in that it needs is not installed.
+    """
+    from irem_core.checkpoint import load, read_metadata
+    from irem_core.registry import rebuild
+
+    solver = load(path, device=place)
+    metadata = read_metadata(path)
+    if metadata.get("task") is None:
+        raise CheckpointError(
+            f"{path} does not say on which task it was trained; save it with task=... to use it "
+            "on the command line."
+        )
+    return solver, rebuild(metadata["task"]), metadata

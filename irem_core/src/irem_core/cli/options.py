@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run, or a model file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with on CPU; torch's choice if unset.")
+]
+Descent = Annotated[
+    str | None,
+    typer.Option(help='How to step, such as "gradient(step_size=30)"; that of training if unset.'),
+]
+Halting = Annotated[
+    str | None,
+    typer.Option(help='When a problem has arrived, such as "energy_plateau(patience=5)".'),
+]
+MaxSteps = Annotated[
+    int | None, typer.Option(min=0, help="The most steps of any problem; the task's if unset.")
+]
+TestSeed = Annotated[int, typer.Option(min=0, help="Seed of problems and starts.")]

@@ -1,0 +1,122 @@
+"""The record of a run: settings and scores in the form that results/ keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from irem_core.callbacks import best_evaluation
+from irem_core.checkpoint import replacing
+from irem_core.cli import show
+from irem_core.evaluation import evaluate
+from irem_core.provenance import commit, hardware, versions
+from irem_core.registry import describe
+from irem_core.run_folder import EVALUATION
+
+if TYPE_CHECKING:
+    from irem_core.task import Task
+    from irem_core.training import Progress
+
+PROBLEMS = 1000
+TEST_SEED = 1
+
+
+def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json: bool) -> None:
+    """Evaluate a finished training on the task's difficulties, write the record and show it.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    task, solver = progress.task, progress.solver
+    scores = {
+        difficulty: score(progress, difficulty)
+        for difficulty in task.difficulties
+        if difficulty != "train"
+    }
+    settings = describe(solver)
+    record = {
+        "task": describe(task).get("name", type(task).__name__),
+        "solver": settings.get("name", type(solver).__name__),
+        "energy": _energy_name(settings),
+        "preset": preset,
+        "seed": progress.training.seed,
+        "iterations": progress.iteration,
+        "parameters": sum(parameter.numel() for parameter in solver.parameters()),
+        "settings": {
+            "solver": settings["settings"],
+            "task": describe(task)["settings"],
+            "batch_size": progress.training.batch_size,
+            "learning_rate": progress.training.learning_rate,
+            "ranks": progress.training.ranks,
+            "device": progress.training.device,
+        },
+        "train_seconds": round(progress.seconds, 1),
+        "threads": progress.training.threads,
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "evaluation": scores,
+    }
+    with replacing(folder / EVALUATION) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        show.json_document(record)
+        return
+    typer.echo(
+        f"Trained {record['solver']} on {record['task']} for {progress.iteration} iterations in "
+        f"{progress.seconds / 60:.1f} minutes; the run is in {folder}."
+    )
+    show_scores(task, str(record["solver"]), scores)
+
+
+def score(progress: Progress, difficulty: str) -> dict[str, Any]:
+    """Evaluate the final model and put the best evaluation on the way beside it."""
+    final = evaluate(
+        progress.solver, progress.task, difficulty=difficulty, problems=PROBLEMS, seed=TEST_SEED
+    ).to_dict()
+    best = best_evaluation(progress.records, difficulty)
+    if best is not None:
+        final["mse_best_checkpoint"] = min(best, final["mse"])
+    return final
+
+
+def show_scores(task: Task, solver: str, scores: dict[str, dict[str, Any]]) -> None:
+    """Print scores beside the published figure and the task's floors."""
+    rows = []
+    for difficulty, each in scores.items():
+        floor = task.floor(difficulty)
+        published = [
+            figure.value
+            for figure in task.published
+            if figure.method == solver and figure.difficulty == difficulty
+        ]
+        rows.append(
+            [
+                difficulty,
+                each["mse"],
+                next(iter(published), None),
+                floor.constant,
+                floor.entrywise,
+                each["steps_mean"],
+            ]
+        )
+    show.table(
+        f"Mean squared error over {next(iter(scores.values()))['problems']} problems",
+        ["difficulty", "this run", "published", "constant", "entrywise", "steps"],
+        rows,
+    )
+    typer.echo(
+        "constant and entrywise: the best constant answer, and the best function of an entry's own "
+        "input."
+    )
+
+
+def _energy_name(settings: dict[str, Any]) -> str | None:
+    energy = settings["settings"].get("energy")
+    if not isinstance(energy, dict):
+        return None
+    part = energy["part"]
+    return str(part.get("name", part["class"]))

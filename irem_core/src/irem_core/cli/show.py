@@ -1,0 +1,35 @@
+"""How results look on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; numbers are aligned to the right, and None is a dash."""
+    body = [list(row) for row in rows]
+    drawn = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in body)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        drawn.add_row(*map(cell, row))
+    Console(highlight=False, soft_wrap=False).print(drawn)
+
+
+def cell(value: Any) -> str:
+    """Write one value: four significant digits for fractions, a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def json_document(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2))

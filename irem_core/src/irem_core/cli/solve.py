@@ -1,0 +1,231 @@
+"""`irem solve`: solve problems with a trained run, or with a task's written energy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from irem_core.cli.options import Descent, Device, Halting, Json, MaxSteps, TestSeed, Threads
+from irem_core.errors import SettingError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from irem_core.problem import Problem
+    from irem_core.solution import Solution
+    from irem_core.solver import Solver
+    from irem_core.task import Task
+
+_SHOWN_ROWS = 20
+
+
+def solve(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|TASK", help="A run, or a task whose energy is written.")
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option("--input", help="Questions: .npy, .npz, .csv or .safetensors."),
+    ] = None,
+    difficulty: Annotated[
+        str | None, typer.Option(help='Solve random problems instead: "same", "scale=5", ...')
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many random problems.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the answers, in the same formats.")
+    ] = None,
+    max_steps: MaxSteps = None,
+    descent: Descent = None,
+    halting: Halting = None,
+    seed: TestSeed = 1,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Solve problems, each with as many steps as it needs, and show how energy and error fall.
+
+    Problems come from --input, or are drawn at a --difficulty. Where the task knows the exact
+    answers the error is shown too.
+    """
+    from irem_core.cli import files, loading, show
+
+    if (file is None) == (difficulty is None):
+        raise SettingError(
+            "irem solve got "
+            + (
+                "neither --input nor --difficulty"
+                if file is None
+                else "both --input and --difficulty"
+            )
+            + "; give one of them."
+        )
+    if output is not None:
+        files.check_output(output)
+    loading.threads(threads)
+    place = loading.device(device)
+    solver, task = _solver(run, place)
+    problem, target = _problems(solver, task, file, difficulty, count, seed, place)
+    solution, errors, trace = _solve(
+        solver,
+        problem,
+        target,
+        {
+            "max_steps": task.max_steps if max_steps is None else max_steps,
+            **loading.parts(descent, halting),
+        },
+        seed,
+    )
+    if output is not None:
+        files.write_answers(output, solution.y)
+    rows = _rows(solution, errors)
+    if as_json:
+        answers = solution.y.tolist() if output is None else str(output)
+        show.json_document({"answers": answers, "problems": rows, "trace": trace})
+        return
+    _show_trace(trace, problem, target, solution)
+    _show_rows(rows)
+    if output is not None:
+        typer.echo(f"The answers are in {output}.")
+
+
+def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
+    from irem_core.cli import loading
+    from irem_core.irem import IREM
+    from irem_core.registry import TASKS, load_task, plugins
+
+    name = run.partition("(")[0].replace("_", "-")
+    if Path(run).exists() or name not in {plugin.name for plugin in plugins(TASKS)}:
+        solver, task, _ = loading.run(Path(run), place)
+        return solver, task
+    task = load_task(run)
+    energy = task.energy()
+    if energy is None:
+        raise SettingError(
+            f"The task {run!r} has no written energy, so a solver must be trained first: irem "
+            f"train {run}. Then give irem solve the folder of that run."
+        )
+    return IREM(energy).to(place), task
+
+
+def _problems(
+    solver: Solver,
+    task: Task,
+    file: Path | None,
+    difficulty: str | None,
+    count: int,
+    seed: int,
+    place: torch.device,
+) -> tuple[Problem, Tensor | None]:
+    """Read or draw the problems, with their answers where the task knows them."""
+    import torch
+
+    from irem_core.cli import files
+    from irem_core.distributed import derive
+    from irem_core.problem import Problem
+
+    if difficulty is not None:
+        generator = torch.Generator(place).manual_seed(derive(seed, "solve", difficulty))
+        return task.sample(count, difficulty, generator=generator, device=place)
+    assert file is not None
+    dtype = next((each.dtype for each in solver.parameters()), torch.get_default_dtype())
+    x = files.read_questions(file, solver.question or task.question, dtype).to(place)
+    problem = Problem(x, solver.answer or task.answer)
+    try:
+        return problem, task.oracle(problem)
+    except NotImplementedError:
+        return problem, None
+
+
+def _solve(
+    solver: Solver,
+    problem: Problem,
+    target: Tensor | None,
+    options: dict[str, Any],
+    seed: int,
+) -> tuple[Solution, list[float] | None, list[dict[str, Any]]]:
+    """Solve, and follow the first problem step by step."""
+    import torch
+
+    from irem_core.distributed import derive
+
+    layout, trace = problem.layout, []
+
+    def error(y: Tensor, rows: Tensor) -> float | None:
+        return None if target is None else float((y - target[rows]).double().square().mean())
+
+    def follow(step: int, problems: Tensor, evaluation: Any) -> None:
+        if int(problems[0]) == 0:
+            first = evaluation.iterate.layout.rows_of(torch.zeros_like(problems[:1]))
+            rows = layout.rows_of(torch.zeros_like(problems[:1]))
+            trace.append(
+                {
+                    "step": step,
+                    "energy": float(evaluation.energy[0]),
+                    "error": error(evaluation.iterate.y[first], rows),
+                }
+            )
+
+    generator = torch.Generator(problem.device).manual_seed(derive(seed, "starts"))
+    solution = solver.solve(problem, generator=generator, observer=follow, **options)
+    errors = None
+    if target is not None:
+        errors = layout.mean((solution.y - target).double().square()).tolist()
+    return solution, errors, trace
+
+
+def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
+    from irem_core.outcome import Outcome
+
+    energies = solution.energy
+    return [
+        {
+            "problem": index,
+            "outcome": Outcome(int(outcome)).name.lower().replace("_", " "),
+            "steps": int(solution.steps[index]),
+            "energy": None if energies is None else float(energies[index]),
+            "error": None if errors is None else errors[index],
+        }
+        for index, outcome in enumerate(solution.outcome)
+    ]
+
+
+def _show_trace(
+    trace: list[dict[str, Any]], problem: Problem, target: Tensor | None, solution: Solution
+) -> None:
+    from irem_core.cli import show
+
+    if trace:
+        show.table(
+            "Problem 0, step by step (error: mean squared over its entries)",
+            ["step", "energy", "error"],
+            ([each["step"], each["energy"], each["error"]] for each in trace),
+        )
+    if problem.layout.owner is None:
+        shown = slice(0, 6)
+        columns = {"answer": solution.y, "exact": target}
+        entries = [
+            [name, *(round(value, 4) for value in tensor[0].flatten()[shown].tolist())]
+            for name, tensor in columns.items()
+            if tensor is not None
+        ]
+        width = max(map(len, entries))
+        show.table(
+            "First entries of problem 0",
+            ["", *(f"[{index}]" for index in range(width - 1))],
+            entries,
+        )
+
+
+def _show_rows(rows: list[dict[str, Any]]) -> None:
+    from irem_core.cli import show
+
+    show.table(
+        f"{len(rows)} problem{'s' if len(rows) > 1 else ''}",
+        list(rows[0]),
+        (list(row.values()) for row in rows[:_SHOWN_ROWS]),
+    )
+    if len(rows) > _SHOWN_ROWS:
+        typer.echo(f"... and {len(rows) - _SHOWN_ROWS} more; --json prints all.")

@@ -1,0 +1,87 @@
+"""How well a composed solver does (Table 4 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.composition import compose
+from irem_core.descent.base import Descent
+from irem_core.distributed import derive
+from irem_core.errors import SettingError
+from irem_core.halting import FixedSteps, HaltingCriterion
+from irem_core.problem import Problem
+from irem_core.solver import Solver
+from irem_core.space import VectorSpace, uniform
+from irem_core.task import Task
+
+
+def score_composition(
+    solver: Solver,
+    task: Task,
+    k: int,
+    *,
+    problems: int = 1000,
+    seed: int = 1,
+    max_steps: int | None = None,
+    descent: Descent | None = None,
+    halting: HaltingCriterion | None = None,
+) -> dict[str, Any]:
+    """Score k applications of a solver on operands from U(-1, 1) against the task's oracle.
+
+    Without `halting` every application takes exactly `max_steps` steps, the task's default.
+
+    Args:
+        solver: what to compose.
+        task: a task on vectors whose question is one or more operands end to end.
+        k: applications.
+        problems: chains to score.
+        seed: of operands and starts.
+        max_steps: the most steps of each application.
+        descent: how to step; that of training if None.
+        halting: when an application has arrived; never, if None.
+
+    Returns:
+        `mse`, `steps_mean`, `answer_mean_square`, `problems` and `mse_by_application`.
+
+    Raises:
+        SettingError: the task's question is no sequence of operands of the answer's size.
+    """
+    checks.check(checks.count, "score_composition", k=k, problems=problems)
+    arity, rest = divmod(task.question.size, task.answer.size)
+    vectors = isinstance(task.question, VectorSpace) and isinstance(task.answer, VectorSpace)
+    if rest or not vectors:
+        raise SettingError(
+            f"{type(task).__name__} maps {task.question!r} to {task.answer!r}, which does not "
+            "compose; expected vectors whose question is one or more answers end to end."
+        )
+    first = next(solver.parameters(), torch.zeros(()))
+    generator = torch.Generator(first.device).manual_seed(derive(seed, "composition", k))
+    shape = (problems, task.answer.size)
+    operands = [uniform(shape, generator, first.device) for _ in range(k * (arity - 1) + 1)]
+    budget = task.max_steps if max_steps is None else max_steps
+    solution = compose(solver, k).solve(
+        operands,
+        max_steps=budget,
+        descent=descent,
+        halting=halting or FixedSteps(steps=max(budget, 1)),
+        generator=generator,
+    )
+
+    def exact(x: Tensor) -> Tensor:
+        return task.oracle(Problem(x, task.answer))
+
+    errors = []
+    for applications, part in enumerate(solution.parts, start=1):
+        wanted = compose(exact, applications)(*operands[: applications * (arity - 1) + 1])
+        errors.append(float((part.y - wanted).double().square().mean()))
+    return {
+        "problems": problems,
+        "mse": errors[-1],
+        "mse_by_application": errors,
+        "steps_mean": float(solution.steps.double().mean()),
+        "answer_mean_square": float(wanted.double().square().mean()),
+    }
