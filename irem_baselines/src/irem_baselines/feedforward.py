@@ -22,12 +22,11 @@ from irem_core import (
     Solution,
     Solver,
     Space,
-    Task,
 )
 
 
-def paper(task: Task) -> Preset:
-    """Return the settings of the paper (Appendix C) for a task."""
+def paper(answer: Space) -> Preset:
+    """Return the settings of the paper (Appendix C), the same for answers of any space."""
     return Preset(
         source="Du et al., ICML 2022, Appendix C",
         solver={"width": 512, "depth": 3},
@@ -48,7 +47,7 @@ class Feedforward(Solver):
         SettingError: a space is ragged, or a number is below 1.
     """
 
-    presets: ClassVar[dict[str, Callable[[Task], Preset]]] = {"paper": paper}
+    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper}
 
     def __init__(self, question: Space, answer: Space, *, width: int = 512, depth: int = 3) -> None:
         """Make the layers with torch's default initialisation."""

@@ -23,11 +23,12 @@ from irem_core.problem import Problem, as_problem
 from irem_core.replay import Example, ReplayBuffer
 from irem_core.solution import Solution
 from irem_core.solver import Preset, Solver
+from irem_core.space import Space
 from irem_core.task import Task
 
 
-def paper(task: Task) -> Preset:
-    """Return the settings of the paper (Section 3.2, Appendix C) for a task."""
+def paper(answer: Space) -> Preset:
+    """Return the settings of the paper (Section 3.2, Appendix C) for answers of a space."""
     return Preset(
         source="Du et al., ICML 2022, Section 3.2 and Appendix C",
         solver={
@@ -35,12 +36,12 @@ def paper(task: Task) -> Preset:
             "descent": GradientDescent(step_size=100.0),
             "backprop": LastStep(),
             "replay": 10_000,
-            "replayed": 0.5 if task.answer.ragged else 1.0,
+            "replayed": 0.5 if answer.ragged else 1.0,
             "supervise": "last",
         },
         training={
             "iterations": 10_000,
-            "batch_size": 64 if task.answer.ragged else 128,
+            "batch_size": 64 if answer.ragged else 128,
             "learning_rate": 1e-4,
         },
     )

@@ -19,7 +19,6 @@ from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.solution import Solution
 from irem_core.space import Space
-from irem_core.task import Task
 
 
 @attrs.frozen(kw_only=True)
@@ -40,8 +39,8 @@ class Preset:
 class Solver(Recorded, nn.Module, ABC):
     """Anything that answers problems and learns from pairs of problem and answer."""
 
-    presets: ClassVar[Mapping[str, Callable[[Task], Preset]]] = {}
-    """Named settings, given a task; the first is the default of the command line."""
+    presets: ClassVar[Mapping[str, Callable[[Space], Preset]]] = {}
+    """Named settings, given the answer space; the first is the command line's default."""
     question: Space | None = None
     """The space of the questions, where known."""
     answer: Space | None = None

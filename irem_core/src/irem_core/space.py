@@ -13,6 +13,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.errors import NonFiniteError, SettingError, ShapeError
 from irem_core.layout import Layout
+from irem_core.part import settings_of
 
 
 @attrs.frozen
@@ -38,6 +39,12 @@ class Space(ABC):
                 f"{type(self).__name__} got low={self.low} and high={self.high}; expected low "
                 "below high."
             )
+
+    def __str__(self) -> str:
+        """Write the space as its constructor, unset bounds left out."""
+        fields = {name: value for name, value in settings_of(self).items() if value is not None}
+        written = ", ".join(f"{name}={value}" for name, value in sorted(fields.items()))
+        return f"{type(self).__name__}({written})"
 
     @property
     @abstractmethod

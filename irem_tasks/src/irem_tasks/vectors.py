@@ -126,7 +126,8 @@ class Negate(Task):
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return x with its sign changed."""
-        return torch.zeros_like(problem.x) - problem.x
+        x: Tensor = problem.x
+        return torch.zeros_like(x) - x
 
     def classical(self, problem: Problem) -> Tensor:
         """Return x with its sign changed: negation is its own textbook algorithm."""
@@ -135,5 +136,4 @@ class Negate(Task):
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return each entry's input, `(B, size, 1)`."""
-        x: Tensor = problem.x
-        return x.unsqueeze(-1)
+        return torch.stack([problem.x], -1)

@@ -74,8 +74,8 @@ def _task(task: Task) -> dict[str, Any]:
             },
         }
     return {
-        "question": repr(task.question),
-        "answer": repr(task.answer),
+        "question": str(task.question),
+        "answer": str(task.answer),
         "parameters": task.parameters,
         "max_steps": task.max_steps,
         "difficulties": difficulties,
@@ -84,13 +84,10 @@ def _task(task: Task) -> dict[str, Any]:
 
 
 def _presets(solver: Any) -> dict[str, dict[str, str]]:
-    """Show presets as they are for a task on vectors, the default of the paper."""
+    """Show presets as they are for answers that are vectors."""
     from irem_core.space import VectorSpace
 
-    class Example:
-        question = answer = VectorSpace(1)
-
-    presets = {name: preset(Example()) for name, preset in solver.presets.items()}
+    presets = {name: preset(VectorSpace(1)) for name, preset in solver.presets.items()}
     return {
         name: {
             key: repr(value)
@@ -104,23 +101,19 @@ def _show_task(part: dict[str, Any]) -> None:
     from irem_core.cli import show
 
     typer.echo(f"x: {part['question']}\ny: {part['answer']}\n")
-    methods = list(
-        dict.fromkeys(
-            method for each in part["difficulties"].values() for method in each["published"]
-        )
-    )
+    each = part["difficulties"].values()
+    methods = list(dict.fromkeys(method for one in each for method in one["published"]))
+    rows: list[list[Any]] = [
+        [key, *(one["parameters"][key] for one in each)] for key in part["parameters"]
+    ]
+    rows.append(["best constant answer", *(one["constant"] for one in each)])
+    rows.append(["best function of an entry's own input", *(one["entrywise"] for one in each)])
+    for method in methods:
+        rows.append([f"{method}, published", *(one["published"].get(method) for one in each)])
     show.table(
-        "Difficulties, with the mean squared error of answers without reasoning"
-        + (f", and as published in {', '.join(part['sources'])}" if methods else ""),
-        ["difficulty", "parameters", "constant", "entrywise", *methods],
-        (
-            [
-                name,
-                ",".join(f"{key}={value}" for key, value in each["parameters"].items()),
-                each["constant"],
-                each["entrywise"],
-                *(each["published"].get(method) for method in methods),
-            ]
-            for name, each in part["difficulties"].items()
-        ),
+        "Difficulties, and the mean squared error of answers",
+        ["", *part["difficulties"]],
+        rows,
     )
+    if part["sources"]:
+        typer.echo(f"Published in {', '.join(part['sources'])}.")

@@ -27,7 +27,10 @@ def cell(value: Any) -> str:
     """Write one value: four significant digits for fractions, a dash for None."""
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        # Below the rounding of the arithmetic an error is zero.
+        return "0" if abs(value) < 1e-12 else f"{value:.4g}"
+    return str(value)
 
 
 def json_document(value: Any) -> None:

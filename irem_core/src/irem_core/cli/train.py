@@ -131,7 +131,7 @@ def build_solver(
         raise UnknownNameError(
             f"The solver {name!r} has no preset {preset!r}. {near_matches(preset, kind.presets)}"
         )
-    chosen = None if named is None else kind.presets[named](task)
+    chosen = None if named is None else kind.presets[named](task.answer)
     target = Target(task, seed)
     written = {key: value for key, value in overrides.items() if value is not None}
     if energy is not None:
