@@ -50,7 +50,7 @@ class RunFolder:
             ) from error
 
     def claim(self, *, resume: bool) -> None:
-        """Make sure that no other run is overwritten.
+        """Make sure that no other run is overwritten, and clear away what a kill left.
 
         Raises:
             RunExistsError: the folder holds a run, and `resume` is false.
@@ -62,6 +62,11 @@ class RunFolder:
                 f"{self.path} already holds a run ({', '.join(present)}); add --resume "
                 "(resume=True) to go on with it, or choose another folder with --out (out=)."
             )
+        if self.ranks.leads:
+            # What a kill left half written; no process writes before all have come past `newest`.
+            for name in (checkpoint.MODEL, METRICS, "training*.safetensors"):
+                for leftover in self.path.glob(f".{name}.*"):
+                    leftover.unlink(missing_ok=True)
 
     def save(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Write a checkpoint of this process once all processes have written theirs.
@@ -84,11 +89,12 @@ class RunFolder:
                 damaged.
         """
         files = [file for file in (self._current, self._pending) if file.is_file()]
-        steps = {int(checkpoint.read_metadata(file)["iteration"]): file for file in files}
-        held = [set(each) for each in self.ranks.gather(sorted(steps)) if isinstance(each, list)]
-        common = set.intersection(*held)
+        steps = {_iteration(file): file for file in files}
+        gathered = self.ranks.gather((set(steps), self._current in files))
+        common = set.intersection(*(held for held, _ in gathered))
         if not common:
-            if any(held):
+            # Pending files alone were left by a kill during the first checkpoint: nothing is lost.
+            if any(completed for _, completed in gathered):
                 raise CheckpointError(
                     f"The processes of {self.path} have no checkpoint in common; resume with as "
                     "many processes as training began with."
@@ -137,6 +143,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 if isinstance(record["iteration"], int):
                     records.append(record)
     return records
+
+
+def _iteration(file: Path) -> int:
+    try:
+        return int(checkpoint.read_metadata(file)["iteration"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{file} is no checkpoint to resume from: it lacks the iteration. Perhaps another file "
+            "was copied over it."
+        ) from error
 
 
 def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

@@ -201,6 +201,7 @@ class _Loop:
         # Layers such as dropout draw from the global state, which the caller gets back unchanged.
         torch.manual_seed(derive(training.seed, "layers", ranks.rank))
         self.total = torch.zeros((), device=device)
+        self.logged_at = 0
         self.diverged_at = torch.zeros((), dtype=torch.int64, device=device)
 
     def begin(self, *, resume: bool) -> None:
@@ -224,7 +225,6 @@ class _Loop:
         for callback in callbacks:
             callback.started(progress)
         before, since = progress.seconds, time.perf_counter()
-        logged_at = progress.iteration
         with _interruptible(self.folder is not None and self.ranks.count == 1) as interrupted:
             while progress.iteration < training.iterations:
                 self._update(model)
@@ -233,8 +233,7 @@ class _Loop:
                     callback.stepped(progress)
                 done = progress.iteration == training.iterations
                 if progress.iteration % log_every == 0 or done:
-                    self._log(progress.iteration - logged_at, callbacks)
-                    logged_at = progress.iteration
+                    self._log(callbacks)
                 if progress.iteration % checkpoint_every == 0 or done or interrupted.is_set():
                     self.save()
                 if interrupted.is_set():
@@ -261,11 +260,12 @@ class _Loop:
         fresh = (self.diverged_at == 0) & ~value.isfinite()
         self.diverged_at = torch.where(fresh, progress.iteration, self.diverged_at)
 
-    def _log(self, updates: int, callbacks: Sequence[Callback]) -> None:
+    def _log(self, callbacks: Sequence[Callback]) -> None:
         self._check_finite()
         progress = self.progress
-        progress.loss = float(self.total) / max(updates, 1)
+        progress.loss = float(self.total) / (progress.iteration - self.logged_at)
         self.total.zero_()
+        self.logged_at = progress.iteration
         progress.log(loss=progress.loss, seconds=round(progress.seconds, 3))
         for callback in callbacks:
             callback.logged(progress)
@@ -308,6 +308,7 @@ class _Loop:
             "iteration": self.progress.iteration,
             "seconds": self.progress.seconds,
             "total": float(self.total),
+            "logged_at": self.logged_at,
             "settings": self._settings(),
         }
         self.folder.save(weights | moments | carried | random, metadata)
@@ -367,6 +368,7 @@ class _Loop:
         progress.iteration = metadata["iteration"]
         progress.seconds = metadata["seconds"]
         self.total.fill_(metadata["total"])
+        self.logged_at = metadata["logged_at"]
 
 
 @contextmanager
