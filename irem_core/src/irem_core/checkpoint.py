@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,9 +18,13 @@ from torch import Tensor
 from irem_core.energy import Landscape
 from irem_core.errors import CheckpointError, StorageError
 from irem_core.provenance import versions
+from irem_core.part import seeded
 from irem_core.registry import ENERGIES, SOLVERS, describe, rebuild
 from irem_core.solver import Solver
+from irem_core.space import Space
 from irem_core.task import Task
+
+Part = TypeVar("Part")
 
 FORMAT = 1
 MODEL = "model.safetensors"
@@ -90,11 +94,15 @@ def load(
     tensors, metadata = read(file, device=device)
     given: dict[str, Any] = {ENERGIES: energy, SOLVERS: solver}
     replacements = {group: part for group, part in given.items() if part is not None}
-    built = cast(Solver, rebuild(metadata.get("solver"), replacements=replacements))
+    with seeded(0):  # weights that are drawn only to be replaced
+        built = _rebuilt(metadata.get("solver"), Solver, file, replacements)
+    floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
+    built.to(dtype=next(iter(floating), None))
     fit_weights(built, tensors, file)
-    for name, space in (metadata.get("spaces") or {}).items():
-        if space is not None and getattr(built, name, None) is None:
-            setattr(built, name, rebuild(space))
+    spaces = metadata.get("spaces")
+    for name in ("question", "answer") if isinstance(spaces, dict) else ():
+        if spaces.get(name) is not None and getattr(built, name, None) is None:
+            setattr(built, name, _rebuilt(spaces[name], Space, file, {}))
     return built.to(device).eval()
 
 
@@ -138,7 +146,10 @@ def write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
     Raises:
         StorageError: writing failed; what was there before stays.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copied, since safetensors refuses tensors that share memory, as tied weights do.
+    plain = {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
     header = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
     digest = _digest(plain, header)
     with replacing(file) as temporary:
@@ -175,7 +186,11 @@ def replacing(file: Path) -> Iterator[Path]:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         yield temporary
+        # safetensors gives its files to their owner alone; these are as open as any new file.
+        temporary.chmod(permissions)
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(file)
@@ -191,6 +206,18 @@ def replacing(file: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _rebuilt(described: Any, kind: type[Part], file: Path, replacements: dict[str, Any]) -> Part:
+    try:
+        built = rebuild(described, replacements=replacements)
+    except RecursionError as error:
+        raise CheckpointError(f"{file} describes parts within parts without end.") from error
+    if not isinstance(built, kind):
+        raise CheckpointError(
+            f"{file} describes a {type(built).__name__} where a {kind.__name__} belongs."
+        )
+    return built
 
 
 def _model_file(path: Path) -> Path:

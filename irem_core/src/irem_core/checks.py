@@ -17,6 +17,13 @@ from irem_core.errors import SettingError
 Validator = Callable[[Any, Any, Any], None]
 
 
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return False
+
+
 def number(
     expected: str,
     *,
@@ -39,7 +46,7 @@ def number(
 
     def validate(instance: Any, attribute: Any, value: Any) -> None:
         kind = Integral if whole else Real
-        fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        fits = isinstance(value, kind) and not isinstance(value, bool) and _finite(value)
         if not (fits and above < value < below and low <= value <= high):
             owner = instance if isinstance(instance, str) else type(instance).__name__
             raise SettingError(f"{owner} got {attribute.name}={value!r}; expected {expected}.")

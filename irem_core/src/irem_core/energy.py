@@ -199,7 +199,8 @@ def check_problem(landscape: Landscape, problem: Problem) -> None:
     """Check the questions of a batch before any work is spent on them.
 
     Raises:
-        ShapeError: x does not have the shape of the question space that the energy was built for.
+        ShapeError: x does not have the shape of the question space that the energy was built for,
+            or its type or device is not that of the energy's weights.
         NonFiniteError: x holds NaN or infinity.
     """
     question = getattr(landscape, "question", None)
@@ -207,3 +208,11 @@ def check_problem(landscape: Landscape, problem: Problem) -> None:
         question.check("x", problem.x, problem.layout.count)
     elif isinstance(problem.x, Tensor) and problem.x.is_floating_point():
         require_finite("x", problem.x)
+    weight = next(landscape.parameters(), None)
+    if weight is not None and isinstance(problem.x, Tensor):
+        given, wanted = (problem.x.dtype, problem.x.device), (weight.dtype, weight.device)
+        if problem.x.is_floating_point() and given != wanted:
+            raise ShapeError(
+                f"x is {given[0]} on {given[1]} and the weights of {type(landscape).__name__} are "
+                f"{wanted[0]} on {wanted[1]}; convert one of them with .to(...)."
+            )

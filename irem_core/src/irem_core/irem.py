@@ -15,7 +15,7 @@ from irem_core import checks
 from irem_core.backprop import Backprop, LastStep
 from irem_core.descent import Descent, GradientDescent
 from irem_core.energies.mlp import MLPEnergy
-from irem_core.energy import Landscape, check_problem
+from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate
 from irem_core.minimization import Observer, minimize
@@ -160,11 +160,9 @@ class IREM(Solver):
         observer: Observer | None = None,
     ) -> Solution:
         """Descend the energy of each question until it halts (Algorithm 2; see `minimize`)."""
-        problem = as_problem(x, self.answer)
-        check_problem(self.energy, problem)
         return minimize(
             self.energy,
-            problem,
+            as_problem(x, self.answer),
             descent=descent or self.descent,
             halting=halting or self.halting,
             max_steps=max_steps,

@@ -39,10 +39,17 @@ class Recorded:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the object and note the arguments that its constructor is about to get."""
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-        named = dict(bound.arguments)
-        named.pop("self", None)
-        named.update(named.pop("kwargs", {}))
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(self, *args, **kwargs)
+        # Defaults are settings too: they may be others in the next version.
+        bound.apply_defaults()
+        named: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            kind = signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                named |= value
+            elif kind is not inspect.Parameter.VAR_POSITIONAL or value:
+                named[name] = value
         object.__setattr__(self, "_recorded", named)
         return self
 

@@ -20,6 +20,7 @@ import attrs
 
 from irem_core.errors import (
     CheckpointError,
+    IremError,
     PluginError,
     SettingError,
     UnknownNameError,
@@ -192,9 +193,22 @@ def construct(
     factory = plugin.load()
     fitted = target is not None and plugin.group in (ENERGIES, SOLVERS)
     _check_settings(plugin, factory, args, settings, partial=fitted)
-    if fitted and target is not None:
-        return factory.for_task(target.task, *args, seed=target.seed, **settings)
-    return factory(*args, **settings)
+    try:
+        if fitted and target is not None:
+            return factory.for_task(target.task, *args, seed=target.seed, **settings)
+        return factory(*args, **settings)
+    except IremError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        # Not every author checks settings; without any, the fault is the plug-in's own.
+        if not args and not settings:
+            raise
+        given = [repr(value) for value in args]
+        given += [f"{name}={value!r}" for name, value in settings.items()]
+        raise SettingError(
+            f"The {KINDS[plugin.group]} {plugin.name!r} cannot be built with {', '.join(given)}: "
+            f"{' '.join(str(error).split())}."
+        ) from error
 
 
 def _check_settings(
@@ -286,7 +300,10 @@ def parse(
         raise _unreadable(group, text) from error
     if len(text) > _LONGEST_TEXT or not isinstance(node, ast.Call):
         raise _unreadable(group, text)
-    return _parse_call(group, node, text, target)
+    try:
+        return _parse_call(group, node, text, target)
+    except RecursionError as error:
+        raise _unreadable(group, text) from error
 
 
 def _unreadable(group: str, text: str) -> SettingError:
@@ -396,7 +413,8 @@ def _plain(value: Any) -> Any:
     try:
         return {"part": describe(value)}
     except TypeError:
-        return {"unknown": repr(value)}
+        # Without addresses, which differ from process to process.
+        return {"unknown": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))}
 
 
 def rebuild(described: Any, *, replacements: dict[str, Any] | None = None) -> Any:
@@ -417,6 +435,8 @@ def rebuild(described: Any, *, replacements: dict[str, Any] | None = None) -> An
         group, settings = described["group"], described["settings"].items()
         title = described["class"]
         name = described.get("name")
+        if not (isinstance(group, str) and isinstance(title, str) and isinstance(name, str | None)):
+            raise TypeError
     except (TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"The checkpoint describes a part as {str(described)[:60]!r}, which is no description "
@@ -427,7 +447,7 @@ def rebuild(described: Any, *, replacements: dict[str, Any] | None = None) -> An
     if group not in KINDS or name is None:
         kind = KINDS.get(group, group)
         keyword = "energy" if group == ENERGIES else "solver"
-        kind_name = str(title).rpartition(":")[2]
+        kind_name = title.rpartition(":")[2]
         raise CheckpointError(
             f"The {kind} {title} is not registered as a plug-in, so it cannot be rebuilt; pass the "
             f"object: load(path, {keyword}={kind_name}(...))."

@@ -16,7 +16,7 @@ from irem_core import checks
 from irem_core.errors import SettingError, UnknownNameError, near_matches
 from irem_core.part import Recorded
 from irem_core.problem import Problem
-from irem_core.space import Space, require_finite
+from irem_core.space import Space
 
 if TYPE_CHECKING:
     from irem_core.energy import Landscape
@@ -196,14 +196,6 @@ class Task(Recorded, ABC):
         from irem_core.floors import measure
 
         return measure(self, self.difficulty(difficulty))
-
-    def check_targets(self, target: Tensor) -> None:
-        """Raise where answers that `draw` returned hold NaN or infinity.
-
-        Raises:
-            NonFiniteError: they do.
-        """
-        require_finite(f"y of {type(self).__name__}", target)
 
 
 def _number(name: str, text: str, default: Any) -> Any:

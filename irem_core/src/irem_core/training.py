@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from irem_core import checkpoint, checks
 from irem_core.distributed import Ranks, derive
-from irem_core.errors import SettingError, TrainingDivergedError
+from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
 from irem_core.registry import describe
 from irem_core.run_folder import RunFolder, check_same_settings
 from irem_core.solver import Solver
@@ -142,6 +142,7 @@ def fit(
 
     Raises:
         SettingError: a setting is out of range, or differs from the run's that is resumed.
+        ShapeError: the solver was built for other shapes than the task's.
         RunExistsError: the folder holds a run and `resume` is false.
         CheckpointError: the checkpoint to resume from is damaged.
         TrainingDivergedError: the loss turned non-finite; the last good checkpoint stays.
@@ -151,6 +152,7 @@ def fit(
     checks.check(checks.count, "fit", log_every=log_every, checkpoint_every=checkpoint_every)
     if resume and out is None:
         raise SettingError("fit got resume=True without out=; name the folder of the run.")
+    check_fits(solver, task)
     ranks = Ranks.from_environment()
     place = ranks.device(torch.device(device))
     training = Training(
@@ -167,6 +169,21 @@ def fit(
         loop.begin(resume=resume)
         loop.run(callbacks, log_every, checkpoint_every)
     return loop.progress
+
+
+def check_fits(solver: Solver, task: Task) -> None:
+    """Check that a solver was built for the shapes of a task.
+
+    Raises:
+        ShapeError: it was built for others.
+    """
+    for name in ("question", "answer"):
+        built, wanted = getattr(solver, name), getattr(task, name)
+        if built is not None and built.shape != wanted.shape:
+            raise ShapeError(
+                f"{type(solver).__name__} was built for {name}s of {built} and "
+                f"{type(task).__name__} has {wanted}; build it with for_task for this task."
+            )
 
 
 class _Loop:
