@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,14 +17,12 @@ from torch import Tensor
 
 from irem_core.energy import Landscape
 from irem_core.errors import CheckpointError, StorageError
-from irem_core.provenance import versions
 from irem_core.part import seeded
+from irem_core.provenance import versions
 from irem_core.registry import ENERGIES, SOLVERS, describe, rebuild
 from irem_core.solver import Solver
 from irem_core.space import Space
 from irem_core.task import Task
-
-Part = TypeVar("Part")
 
 FORMAT = 1
 MODEL = "model.safetensors"
@@ -95,14 +93,14 @@ def load(
     given: dict[str, Any] = {ENERGIES: energy, SOLVERS: solver}
     replacements = {group: part for group, part in given.items() if part is not None}
     with seeded(0):  # weights that are drawn only to be replaced
-        built = _rebuilt(metadata.get("solver"), Solver, file, replacements)
+        built: Solver = _rebuilt(metadata.get("solver"), Solver, file, replacements)
     floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
     built.to(dtype=next(iter(floating), None))
     fit_weights(built, tensors, file)
     spaces = metadata.get("spaces")
-    for name in ("question", "answer") if isinstance(spaces, dict) else ():
-        if spaces.get(name) is not None and getattr(built, name, None) is None:
-            setattr(built, name, _rebuilt(spaces[name], Space, file, {}))
+    for name, space in spaces.items() if isinstance(spaces, dict) else ():
+        if space is not None and getattr(built, name, None) is None:
+            setattr(built, name, _rebuilt(space, Space, file, {}))
     return built.to(device).eval()
 
 
@@ -208,7 +206,7 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _rebuilt(described: Any, kind: type[Part], file: Path, replacements: dict[str, Any]) -> Part:
+def _rebuilt(described: Any, kind: type, file: Path, replacements: dict[str, Any]) -> Any:
     try:
         built = rebuild(described, replacements=replacements)
     except RecursionError as error:

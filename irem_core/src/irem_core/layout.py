@@ -72,7 +72,7 @@ class Layout:
         if self.owner is None:
             return per_row
         empty = per_row.new_empty(self.count)
-        return empty.index_reduce(0, self.owner, per_row, "amax", include_self=False)
+        return empty.scatter_reduce(0, self.owner, per_row, "amax", include_self=False)
 
     def all(self, values: Bool[Tensor, "rows *entries"]) -> Bool[Tensor, " problems"]:
         """Say for each problem whether all of its entries are true."""

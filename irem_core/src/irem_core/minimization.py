@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import attrs
@@ -16,11 +17,12 @@ from irem_core.energy import Evaluation, Landscape, check_problem, differentiate
 from irem_core.errors import SettingError, ShapeError
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate, project
+from irem_core.layout import Layout
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem, as_problem
 from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.solution import Recorder, Solution
-from irem_core.space import Space, require_finite
+from irem_core.space import Space, VectorSpace, require_finite
 
 Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
@@ -213,8 +215,9 @@ def _start(
         generator = torch.Generator(problem.device).manual_seed(0)
     if start is None:
         return energy.start(problem, generator)
-    iterate = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
-    iterate = iterate.map(_ordinary).clone().detach()
+    given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
+    # The start's own layout may be an inference tensor; the problem's is the same and is not.
+    iterate = attrs.evolve(given.map(_ordinary).clone().detach(), layout=problem.layout)
     if iterate.y.ndim == 0 or iterate.y.shape[0] != problem.layout.rows:
         raise ShapeError(
             f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
@@ -225,8 +228,10 @@ def _start(
         iterate = project(problem.answer, iterate)
     else:
         require_finite("start", iterate.y)
-    if iterate.z is None and isinstance(energy, ScratchpadEnergy):
-        return energy.with_scratchpad(iterate, generator)
+    if isinstance(energy, ScratchpadEnergy):
+        if iterate.z is None:
+            return energy.with_scratchpad(iterate, generator)
+        VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)
     return iterate
 
 
@@ -241,6 +246,10 @@ def _ordinary(tree: Any) -> Any:
     """Copy inference tensors, which autograd cannot use, and cut the rest from their graph."""
 
     def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Layout):
+            return attrs.evolve(leaf, owner=visit(leaf.owner))
+        if hasattr(leaf, "num_graphs"):
+            return copy(leaf).apply(visit)
         if not isinstance(leaf, Tensor):
             return leaf
         return leaf.clone() if leaf.is_inference() else leaf.detach()

@@ -82,13 +82,13 @@ class ReplayBuffer:
         if layout.owner is not None and layout.rows == layout.count and not self._stores:
             # One row a problem throughout: rows cannot be told from problems yet.
             return
+        self._allocate(example)
         if layout.count > self.capacity:
             newest = torch.arange(
                 layout.count - self.capacity, layout.count, device=_device(example)
             )
             example = trees.select(example, layout, newest)
             layout = example.layout
-        self._allocate(example)
         slots = (torch.arange(layout.count, device=_device(example)) + self._next) % self.capacity
         leaves = trees.tensors(example)
         if layout.owner is None:
@@ -168,7 +168,6 @@ class ReplayBuffer:
 
     def _allocate(self, example: Example) -> None:
         leaves, layout = trees.tensors(example), example.layout
-        self._like = example
         ragged = layout.owner is not None
         if not self._stores:
             self._by_rows = [ragged and trees.leads_with_rows(leaf, layout) for leaf in leaves]
@@ -188,6 +187,7 @@ class ReplayBuffer:
                 f"The replay buffer holds tensors of shapes {shapes} a problem or row and was "
                 f"given {given}; all problems of one training must have the same shapes."
             )
+        self._like = example
 
     def _write_dense(self, leaves: list[Tensor]) -> None:
         # At most two contiguous copies, which is cheaper than writing by index.

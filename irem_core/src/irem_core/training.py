@@ -209,9 +209,8 @@ class _Loop:
             out=None if out is None else Path(out),
             folder=self.folder,
         )
-        self.optimizer = torch.optim.Adam(
-            solver.parameters(), lr=training.learning_rate, fused=True
-        )
+        self.parameters = [each for each in solver.parameters() if each.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, fused=True)
         self.generator = torch.Generator(device).manual_seed(
             derive(training.seed, "problems", ranks.rank)
         )
@@ -268,7 +267,8 @@ class _Loop:
         )
         loss = model(problem, target, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        # Without names autograd would also compute the gradient in the candidates.
+        loss.backward(inputs=self.parameters)
         self.optimizer.step()
         progress.iteration += 1
         value = loss.detach()

@@ -51,8 +51,8 @@ class Add(Task):
 
     def __init__(self, size: int = _PAPER_SIZE) -> None:
         """Set the spaces."""
-        self.question = VectorSpace(2 * size)
         self.answer = VectorSpace(size)
+        self.question = VectorSpace(2 * size)
         if size != _PAPER_SIZE:
             self.published = ()
 

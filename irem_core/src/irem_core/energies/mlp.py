@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,7 +16,7 @@ from irem_core.space import Space
 
 
 class _Perceptron(Landscape):
-    """Layers on [candidate, x], the first of which is applied to its two parts apart.
+    """Layers on [candidate, x], the first of which is kept in two parts.
 
     W [y, x] + b = W_y y + (W_x x + b), and the bracket does not change while y descends, so
     `encode` computes it once.
@@ -39,32 +37,28 @@ class _Perceptron(Landscape):
                 )
         self.question = question
         self.answer = answer
-        self._descending = answer.size + scratchpad
-        widths = [self._descending + question.size, *[width] * depth]
-        self.layers = nn.ModuleList(
-            nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)
-        )
+        inputs = [answer.size + scratchpad, question.size]
+        # Drawn as the one layer that it is, whose initial scale depends on all of its inputs.
+        first = nn.Linear(sum(inputs), width)
+        candidate, asked = first.weight.detach().split(inputs, 1)
+        self.candidate_weight = nn.Parameter(candidate.clone())
+        self.question_weight = nn.Parameter(asked.clone())
+        self.bias = first.bias
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.head = nn.Linear(width, 1)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
         """Return the question's share of the first layer, its bias included."""
-        first = self.layers[0]
-        assert isinstance(first, nn.Linear)
-        return functional.linear(
-            problem.x.flatten(1), first.weight[:, self._descending :], first.bias
-        )
+        return functional.linear(problem.x.flatten(1), self.question_weight, self.bias)
 
     def _energy(
         self, context: Float[Tensor, "problems width"], candidate: Float[Tensor, "problems inputs"]
     ) -> Float[Tensor, " problems"]:
-        first = self.layers[0]
-        assert isinstance(first, nn.Linear)
-        # The bracket rides along as the bias of the product, at no cost of its own.
-        weight = first.weight[:, : self._descending]
-        hidden = functional.silu(torch.addmm(context, candidate, weight.T))
-        for layer in list(self.layers)[1:]:
-            hidden = functional.silu(layer(hidden))
-        energy: Tensor = self.head(hidden)
+        # The question's share rides along as the bias of the product, at no cost of its own.
+        features = functional.silu(torch.addmm(context, candidate, self.candidate_weight.T))
+        for layer in self.hidden:
+            features = functional.silu(layer(features))
+        energy: Tensor = self.head(features)
         return energy.squeeze(-1)
 
 
