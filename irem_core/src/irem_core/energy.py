@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 import torch
@@ -15,6 +15,9 @@ from irem_core.iterate import Iterate
 from irem_core.part import Recorded
 from irem_core.problem import Problem, as_problem
 from irem_core.space import Space, require_finite
+
+if TYPE_CHECKING:
+    from irem_core.task import Task
 
 
 @attrs.frozen(eq=False)
@@ -86,7 +89,7 @@ class Landscape(Recorded, nn.Module, ABC):
         return Iterate(y, problem.layout)
 
     @classmethod
-    def for_task(cls, task: Any, *, seed: int = 0, **settings: Any) -> Any:
+    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
         """Build the energy for a task (see `Recorded.for_task`) and note the answer space."""
         energy = super().for_task(task, seed=seed, **settings)
         if energy.answer is None:

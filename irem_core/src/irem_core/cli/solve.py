@@ -93,6 +93,7 @@ def solve(
 
 def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
+    from irem_core.descent import BarzilaiBorwein
     from irem_core.irem import IREM
     from irem_core.registry import TASKS, load_task, plugins
 
@@ -107,7 +108,8 @@ def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
             f"The task {run!r} has no written energy, so a solver must be trained first: irem "
             f"train {run}. Then give irem solve the folder of that run."
         )
-    return IREM(energy).to(place), task
+    # A written energy has no step size that it was trained with, so each problem finds its own.
+    return IREM(energy, descent=BarzilaiBorwein()).to(place), task
 
 
 def _problems(

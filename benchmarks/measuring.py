@@ -1,0 +1,95 @@
+"""What the benchmarks share: the machine they run on, medians, and a process's peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from irem_core.provenance import commit, hardware, versions
+
+MEBIBYTE = 2**20
+
+
+@attrs.frozen
+class Spread:
+    """Repeated measurements of one quantity."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.median:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
+
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    """Make a parser of the options that every benchmark takes."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
+    made.add_argument("--rounds", type=int, default=rounds, help="measurements of each side")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the measurements here too")
+    # What a fresh process of the benchmark itself is to measure the memory of.
+    made.add_argument("--memory-of", help=argparse.SUPPRESS)
+    return made
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and its state: a busy one measures something else."""
+    return {
+        **hardware(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def announce(state: dict[str, Any]) -> None:
+    """Print the machine, and say so where other processes keep it busy."""
+    print(
+        f"{state['processor']}, {state['cores']} cores, torch {state['versions']['torch']} with "
+        f"{state['threads']} threads, load {state['load']}"
+    )
+    if state["load"] > 0.5:
+        print("Other processes were running: close them and measure again for figures to quote.")
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held in memory so far."""
+    # What getrusage says on Linux may be the peak of the parent, which survives fork and exec.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_of(name: str, *arguments: str) -> int:
+    """Run the benchmark again as a fresh process, which prints the bytes that `name` needs."""
+    command = [sys.executable, sys.argv[0], "--memory-of", name, *arguments]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def write(file: Path | None, measured: dict[str, Any]) -> None:
+    """Write measurements as JSON, where a file is given."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(measured, indent=2) + "\n")

@@ -1,0 +1,197 @@
+"""Speed and memory of training on `add`, against the plain transcription in `plain.py`.
+
+Rounds of `fit`'s own updates, of the plain iterations and of a large matrix product alternate in
+one process, so that whatever slows the machine down slows all three. The matrix product is the most
+that the processor gives; the share of it that `fit` reaches, counting only the multiply-adds that
+the method needs, says what is left to gain.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import attrs
+import torch
+
+import measuring
+from irem_core import IREM, Callback, Progress, fit, load_task
+from measuring import MEBIBYTE, Spread
+from plain import REPLAY_CAPACITY, PlainIREM
+
+SIZE, BATCH, STEPS = 400, 128, 5
+PROBLEMS = 2 * BATCH  # fresh and replayed
+WARM_UP = REPLAY_CAPACITY // PROBLEMS + 10  # by then both replay buffers are full
+MATRIX = 2048
+
+
+def multiply_adds(*, split: bool, width: int = 512, depth: int = 3) -> int:
+    """Count the multiply-adds that one problem needs in one iteration, from the layers' sizes.
+
+    A product with a layer's weights costs one multiply-add a weight, forwards as well as backwards,
+    and so does the gradient in these weights. Element-wise work is left out.
+
+    Args:
+        split: whether the question's share of the first layer is computed once (ours) or at every
+            step (plain).
+        width: units of each hidden layer.
+        depth: hidden layers.
+    """
+    question = 2 * SIZE * width
+    first = SIZE * width + (0 if split else question)
+    hidden = (depth - 1) * width**2
+    network = first + hidden + width
+    # Each step computes the energy and, backwards, its gradient in the candidate.
+    descent = STEPS * 2 * network
+    # The loss goes back through the last step's gradient, layer by layer, leaving behind gradients
+    # in the weights; then likewise through its energy, where it may stop at the first layer.
+    through_gradient = 2 * network
+    through_energy = first + 2 * hidden
+    # The question's share forwards, and the gradient in its weights.
+    encoding = 2 * question if split else 0
+    return descent + through_gradient + through_energy + encoding
+
+
+def matrix_product_rate(seconds: float = 0.5) -> float:
+    """Return the multiply-adds a second of a large float32 matrix product."""
+    left, right = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+    result = torch.mm(left, right)
+    products, since = 0, time.perf_counter()
+    while time.perf_counter() - since < seconds:
+        torch.mm(left, right, out=result)
+        products += 1
+    return products * MATRIX**3 / (time.perf_counter() - since)
+
+
+@attrs.define
+class Alternation(Callback):
+    """Time the updates of `fit` and, between rounds of them, what they are compared with.
+
+    Args:
+        plain: the plain implementation.
+        updates: updates of a round.
+        ours_rate: updates a second, a number per round; likewise below.
+        plain_rate: iterations a second.
+        product_rate: multiply-adds a second of the matrix product.
+    """
+
+    plain: PlainIREM
+    updates: int
+    ours_rate: list[float] = attrs.field(factory=list)
+    plain_rate: list[float] = attrs.field(factory=list)
+    product_rate: list[float] = attrs.field(factory=list)
+    _since: float = 0.0
+
+    def stepped(self, progress: Progress) -> None:
+        measured = progress.iteration - WARM_UP
+        if measured < 0 or measured % self.updates:
+            return
+        if measured == 0:
+            train_plain(self.plain, WARM_UP)
+            matrix_product_rate()
+        else:
+            self.ours_rate.append(self.updates / (time.perf_counter() - self._since))
+            self.plain_rate.append(self.updates / train_plain(self.plain, self.updates))
+            self.product_rate.append(matrix_product_rate())
+        self._since = time.perf_counter()
+
+    def ratio(self) -> Spread:
+        """How many times faster ours is."""
+        pairs = zip(self.ours_rate, self.plain_rate, strict=True)
+        return Spread.of([ours / plain for ours, plain in pairs])
+
+    def share(self, *, ours: bool) -> Spread:
+        """The share of the matrix product's rate that an implementation reaches."""
+        cost = PROBLEMS * multiply_adds(split=ours)
+        pairs = zip(self.ours_rate if ours else self.plain_rate, self.product_rate, strict=True)
+        return Spread.of([rate * cost / product for rate, product in pairs])
+
+
+def train_plain(plain: PlainIREM, iterations: int) -> float:
+    """Return the seconds that some iterations of the plain implementation take."""
+    since = time.perf_counter()
+    for _ in range(iterations):
+        plain.train_iteration()
+    return time.perf_counter() - since
+
+
+def train_ours(iterations: int, *callbacks: Callback) -> None:
+    """Train as a user does, with the paper's settings."""
+    task = load_task("add", size=SIZE)
+    preset = IREM.presets["paper"](task.answer)
+    solver = IREM.for_task(task, **preset.solver)
+    settings = {**preset.training, "iterations": iterations}
+    fit(solver, task, callbacks=callbacks, **settings)
+
+
+def measure_memory(name: str) -> int:
+    """Return the bytes that a training with a full replay buffer adds to those of the imports."""
+    load_task("add", size=SIZE)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
+    before = measuring.peak_memory()
+    if name == "ours":
+        train_ours(WARM_UP)
+    else:
+        train_plain(PlainIREM(SIZE, BATCH, BATCH, STEPS), WARM_UP)
+    return measuring.peak_memory() - before
+
+
+def measure(rounds: int, updates: int) -> Alternation:
+    """Measure the speeds, `rounds` times each."""
+    alternation = Alternation(PlainIREM(SIZE, BATCH, BATCH, STEPS), updates)
+    train_ours(WARM_UP + rounds * updates, alternation)
+    return alternation
+
+
+def report(found: Alternation, memory: dict[str, int]) -> dict[str, Any]:
+    """Print the figures and return them for JSON."""
+    product = Spread.of(found.product_rate)
+    ours, plain = Spread.of(found.ours_rate), Spread.of(found.plain_rate)
+    ratio, share = found.ratio(), found.share(ours=True)
+    counts = {"ours": multiply_adds(split=True), "plain": multiply_adds(split=False)}
+    print(f"Medians of {len(found.ours_rate)} rounds (and their range):")
+    print(f"  ours             {ours:.2f} iterations/s")
+    print(f"  plain            {plain:.2f} iterations/s")
+    print(f"  ours : plain     {ratio:.2f}")
+    print(f"  matrix product   {product.median * 2e-9:.0f} GFLOP/s in float32")
+    print(f"  ours, share      {share:.0%} of it, {counts['ours'] / 1e6:.1f} M multiply-adds each")
+    print(
+        f"  plain, share     {found.share(ours=False):.0%} of it, {counts['plain'] / 1e6:.1f} M "
+        "multiply-adds each"
+    )
+    print(
+        f"Memory beyond the imports at its peak: ours {memory['ours'] / MEBIBYTE:.0f} MiB, "
+        f"plain {memory['plain'] / MEBIBYTE:.0f} MiB"
+    )
+    return {
+        "ours_iterations_per_second": attrs.asdict(ours),
+        "plain_iterations_per_second": attrs.asdict(plain),
+        "ratio": attrs.asdict(ratio),
+        "matrix_product_flops": attrs.asdict(product) | {"unit": "multiply-adds per second"},
+        "share_of_matrix_product": attrs.asdict(share),
+        "multiply_adds_per_problem": counts,
+        "memory_bytes": memory,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = measuring.parser(__doc__ or "", rounds=10)
+    parser.add_argument("--updates", type=int, default=30, help="iterations of a round")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.memory_of:
+        print(measure_memory(options.memory_of))
+        return
+    machine = measuring.machine()
+    measuring.announce(machine)
+    memory = {
+        name: measuring.memory_of(name, "--threads", str(options.threads))
+        for name in ("ours", "plain")
+    }
+    figures = report(measure(options.rounds, options.updates), memory)
+    measuring.write(options.json, {"machine": machine, **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The examples run, and a package of one's own is found by name once it is installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainings import run_python
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_custom_energy_matches_the_closed_form() -> None:
+    heading, *rows = run_python(EXAMPLES / "custom_energy.py").splitlines()
+    assert heading.split() == ["descent", "steps", "evaluations", "outcome", "error"]
+    assert len(rows) == 6
+    for row in rows:
+        _, steps, evaluations, outcome, error = row.split()
+        assert outcome == "converged"
+        assert float(error) < 1e-5
+        assert int(evaluations) > int(steps) > 0
+
+
+def test_train_add_and_draw_its_solves(tmp_path: Path) -> None:
+    run, picture = tmp_path / "run", tmp_path / "solve.svg"
+    options = ["--iterations", "30", "--size", "4", "--out", run]
+    printed = run_python(EXAMPLES / "train_add.py", *options)
+    assert [line.partition(":")[0] for line in printed.splitlines()] == [
+        "same",
+        "harder",
+        "a + b",
+        "a + b + c",
+    ]
+    assert "nan" not in printed
+    run_python(EXAMPLES / "draw_solve.py", run, picture, "--steps", "4")
+    assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the example package, as it would be, into a folder of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", folder]
+    run_python("-m", "pip", "install", *options, EXAMPLES / "custom_task")
+    return folder
+
+
+CALLS = """
+import contextlib, io, json, sys
+from irem_core.cli import main
+results = []
+for call in json.loads(sys.argv[1]):
+    sys.argv = ["irem", *call]
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as exit_:
+            status = exit_.code
+    results.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
+print(json.dumps(results))
+"""
+
+
+def irem(installed: Path, *calls: list[object]) -> list[dict[str, Any]]:
+    """Call the command line in another process; torch is imported once for all calls."""
+    written = json.dumps([list(map(str, call)) for call in calls])
+    results = json.loads(run_python("-c", CALLS, written, PYTHONPATH=str(installed)))
+    for result in results:
+        assert "Traceback" not in result["err"]
+    return results
+
+
+def test_parts_of_an_installed_package_are_used_by_name(installed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    parts = [
+        *("--energy", "window(width=8)"),
+        *("--descent", "unit_step(step_size=0.5)"),
+        *("--halting", "no_progress(patience=4)"),
+    ]
+    training = ["--iterations", 20, "--batch-size", 16, "--out", run]
+    listed, described, trained, solved, by_written, refused = irem(
+        installed,
+        ["list", "--check", "--json"],
+        ["describe", "smooth", "--json"],
+        ["train", "smooth(size=8)", *parts, *training, "--json"],
+        ["solve", run, "--difficulty", "same", "--count", 3, "--json"],
+        ["solve", "smooth-written", "--difficulty", "same", "--json"],
+        ["train", "smooth-written"],
+    )
+    for result in (listed, described, trained, solved, by_written):
+        assert result["status"] == 0, result
+
+    found = [each for each in json.loads(listed["out"]) if each["package"] == "irem-example"]
+    names = {each["name"] for each in found}
+    assert names == {"smooth", "smooth-written", "window", "unit-step", "no-progress"}
+    assert not any(each["problem"] for each in found)
+    (about,) = json.loads(described["out"])
+    assert about["package"] == "irem-example 0.1.0"
+    assert set(about["difficulties"]) == {"train", "same", "harder"}
+
+    assert json.loads(trained["out"])["energy"] == "window"
+    problems = json.loads(solved["out"])["problems"]
+    assert [each["outcome"] for each in problems] == ["converged"] * 3
+
+    (problem,) = json.loads(by_written["out"])["problems"]
+    assert problem["outcome"] == "converged"
+    assert problem["error"] < 1e-4
+    assert refused["status"] == 2
+    assert refused["err"].count("\n") == 1
+    assert "nothing needs training" in refused["err"]
