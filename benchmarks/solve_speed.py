@@ -28,7 +28,7 @@ from irem_core import (
     load_task,
 )
 from irem_core.checkpoint import MODEL, read_metadata
-from irem_core.registry import rebuild
+from irem_core.description import rebuild
 from measuring import MEBIBYTE, Spread
 
 STEPS = 80

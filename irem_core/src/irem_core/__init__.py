@@ -164,6 +164,15 @@ if TYPE_CHECKING:
         settings_of as settings_of,
     )
     from irem_core.problem import Problem as Problem
+    from irem_core.progress import (
+        Callback as Callback,
+    )
+    from irem_core.progress import (
+        Progress as Progress,
+    )
+    from irem_core.progress import (
+        Training as Training,
+    )
     from irem_core.registry import (
         build as build,
     )
@@ -212,15 +221,6 @@ if TYPE_CHECKING:
     )
     from irem_core.task import (
         Task as Task,
-    )
-    from irem_core.training import (
-        Callback as Callback,
-    )
-    from irem_core.training import (
-        Progress as Progress,
-    )
-    from irem_core.training import (
-        Training as Training,
     )
     from irem_core.training import (
         fit as fit,
@@ -335,12 +335,12 @@ _MODULES = {
         "Published",
         "Task",
     ),
-    "training": (
+    "progress": (
         "Callback",
         "Progress",
         "Training",
-        "fit",
     ),
+    "training": ("fit",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 

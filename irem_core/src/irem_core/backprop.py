@@ -9,7 +9,7 @@ import attrs
 import torch
 
 from irem_core import trees
-from irem_core.descent.base import Descent
+from irem_core.descent.base import Descent, Probe
 from irem_core.energy import Landscape, differentiate
 from irem_core.iterate import Iterate, project
 from irem_core.problem import Problem
@@ -60,7 +60,6 @@ def _unroll(
     iterate = start
 
     def probe(trial: Iterate) -> torch.Tensor:
-        trial = project(problem.answer, trial)
         return differentiate(energy, context, trial, gradient=False).energy
 
     state = None
@@ -79,7 +78,7 @@ def _unroll(
             )
             if step == 1:
                 state = descent.init(evaluation)
-            iterate, state = descent.step(evaluation, state, probe)
+            iterate, state = descent.step(evaluation, state, Probe(probe, problem.answer))
             iterate = project(problem.answer, iterate)
         if yielded:
             yield iterate

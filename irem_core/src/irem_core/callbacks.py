@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 
 from irem_core import checks
 from irem_core.evaluation import evaluate
-from irem_core.training import Callback, Progress
+from irem_core.progress import Callback, Progress
 
 
 class EvaluateEvery(Callback):

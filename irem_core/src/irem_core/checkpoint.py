@@ -15,11 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from irem_core.description import describe, rebuild
 from irem_core.energy import Landscape
 from irem_core.errors import CheckpointError, StorageError
 from irem_core.part import seeded
 from irem_core.provenance import versions
-from irem_core.registry import ENERGIES, SOLVERS, describe, rebuild
+from irem_core.registry import ENERGIES, SOLVERS
 from irem_core.solver import Solver
 from irem_core.space import Space
 from irem_core.task import Task

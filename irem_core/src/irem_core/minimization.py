@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from irem_core import checks, trees
-from irem_core.descent.base import Descent
+from irem_core.descent.base import Descent, Probe
 from irem_core.energy import Evaluation, Landscape, check_problem, differentiate
 from irem_core.errors import SettingError, ShapeError
 from irem_core.halting import EnergyPlateau, HaltingCriterion
@@ -170,9 +170,9 @@ def _advance(
     def probe(iterate: Iterate) -> Tensor:
         nonlocal probes
         probes += 1
-        return differentiate(energy, held.context, project(space, iterate), gradient=False).energy
+        return differentiate(energy, held.context, iterate, gradient=False).energy
 
-    proposal, descent_state = descent.step(before, held.descent_state, probe)
+    proposal, descent_state = descent.step(before, held.descent_state, Probe(probe, space))
     after = differentiate(
         energy, held.context, project(space, proposal), gradient=descent.needs_gradient
     )

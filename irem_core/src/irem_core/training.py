@@ -18,86 +18,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from irem_core import checkpoint, checks
+from irem_core.description import describe
 from irem_core.distributed import Ranks, derive
 from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
-from irem_core.registry import describe
+from irem_core.progress import Callback, Progress, Training
 from irem_core.run_folder import RunFolder, check_same_settings
 from irem_core.solver import Solver
 from irem_core.task import Task
-
-
-@attrs.frozen(kw_only=True)
-class Training:
-    """The settings of a training, as a checkpoint records them.
-
-    Args:
-        iterations: updates of the weights in all.
-        batch_size: fresh problems in each, per process.
-        learning_rate: of Adam.
-        seed: of problems, starts and replay.
-        device: where training runs.
-        threads: threads that torch computes with on CPU.
-        ranks: processes that train together.
-    """
-
-    iterations: int = attrs.field(validator=checks.count)
-    batch_size: int = attrs.field(validator=checks.count)
-    learning_rate: float = attrs.field(validator=checks.positive)
-    seed: int = attrs.field(validator=checks.count_or_zero)
-    device: str
-    threads: int = attrs.field(validator=checks.count)
-    ranks: int = attrs.field(validator=checks.count)
-
-
-@attrs.define(eq=False)
-class Progress:
-    """A training as callbacks see it; `fit` returns it at the end.
-
-    Args:
-        solver: what is trained.
-        task: on what.
-        training: the settings.
-        iteration: updates done so far.
-        loss: mean training loss since the last report, NaN before the first.
-        seconds: time spent training, over all sessions of a resumed run.
-        records: what was logged, one dict each with its iteration.
-        leads: whether this process is the one that reports.
-        out: the run's folder, where there is one.
-    """
-
-    solver: Solver
-    task: Task
-    training: Training
-    iteration: int = 0
-    loss: float = float("nan")
-    seconds: float = 0.0
-    records: list[dict[str, Any]] = attrs.field(factory=list)
-    leads: bool = True
-    out: Path | None = None
-    _folder: RunFolder | None = None
-
-    def log(self, **record: Any) -> None:
-        """Keep a record under the current iteration, and in the run's metrics."""
-        record = {"iteration": self.iteration, **record}
-        self.records.append(record)
-        if self._folder is not None and self.leads:
-            self._folder.append(record)
-
-
-class Callback:
-    """What is told about a training; override what is of interest."""
-
-    def started(self, progress: Progress) -> None:
-        """Called once, after a checkpoint was restored and before the first update."""
-
-    def stepped(self, progress: Progress) -> None:
-        """Called after every update; nothing has been read from the device for it."""
-
-    def logged(self, progress: Progress) -> None:
-        """Called every `log_every` updates, with the mean loss since the last call."""
-
-    def finished(self, progress: Progress) -> None:
-        """Called once training is complete."""
 
 
 def fit(

@@ -60,7 +60,7 @@ def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
         UnknownNameError: a plug-in that it needs is not installed.
     """
     from irem_core.checkpoint import load, read_metadata
-    from irem_core.registry import rebuild
+    from irem_core.description import rebuild
 
     solver = load(path, device=place)
     metadata = read_metadata(path)

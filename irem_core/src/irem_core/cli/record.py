@@ -11,14 +11,14 @@ import typer
 from irem_core.callbacks import best_evaluation
 from irem_core.checkpoint import replacing
 from irem_core.cli import show
+from irem_core.description import describe
 from irem_core.evaluation import evaluate
 from irem_core.provenance import commit, hardware, versions
-from irem_core.registry import describe
 from irem_core.run_folder import EVALUATION
 
 if TYPE_CHECKING:
+    from irem_core.progress import Progress
     from irem_core.task import Task
-    from irem_core.training import Progress
 
 PROBLEMS = 1000
 TEST_SEED = 1

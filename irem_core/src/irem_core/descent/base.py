@@ -10,10 +10,29 @@ import attrs
 from torch import Tensor
 
 from irem_core.energy import Evaluation
-from irem_core.iterate import Iterate
+from irem_core.iterate import Iterate, project
+from irem_core.space import Space
 
-Probe = Callable[[Iterate], Tensor]
-"""A function that returns the energies `(B,)` of trial iterates; every call is counted."""
+
+@attrs.frozen(eq=False)
+class Probe:
+    """What a line search may ask of trial iterates: where the bounds leave them, and their energy.
+
+    Args:
+        evaluate: returns the energies `(B,)` of iterates within the bounds; every call is counted.
+        space: the space of the answers, or None where it is not known.
+    """
+
+    evaluate: Callable[[Iterate], Tensor]
+    space: Space | None = None
+
+    def within(self, iterate: Iterate) -> Iterate:
+        """Move a trial within the bounds of the answers, as the loop does after each step."""
+        return project(self.space, iterate)
+
+    def __call__(self, iterate: Iterate) -> Tensor:
+        """Return the energies `(B,)` of trials, moved within the bounds."""
+        return self.evaluate(self.within(iterate))
 
 
 @attrs.frozen(kw_only=True)

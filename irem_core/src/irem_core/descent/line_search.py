@@ -33,13 +33,14 @@ def search(
 ) -> tuple[Iterate, Float[Tensor, " problems"]]:
     """Shorten each problem's step along its negative gradient until the energy falls enough.
 
-    A step t is accepted where E(y - t g) <= ceiling - decrease * t * |g|^2 (Armijo, 1966). Where no
+    A step t leads to y' = y - t g, moved within the bounds, and is accepted where
+    E(y') <= ceiling - decrease * g . (y - y') (Armijo, 1966; with bounds Bertsekas, 1976). Where no
     trial is accepted, the problem stays where it is, with step size 0.
 
     Args:
         evaluation: where to step from.
         step_size: `(B,)` the first trial.
-        energy: the energy of trial iterates.
+        energy: gives the energies of trial iterates.
         ceiling: `(B,)` the energy to fall below: the current one, or a recent maximum.
         decrease: the fraction of the predicted decrease that is demanded.
         shrink: factor between trials, between 0 and 1.
@@ -50,11 +51,11 @@ def search(
     """
     slope = evaluation.slope
     with torch.no_grad():
-        squared = slope.dot(slope)
         accepted = torch.zeros_like(evaluation.energy, dtype=torch.bool)
         for _ in range(trials):
-            trial = energy(evaluation.iterate - step_size * slope)
-            accepted |= trial <= ceiling - decrease * step_size * squared
+            trial = energy.within(evaluation.iterate - step_size * slope)
+            predicted = slope.dot(evaluation.iterate - trial)
+            accepted |= energy(trial) <= ceiling - decrease * predicted
             if bool(accepted.all()):
                 break
             step_size = torch.where(accepted, step_size, step_size * shrink)

@@ -1,0 +1,59 @@
+"""Every descent under every halting rule on every kind of problem."""
+
+import pytest
+import torch
+
+from irem_core import FixedSteps, Outcome, minimize
+from zoo import DESCENTS, HALTINGS, ZOO
+
+KINDS = ("bowl", "double-well", "ragged", "scratchpad")
+
+
+def descend(animal, descent, halting, dtype=torch.float64):
+    settings = {"descent": DESCENTS[descent], "halting": HALTINGS[halting], "max_steps": 150}
+    return minimize(**animal.arguments(dtype), **settings)
+
+
+def assert_alone_is_the_same(animal, index, solution, atol, *settings):
+    alone = descend(animal.single(index), *settings)
+    first = sum((animal.rows or [1] * animal.count)[:index])
+    rows = slice(first, first + len(alone.y))
+    assert alone.steps.item() == solution.steps[index].item()
+    assert alone.outcome.item() == solution.outcome[index].item()
+    torch.testing.assert_close(alone.y, solution.y[rows], rtol=0, atol=atol)
+    torch.testing.assert_close(alone.last, solution.last[rows], rtol=0, atol=atol)
+    torch.testing.assert_close(alone.energy[0], solution.energy[index], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("halting", HALTINGS)
+@pytest.mark.parametrize("descent", DESCENTS)
+def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
+    animal = ZOO[name]
+    solution = descend(animal, descent, halting)
+
+    assert animal.distance(solution.y) < 0.05
+    fixed = isinstance(HALTINGS[halting], FixedSteps)
+    expected = Outcome.BUDGET_SPENT if fixed else Outcome.CONVERGED
+    assert solution.outcome.tolist() == [expected] * animal.count
+    if fixed:
+        assert solution.steps.tolist() == [20] * animal.count
+    least = {"energy-plateau": 3, "all-of": 12}.get(halting, 1)
+    assert least <= int(solution.steps.min()) <= int(solution.steps.max()) < 150
+    assert (solution.evaluations > solution.steps).all()
+    assert_alone_is_the_same(animal, len(halting) % animal.count, solution, 1e-9, descent, halting)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("descent", DESCENTS)
+def test_single_precision_agrees_and_repeats_to_the_bit(name, descent):
+    animal, settings = ZOO[name], (descent, "gradient-norm", torch.float32)
+    solution, again = descend(animal, *settings), descend(animal, *settings)
+
+    assert solution.y.dtype == torch.float32
+    assert animal.distance(solution.y) < 0.03
+    for index in (0, animal.count - 1):
+        assert_alone_is_the_same(animal, index, solution, 1e-4, *settings)
+    assert torch.equal(solution.y, again.y)
+    assert torch.equal(solution.last, again.last)
+    assert torch.equal(solution.evaluations, again.evaluations)

@@ -1,0 +1,93 @@
+"""Plug-ins of third parties, as pip installs them: usable by name, and harmless when broken."""
+
+import sys
+
+import pytest
+
+from irem_core import GradientDescent, PluginError, SettingError, build, description
+from irem_core import registry as reg
+
+
+def distribution(folder, name, group, entries, modules=None):
+    """Write an installed distribution as pip leaves it, with the given entry points."""
+    info = folder / f"{name.replace('-', '_')}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    lines = [f"{entry} = {target}" for entry, target in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+    for module, source in (modules or {}).items():
+        (folder / f"{module}.py").write_text(source)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_third_party_plug_in_is_usable_by_name(installed):
+    source = (
+        "import attrs\n"
+        "from irem_core import GradientDescent\n"
+        "@attrs.frozen(kw_only=True)\n"
+        "class Slow(GradientDescent):\n"
+        "    '''Slow.'''\n"
+    )
+    distribution(
+        installed, "acme-slow", reg.DESCENTS, {"slow": "acme_slow:Slow"}, {"acme_slow": source}
+    )
+    plugin = reg.find(reg.DESCENTS, "slow")
+    assert (plugin.distribution, plugin.version) == ("acme-slow", "1.2")
+    assert "acme_slow" not in sys.modules
+    slow = build(reg.DESCENTS, "slow(step_size=2)")
+    assert slow.step_size == 2
+    described = description.describe(slow)
+    assert (described["name"], described["distribution"]) == ("slow", "acme-slow 1.2")
+    assert description.rebuild(described) == slow
+
+
+def test_two_plug_ins_with_one_name_are_refused_by_both_names(installed):
+    for name in ("acme-one", "acme-two"):
+        distribution(installed, name, reg.DESCENTS, {"fast": f"{name.replace('-', '_')}:Fast"})
+    with pytest.raises(PluginError, match="'fast' is registered by both acme-one and acme-two"):
+        build(reg.DESCENTS, "fast")
+    # The others are as usable as before.
+    assert build(reg.DESCENTS, "gradient") == GradientDescent()
+
+
+def test_name_of_an_official_part_cannot_be_taken_over(installed):
+    distribution(installed, "acme", reg.DESCENTS, {"gradient": "acme:Gradient"})
+    with pytest.raises(PluginError, match="acme and irem-core"):
+        build(reg.DESCENTS, "gradient")
+    # A checkpoint that names the part is refused likewise, rather than built from another class.
+    with pytest.raises(PluginError):
+        description.rebuild(description.describe(GradientDescent()))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise RuntimeError('no\\nlicence')", "RuntimeError: no licence"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("syntax error", "SyntaxError"),
+        ("", "AttributeError"),
+    ],
+)
+def test_plug_in_that_cannot_be_imported(installed, monkeypatch, source, said):
+    monkeypatch.delitem(sys.modules, "acme_broken", raising=False)
+    entries = {"broken": "acme_broken:Broken"}
+    distribution(installed, "acme-broken", reg.DESCENTS, entries, {"acme_broken": source})
+    assert "broken" in {plugin.name for plugin in reg.plugins(reg.DESCENTS)}
+    with pytest.raises(PluginError, match=f"acme-broken 1.2 cannot be imported.*{said}") as raised:
+        build(reg.DESCENTS, "broken")
+    assert isinstance(raised.value, ImportError)
+    assert build(reg.DESCENTS, "gradient") == GradientDescent()
+    assert description.describe(GradientDescent())["name"] == "gradient"
+
+
+def test_plug_in_that_fails_on_its_settings(installed, monkeypatch):
+    monkeypatch.delitem(sys.modules, "acme_odd", raising=False)
+    source = "def odd(size=3):\n    return 2 * size // 'x'\n"
+    distribution(installed, "acme-odd", reg.DESCENTS, {"odd": "acme_odd:odd"}, {"acme_odd": source})
+    with pytest.raises(SettingError, match=r"'odd' cannot be built with size=5"):
+        build(reg.DESCENTS, "odd(size=5)")

@@ -1,0 +1,215 @@
+"""The replay buffer: a ring against a plain list."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irem_core import (
+    CheckpointError,
+    Example,
+    Iterate,
+    Problem,
+    ReplayBuffer,
+    SettingError,
+    ShapeError,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def dense(names):
+    """Return one problem per number, all of whose tensors carry that number."""
+    number = torch.tensor(names, dtype=torch.float32)[:, None]
+    problem = Problem({"x": number.repeat(1, 3)})
+    return Example(problem, number * 10, Iterate(number * 100, problem.layout, number * 1000))
+
+
+def ragged(names, rows):
+    """Return problems of so many rows each; row r of problem n carries n + r / 10."""
+    owner = torch.tensor([place for place, count in enumerate(rows) for _ in range(count)])
+    values = [n + r / 10 for n, count in zip(names, rows, strict=True) for r in range(count)]
+    values = torch.tensor(values)[:, None]
+    number = torch.tensor(names, dtype=torch.float32)[:, None]
+    problem = Problem((values.repeat(1, 2), number), owner=owner)
+    return Example(problem, values * 10, Iterate(values * 100, problem.layout, number * 1000))
+
+
+def content(buffer, seed=0):
+    """Return the numbers held, read through many draws; each must be drawn whole."""
+    drawn = buffer.draw(40 * len(buffer), generator(seed))
+    numbers = drawn.problem.x["x"][:, 0]
+    assert torch.equal(drawn.target[:, 0], numbers * 10)
+    assert torch.equal(drawn.iterate.y[:, 0], numbers * 100)
+    assert torch.equal(drawn.iterate.z[:, 0], numbers * 1000)
+    return set(numbers.int().tolist())
+
+
+@settings(max_examples=40, deadline=None)
+@given(capacity=st.integers(1, 7), sizes=st.lists(st.integers(1, 10), min_size=1, max_size=6))
+def test_holds_exactly_the_newest(capacity, sizes):
+    buffer, everything = ReplayBuffer(capacity), []
+    for size in sizes:
+        batch = list(range(len(everything), len(everything) + size))
+        everything += batch
+        buffer.push(dense(batch))
+
+        assert len(buffer) == min(capacity, len(everything))
+        assert content(buffer) == set(everything[-capacity:])
+
+
+def as_ragged_list(example):
+    """Return the rows of each problem of a batch, checking that its tensors agree."""
+    values, number = example.problem.x
+    found = []
+    for problem in range(example.layout.count):
+        mine = example.layout.owner == problem
+        assert torch.equal(example.target[mine], values[mine, :1] * 10)
+        assert torch.equal(example.iterate.y[mine], values[mine, :1] * 100)
+        assert example.iterate.z[problem].item() == number[problem].item() * 1000
+        rows = [round(value, 1) for value in values[mine, 0].tolist()]
+        found.append((int(number[problem]), rows))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    capacity=st.integers(1, 6),
+    batches=st.lists(
+        st.lists(st.integers(1, 4), min_size=1, max_size=5).filter(lambda rows: max(rows) > 1),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_ragged_problems_come_back_with_all_of_their_rows(capacity, batches):
+    buffer, everything = ReplayBuffer(capacity), []
+    for rows in batches:
+        names = list(range(len(everything), len(everything) + len(rows)))
+        everything += [
+            (name, [round(name + r / 10, 1) for r in range(count)])
+            for name, count in zip(names, rows, strict=True)
+        ]
+        buffer.push(ragged(names, rows))
+
+        held = as_ragged_list(buffer.draw(40 * len(buffer), generator()))
+        newest = everything[-capacity:]
+        assert len(buffer) == len(newest)
+        assert all(each in newest for each in held)
+        assert {name for name, _ in held} == {name for name, _ in newest}
+
+
+def test_the_oldest_slot_is_overwritten_first():
+    buffer = ReplayBuffer(4)
+    for batch in ([0, 1, 2], [3, 4], [5, 6]):
+        buffer.push(dense(batch))
+
+    assert buffer.state()["store1"].flatten().tolist() == [40, 50, 60, 30]
+
+
+def test_draws_are_uniform_and_come_from_the_generator_alone():
+    buffer = ReplayBuffer(5)
+    buffer.push(dense([0, 1, 2, 3, 4]))
+    torch.manual_seed(1)
+    first = buffer.draw(5000, generator(7)).target
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+
+    assert torch.equal(first, buffer.draw(5000, generator(7)).target)
+    assert not torch.equal(first, buffer.draw(5000, generator(8)).target)
+    assert torch.equal(torch.get_rng_state(), state)
+    # 1,000 of each expected, with a standard deviation of 28.
+    assert (torch.bincount((first[:, 0] / 10).long()) - 1000).abs().max() < 150
+
+
+def test_a_union_puts_replayed_problems_behind_fresh_ones():
+    buffer = ReplayBuffer(5)
+    assert buffer.union(dense([8, 9]), 3, generator()).target.tolist() == [[80], [90]]
+    buffer.push(dense([1]))
+
+    joined = buffer.union(dense([8, 9]), 3, generator())
+    assert joined.layout.count == 5
+    assert joined.target.tolist() == [[80], [90], [10], [10], [10]]
+    assert joined.iterate.z.flatten().tolist() == [8000, 9000, 1000, 1000, 1000]
+    assert buffer.union(dense([8]), 0, generator()).layout.count == 1
+
+
+def test_a_ragged_union_counts_the_owners_on():
+    buffer = ReplayBuffer(5)
+    buffer.push(ragged([1], [3]))
+    joined = buffer.union(ragged([8, 9], [2, 1]), 2, generator())
+
+    assert joined.layout.owner.tolist() == [0, 0, 1, 2, 2, 2, 3, 3, 3]
+    assert [name for name, _ in as_ragged_list(joined)] == [8, 9, 1, 1]
+
+
+def test_what_is_stored_is_cut_off_and_copied():
+    weight = torch.ones(2, 1, requires_grad=True)
+    problem = Problem(torch.zeros(2, 1))
+    iterate = Iterate(weight * 3, problem.layout)
+    buffer = ReplayBuffer(4)
+    buffer.push(Example(problem, torch.zeros(2, 1), iterate))
+    with torch.no_grad():
+        iterate.y.zero_()
+
+    drawn = buffer.draw(9, generator()).iterate.y
+    assert not drawn.requires_grad
+    assert drawn.unique().tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [dense([0, 1, 2]), dense([3, 4])],
+        [ragged([0, 1], [2, 1]), ragged([2, 3], [1, 4])],
+    ],
+)
+def test_a_restored_buffer_goes_on_as_the_first_would(batches):
+    first, second = ReplayBuffer(3), ReplayBuffer(3)
+    first.push(batches[0])
+    second.restore({name: tensor.clone() for name, tensor in first.state().items()})
+
+    for buffer in (first, second):
+        buffer.push(batches[1])
+    assert len(second) == 3
+    one, two = (buffer.union(batches[0], 6, generator()) for buffer in (first, second))
+    assert torch.equal(one.target, two.target)
+    assert torch.equal(one.iterate.y, two.iterate.y)
+    assert torch.equal(one.iterate.z, two.iterate.z)
+
+
+def test_a_restored_buffer_is_drawn_from_before_its_first_push():
+    first, second = ReplayBuffer(3), ReplayBuffer(3)
+    first.push(dense([5]))
+    second.restore(first.state())
+
+    assert second.union(dense([8]), 1, generator()).target.tolist() == [[80], [50]]
+
+
+def test_an_empty_buffer_has_no_state_and_no_draws():
+    buffer = ReplayBuffer(3)
+    buffer.restore(buffer.state())
+
+    assert buffer.state() == {}
+    assert len(buffer) == 0
+    with pytest.raises(SettingError, match="empty"):
+        buffer.draw(1, generator())
+
+
+def test_a_state_of_another_capacity_is_refused():
+    first = ReplayBuffer(3)
+    first.push(dense([1]))
+    with pytest.raises(CheckpointError, match="holds 3 problems and this one 4"):
+        ReplayBuffer(4).restore(first.state())
+
+
+def test_tensors_of_another_shape_are_refused():
+    buffer = ReplayBuffer(3)
+    buffer.push(dense([1]))
+    wide = dense([2])
+    wide.problem.x["x"] = torch.zeros(1, 4)
+    for other in (wide, ragged([1], [2])):
+        with pytest.raises(ShapeError, match="must have the same shapes"):
+            buffer.push(other)
+    assert content(buffer) == {1}

@@ -1,0 +1,240 @@
+"""The three packages as packages: what they import, say, export and install."""
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import irem_core
+from trainings import run_python
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("irem_core", "irem_tasks", "irem_baselines")
+SOURCES = {name: sorted((ROOT / name / "src" / name).rglob("*.py")) for name in PACKAGES}
+FILES = [file for files in SOURCES.values() for file in files]
+ABOUT_400 = 400
+
+
+def shown(file):
+    return str(file.relative_to(ROOT))
+
+
+def imports(file):
+    """List what a file imports, as (module, name or None)."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{shown(file)} imports relatively"
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_all_sources_are_looked_at():
+    assert all(len(files) >= 2 for files in SOURCES.values())
+    assert len(SOURCES["irem_core"]) > 30
+
+
+@pytest.mark.parametrize("package", ["irem_tasks", "irem_baselines"])
+def test_tasks_and_baselines_import_only_public_names_of_the_core(package):
+    (other,) = {"irem_tasks", "irem_baselines"} - {package}
+    from_core = 0
+    for file in SOURCES[package]:
+        for module, name in imports(file):
+            assert module.partition(".")[0] != other, f"{shown(file)} imports {other}"
+            if module.partition(".")[0] == "irem_core":
+                assert module == "irem_core", f"{shown(file)} reaches into {module}"
+                assert name in irem_core.__all__, f"{shown(file)} imports {name}"
+                from_core += 1
+    assert from_core
+
+
+def test_core_imports_neither_tasks_nor_baselines():
+    for file in SOURCES["irem_core"]:
+        roots = {module.partition(".")[0] for module, _ in imports(file)}
+        assert not roots & {"irem_tasks", "irem_baselines"}, shown(file)
+
+
+@pytest.mark.parametrize("file", FILES, ids=shown)
+def test_files_are_short_and_their_public_names_are_documented(file):
+    text = file.read_text()
+    assert len(text.splitlines()) <= ABOUT_400
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    undocumented = [
+        node.name
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.Module)
+        or (isinstance(scope, ast.ClassDef) and not scope.name.startswith("_"))
+        for node in scope.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+        and "overload" not in {getattr(each, "id", None) for each in node.decorator_list}
+    ]
+    assert not undocumented
+
+
+def test_every_public_name_resolves_and_is_documented():
+    assert len(set(irem_core.__all__)) == len(irem_core.__all__)
+    for name in irem_core.__all__:
+        value = getattr(irem_core, name)
+        assert value is not None
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, name
+            # A class without a docstring of its own shows its base's.
+            bases = value.__mro__[1:] if isinstance(value, type) else ()
+            assert value.__doc__ not in [base.__doc__ for base in bases], name
+    assert dir(irem_core) == sorted(irem_core.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'minimise'"):
+        _ = irem_core.minimise
+
+
+def test_names_for_type_checkers_are_those_at_run_time():
+    tree = ast.parse((ROOT / "irem_core/src/irem_core/__init__.py").read_text())
+    (block,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    )
+    typed = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.asname == alias.name, "a re-export must be written `x as x`"
+            typed[alias.name] = node.module
+    assert typed == {name: f"irem_core.{module}" for name, module in irem_core._WHERE.items()}
+    for name, module in typed.items():
+        assert getattr(import_module(module), name) is getattr(irem_core, name)
+
+
+@pytest.mark.parametrize("package", ["irem_tasks", "irem_baselines"])
+def test_names_that_the_other_packages_export(package):
+    module = import_module(package)
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name).__doc__
+
+
+LAZY = """
+import sys
+from types import ModuleType
+
+import irem_core
+assert not {"torch", "numpy", "torch_geometric", "typer", "rich"} & set(sys.modules)
+
+import irem_core.registry
+assert irem_core.IremError is irem_core.errors.IremError
+assert not {"torch", "numpy", "torch_geometric"} & set(sys.modules)
+
+# The modules come first here, and the names of functions later.
+import irem_core.minimization, irem_core.composition, irem_core.evaluation, irem_core.training
+import irem_core.checkpoint, irem_core.halting, irem_core.energy, irem_core.part
+assert not any(isinstance(getattr(irem_core, name), ModuleType) for name in irem_core.__all__)
+from irem_core import compose, evaluate, fit, load, minimize
+assert all(map(callable, (compose, evaluate, fit, load, minimize)))
+assert not {"torch_geometric", "matplotlib"} & set(sys.modules)
+"""
+
+
+def test_importing_costs_nothing_and_submodules_hide_no_name():
+    run_python("-c", LAZY)
+
+
+def test_import_from_the_root_finds_the_installed_package():
+    """The folders of the root bear the packages' names."""
+    printed = subprocess.run(
+        [sys.executable, "-c", "import irem_core; print(irem_core.__file__)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert Path(printed.strip()).name == "__init__.py"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_declared_version_and_dependencies(package):
+    project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
+    assert version(project["name"]) == project["version"]
+    module = import_module(package)
+    assert getattr(module, "__version__", project["version"]) == project["version"]
+    names = {re.split(r"[<>=\[ ]", each)[0] for each in project["dependencies"]}
+    used = {module.partition(".")[0] for file in SOURCES[package] for module, _ in imports(file)}
+    third_party = used - set(sys.stdlib_module_names) - {package}
+    optional = {
+        re.split(r"[<>=\[ ]", each)[0]
+        for extra in project.get("optional-dependencies", {}).values()
+        for each in extra
+    }
+    provided = {name.replace("-", "_") for name in names | optional}
+    # typer brings click and rich; irem-core brings what the other two build on.
+    brought = {"click"} if package == "irem_core" else {"torch", "attrs", "jaxtyping", "einops"}
+    renamed = {"attr": "attrs", "skimage": "scikit_image"}
+    assert {renamed.get(name, name) for name in third_party} <= provided | brought
+
+
+def test_packages_ask_for_each_other_in_versions_that_exist():
+    for package in ("irem_tasks", "irem_baselines"):
+        project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
+        (core,) = (each for each in project["dependencies"] if each.startswith("irem-core"))
+        low, high = re.fullmatch(r"irem-core>=([\d.]+),<([\d.]+)", core).groups()
+        numbers = [tuple(map(int, each.split("."))) for each in (low, irem_core.__version__, high)]
+        assert numbers[0] <= numbers[1] < numbers[2]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_types_are_shipped(package):
+    assert (ROOT / package / "src" / package / "py.typed").exists()
+
+
+@pytest.mark.slow
+def test_wheels_install_in_a_clean_environment(tmp_path):
+    """Each wheel with what it declares and nothing of this checkout."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    folders = [str(ROOT / package) for package in PACKAGES]
+    call([*pip, "wheel", "--no-deps", "-w", str(tmp_path / "dist"), *folders], tmp_path)
+    assert len(list((tmp_path / "dist").glob("*.whl"))) == 3
+    call([sys.executable, "-m", "venv", str(tmp_path / "venv")], tmp_path)
+    binaries = tmp_path / "venv" / "bin"
+
+    def install(*names):
+        options = ["-c", str(ROOT / "constraints.txt"), "-f", str(tmp_path / "dist")]
+        python = [str(binaries / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
+        call([*python, "install", *options, *names], tmp_path)
+
+    install("irem-core")
+    located = call(
+        [binaries / "python", "-c", "import irem_core as i; print(i.__file__)"], tmp_path
+    )
+    assert str(tmp_path / "venv") in located
+    everything = "import irem_core as i; [getattr(i, name) for name in i.__all__]"
+    call([binaries / "python", "-c", everything], tmp_path)
+    assert "pip install irem-tasks" in call([binaries / "irem", "list"], tmp_path)
+    install("irem-tasks")
+    train = ["train", "add(size=4)", "--iterations", "3", "--batch-size", "4", "--out", "run"]
+    call([binaries / "irem", *train], tmp_path)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    install("irem-baselines")
+    assert "feedforward" in call([binaries / "irem", "list"], tmp_path)
+
+
+def call(command, folder):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    finished = subprocess.run(
+        [str(each) for each in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr
