@@ -88,7 +88,10 @@ def _read(file: Path) -> np.ndarray:
         if file.suffix == ".safetensors":
             return _only(file, dict(load_file(file)))
         loaded = np.load(file, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else _only(file, dict(loaded))
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return _only(file, dict(loaded))
     except FileNotFoundError as error:
         raise InputFileError(f"There is no file {file}.") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
