@@ -42,8 +42,8 @@ test: .venv/.installed-test
 
 .PHONY: bench
 bench: .venv/.installed
-	$(BIN)/python benchmarks/train_speed.py
-	$(BIN)/python benchmarks/solve_speed.py
+	$(BIN)/python benchmarks/train_speed.py --json results/benchmarks/train_speed.json
+	$(BIN)/python benchmarks/solve_speed.py --json results/benchmarks/solve_speed.json
 
 .PHONY: wheels
 wheels: .venv/.created

@@ -5,8 +5,9 @@
 
 Between the lines `<!-- results:TASK -->` and `<!-- /results:TASK -->` stands what is rendered here:
 every training of the task that has a file in results/paper, figures published for the task, and
-what answers without reasoning score. A record is the `evaluation.json` of a run, and
-`compose-TASK-SOLVER-SEED.json` is what `irem compose RUN --json` printed.
+what answers without reasoning score; under the name `speed`, what `make bench` wrote into
+results/benchmarks. A record is the `evaluation.json` of a run, and `compose-TASK-SOLVER-SEED.json`
+is what `irem compose RUN --json` printed.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def main() -> None:
 
 
 def render(name: str, results: Path) -> str:
-    """Return the tables of a task."""
+    """Return the tables of a task, or what the benchmarks measured where the name is "speed"."""
+    if name == "speed":
+        return speed(results.parent / "benchmarks")
     task = load_task(name)
     records = read(results, name)
     blocks = [scores(task, records), composition(name, results), machines(records)]
@@ -110,6 +113,40 @@ def scores(task: Task, records: dict[str, list[Record]]) -> str:
     }.items():
         rows.append([title, *(cell(getattr(floor, kind)) for floor in floors), "", "", ""])
     return table(["mean squared error", *names, "seeds", "iterations", "minutes"], rows)
+
+
+def speed(results: Path) -> str:
+    """Return what the benchmarks of training and of solving measured."""
+    train, solve = (
+        json.loads((results / f"{name}_speed.json").read_text(encoding="utf-8"))
+        for name in ("train", "solve")
+    )
+    plain, share, gain = (
+        train["ratio"],
+        train["share_of_matrix_product"],
+        solve["speedup"],
+    )
+    rows = [
+        ["training iterations, against plain Algorithm 1", *spread(plain, "{:.2f} x")],
+        ["share of a large matrix product's rate that training reaches", *spread(share, "{:.0%}")],
+        [
+            f"energy evaluations of {solve['problems']:,} problems, 80 steps against halting",
+            f"{solve['evaluations_ratio']:.1f} x",
+            "",
+        ],
+        ["their time", *spread(gain, "{:.1f} x")],
+        ["their error, halting against 80 steps", f"{solve['error_ratio']:.2f} x", ""],
+    ]
+    machine = train["machine"]
+    return table(["", "median", "range"], rows) + (
+        f"\nHardware: {machine['processor']}, {machine['threads']} threads.\n"
+    )
+
+
+def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
+    """Write the median of repeated measurements, and their range."""
+    low, high = (form.format(measured[end]) for end in ("low", "high"))
+    return form.format(measured["median"]), f"{low} to {high}"
 
 
 def composition(task: str, results: Path) -> str:
