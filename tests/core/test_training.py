@@ -16,6 +16,7 @@ from irem_core import (
     MLPEnergy,
     Progress,
     SettingError,
+    ShapeError,
     TrainingDivergedError,
     load,
 )
@@ -287,3 +288,14 @@ def test_a_solver_may_be_trained_further_without_a_folder():
     train(solver=solver, iterations=5)
     assert bits(solver) != first
     assert isinstance(solver.energy, MLPEnergy)
+
+
+def test_solver_of_other_shapes_is_refused():
+    with pytest.raises(ShapeError, match=r"VectorSpace\(length=8\).*VectorSpace\(length=10\)"):
+        train_on(Add(size=5), small_solver())
+
+
+def test_solver_without_weights_is_refused():
+    solver = small_solver().requires_grad_(False)
+    with pytest.raises(SettingError, match="no weights to train"):
+        train_on(TASK, solver)

@@ -47,7 +47,8 @@ def fit(
     With `out`, the run is kept in a folder and can be resumed after being stopped or killed at any
     moment: it then ends with the same weights to the bit, on the same machine on CPU with the same
     threads and processes. Under torchrun every process draws problems of its own and gradients are
-    averaged. The global random state is left as it was.
+    averaged; a script that trains more than once joins the processes itself beforehand, with
+    torch.distributed.init_process_group. The global random state is left as it was.
 
     Args:
         solver: what to train; it is moved to `device`.
@@ -99,11 +100,16 @@ def fit(
 
 
 def check_fits(solver: Solver, task: Task) -> None:
-    """Check that a solver was built for the shapes of a task.
+    """Check that a solver has weights to train and was built for the shapes of a task.
 
     Raises:
-        ShapeError: it was built for others.
+        SettingError: it has no weights.
+        ShapeError: it was built for other shapes.
     """
+    if not any(parameter.requires_grad for parameter in solver.parameters()):
+        raise SettingError(
+            f"{type(solver).__name__} has no weights to train; solve with it as it is."
+        )
     for name in ("question", "answer"):
         built, wanted = getattr(solver, name), getattr(task, name)
         if built is not None and built.shape != wanted.shape:
