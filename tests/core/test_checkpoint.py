@@ -96,7 +96,7 @@ def test_settings_left_out_are_recorded_with_their_defaults(file):
     """Otherwise another version's defaults would change the solver."""
     described = checkpoints.read_metadata(file)["solver"]["settings"]
     assert described["replayed"] == 1.0
-    assert described["halting"]["part"]["settings"] == {"tolerance": 1e-4, "patience": 3}
+    assert described["halting"]["part"]["settings"] == {"tolerance": 1e-3, "patience": 3}
     assert described["energy"]["part"]["settings"].keys() == {
         "question",
         "answer",

@@ -12,7 +12,7 @@ from irem_core.composition import compose
 from irem_core.descent.base import Descent
 from irem_core.distributed import derive
 from irem_core.errors import SettingError
-from irem_core.halting import FixedSteps, HaltingCriterion
+from irem_core.halting import HaltingCriterion
 from irem_core.problem import Problem
 from irem_core.solver import Solver
 from irem_core.space import VectorSpace, uniform
@@ -32,7 +32,7 @@ def score_composition(
 ) -> dict[str, Any]:
     """Score k applications of a solver on operands from U(-1, 1) against the task's oracle.
 
-    Without `halting` every application takes exactly `max_steps` steps, the task's default.
+    Every application halts by itself (Algorithm 2).
 
     Args:
         solver: what to compose.
@@ -40,9 +40,9 @@ def score_composition(
         k: applications.
         problems: chains to score.
         seed: of operands and starts.
-        max_steps: the most steps of each application.
+        max_steps: the most steps of each application; the task's default if None.
         descent: how to step; that of training if None.
-        halting: when an application has arrived; never, if None.
+        halting: when an application has arrived; the solver's own rule if None.
 
     Returns:
         `mse`, `steps_mean`, `answer_mean_square`, `problems` and `mse_by_application`.
@@ -62,12 +62,11 @@ def score_composition(
     generator = torch.Generator(first.device).manual_seed(derive(seed, "composition", k))
     shape = (problems, task.answer.size)
     operands = [uniform(shape, generator, first.device) for _ in range(k * (arity - 1) + 1)]
-    budget = task.max_steps if max_steps is None else max_steps
     solution = compose(solver, k).solve(
         operands,
-        max_steps=budget,
+        max_steps=task.max_steps if max_steps is None else max_steps,
         descent=descent,
-        halting=halting or FixedSteps(steps=max(budget, 1)),
+        halting=halting,
         generator=generator,
     )
 

@@ -58,7 +58,9 @@ class IREM(Solver):
         energy: the energy to train: an `EnergyFn` or a `ScratchpadEnergy`.
         steps: N, steps of descent in training, at least 1.
         descent: how to step, in training and by default in solving.
-        halting: when a problem has arrived, by default in solving.
+        halting: when a problem has arrived, by default in solving. Its tolerance is looser than
+            `EnergyPlateau`'s own: the minimum of a learned energy lies a little off the answer, and
+            on addition (validation problems, three seeds) further steps made the error larger.
         backprop: how the loss reaches the weights.
         replay: capacity of the replay buffer; 0 trains without one.
         replayed: replayed problems per fresh one, at least 0.
@@ -77,7 +79,7 @@ class IREM(Solver):
         *,
         steps: int = 5,
         descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
-        halting: HaltingCriterion = EnergyPlateau(),  # noqa: B008 (frozen)
+        halting: HaltingCriterion = EnergyPlateau(tolerance=1e-3),  # noqa: B008 (frozen)
         backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
         replay: int = 10_000,
         replayed: float = 1.0,

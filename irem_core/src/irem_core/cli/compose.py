@@ -35,8 +35,8 @@ def compose(
 ) -> None:
     """Compose a run with itself (Section 4.4): y_i = alg(y_{i-1}, operand_i), i = 1 ... k.
 
-    Operands are uniform on (-1, 1): k + 1 of them for a binary task such as addition. The error is
-    against the same composition of the task's exact answer.
+    Operands are uniform on (-1, 1): k + 1 of them for a binary task such as addition. Every
+    application halts by itself, and the error is against the same composition of exact answers.
     """
     from irem_core.cli import loading, show
     from irem_core.composition_scores import score_composition
