@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
@@ -78,8 +79,8 @@ class Add(Task):
     def oracle(self, problem: Problem) -> Tensor:
         """Return the sums, in double precision before rounding to x's type."""
         x: Tensor = problem.x
-        first, second = x.double().chunk(2, 1)
-        return (first + second).to(x.dtype)
+        total: Tensor = reduce(x.double(), "b (two n) -> b n", "sum", two=2)
+        return total.to(x.dtype)
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the sums: addition is its own textbook algorithm."""
@@ -87,7 +88,8 @@ class Add(Task):
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return each entry's two summands, `(B, size, 2)`."""
-        return torch.stack(problem.x.chunk(2, 1), -1)
+        summands: Tensor = rearrange(problem.x, "b (two n) -> b n two", two=2)
+        return summands
 
 
 class Negate(Task):
