@@ -5,6 +5,8 @@ import torch
 
 from irem_core import (
     IREM,
+    EnergyFn,
+    FixedSteps,
     GradientDescent,
     MLPEnergy,
     Outcome,
@@ -209,3 +211,22 @@ def test_a_task_that_does_not_compose_is_refused():
 
     with pytest.raises(SettingError, match="does not compose"):
         score_composition(Exact(Negate(size=3)), Widening(), 2)
+
+
+def test_scored_applications_halt_by_the_solvers_own_rule():
+    class Sum(EnergyFn):
+        def energy(self, context, y):
+            first, second = context.chunk(2, 1)
+            return (y - first - second).square().sum(-1)
+
+    task = Add(size=3)
+    solver = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.25))
+    scores = score_composition(solver, task, 2, problems=20)
+
+    # The energy and its changes fall to a quarter at every step: those of steps 6, 7 and 8 are the
+    # first three in a row below 1e-3 of the first, since 4^-5 < 1e-3 < 4^-4.
+    assert scores["steps_mean"] == 2 * 8
+    assert scores["mse"] < 1e-4
+    assert "0.001" in scores["halting"]
+    fixed = score_composition(solver, task, 2, problems=20, halting=FixedSteps(steps=30))
+    assert fixed["steps_mean"] == 2 * 30

@@ -45,7 +45,8 @@ def score_composition(
         halting: when an application has arrived; the solver's own rule if None.
 
     Returns:
-        `mse`, `steps_mean`, `answer_mean_square`, `problems` and `mse_by_application`.
+        `mse`, `steps_mean`, `answer_mean_square`, `mse_by_application`, and the settings that they
+        were measured with.
 
     Raises:
         SettingError: the task's question is no sequence of operands of the answer's size.
@@ -62,9 +63,10 @@ def score_composition(
     generator = torch.Generator(first.device).manual_seed(derive(seed, "composition", k))
     shape = (problems, task.answer.size)
     operands = [uniform(shape, generator, first.device) for _ in range(k * (arity - 1) + 1)]
+    budget = task.max_steps if max_steps is None else max_steps
     solution = compose(solver, k).solve(
         operands,
-        max_steps=task.max_steps if max_steps is None else max_steps,
+        max_steps=budget,
         descent=descent,
         halting=halting,
         generator=generator,
@@ -79,8 +81,16 @@ def score_composition(
         errors.append(float((part.y - wanted).double().square().mean()))
     return {
         "problems": problems,
+        "seed": seed,
+        "max_steps": budget,
+        "descent": _written(descent or getattr(solver, "descent", None)),
+        "halting": _written(halting or getattr(solver, "halting", None)),
         "mse": errors[-1],
         "mse_by_application": errors,
         "steps_mean": float(solution.steps.double().mean()),
         "answer_mean_square": float(wanted.double().square().mean()),
     }
+
+
+def _written(part: Descent | HaltingCriterion | None) -> str | None:
+    return None if part is None else repr(part)
