@@ -102,7 +102,16 @@ def test_describe_a_task_prints_its_floors(irem: Irem) -> None:
     assert "0.0021" in shown.out
 
 
-@pytest.mark.parametrize("name", ["irem", "mlp", "gradient", "any-of", "last-step", "vector"])
+def test_describe_writes_ranges_as_the_command_line_does(irem: Irem) -> None:
+    (told,) = json.loads(irem("describe", "edge-copy", "--json").out)
+    assert told["parameters"] == {"nodes": "2..10", "scale": 1.0}
+    assert told["difficulties"]["harder"]["parameters"]["nodes"] == 15
+    assert "2..10" in irem("describe", "edge-copy").out
+
+
+@pytest.mark.parametrize(
+    "name", ["irem", "mlp", "gine", "gradient", "any-of", "last-step", "vector", "residual"]
+)
 def test_describe_every_kind_of_part(irem: Irem, name: str) -> None:
     shown = irem("describe", name)
     assert shown.status == 0, shown.err

@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 
-from irem_baselines import Feedforward
+from irem_baselines import Feedforward, Residual
 from irem_core import (
     IREM,
     Adam,
     Backtracking,
     BarzilaiBorwein,
+    ConvEnergy,
+    CoordinateFlip,
     EdgeSpace,
     EnergyError,
     EnergyFn,
@@ -18,6 +20,7 @@ from irem_core import (
     FixedSteps,
     GradientDescent,
     GradientNorm,
+    ImageSpace,
     IremError,
     Iterate,
     Layout,
@@ -43,6 +46,7 @@ from zoo import Quadratic, ScratchpadQuadratic
 
 STEP = GradientDescent(step_size=0.1)
 TWO = VectorSpace(2)
+IMAGE = ImageSpace(1, 4, 4)
 ENERGY = MLPEnergy(TWO, TWO, width=4, depth=1)
 SOLVER = IREM(ENERGY)
 SCRATCH = ScratchpadMLPEnergy
@@ -77,12 +81,18 @@ RANGES = [
         {},
         {"memory": COUNT, "shrink": PROPER, "decrease": PROPER, "trials": COUNT},
     ),
+    (CoordinateFlip, {}, {"tenure": COUNT_OR_0}),
     (FixedSteps, {}, {"steps": COUNT}),
     (EnergyPlateau, {}, {"tolerance": AT_LEAST_0, "patience": COUNT}),
     (GradientNorm, {}, {"tolerance": AT_LEAST_0}),
     (VectorSpace, {"length": 2}, {"length": COUNT, "low": BOUND, "high": BOUND}),
     (MatrixSpace, {"height": 2, "width": 2}, {"height": COUNT, "width": COUNT, "low": BOUND}),
     (EdgeSpace, {}, {"channels": COUNT, "high": BOUND}),
+    (
+        ImageSpace,
+        {"channels": 1, "height": 2, "width": 2},
+        {"channels": COUNT, "height": COUNT, "width": COUNT, "low": BOUND},
+    ),
     (
         MLPEnergy,
         {"question": TWO, "answer": TWO},
@@ -92,6 +102,16 @@ RANGES = [
         SCRATCH,
         {"question": TWO, "answer": TWO},
         {"width": COUNT, "depth": COUNT, "scratchpad": COUNT, "answer": (EdgeSpace(),)},
+    ),
+    (
+        ConvEnergy,
+        {"question": IMAGE, "answer": IMAGE},
+        {"width": COUNT, "depth": COUNT, "question": (TWO, 3), "answer": (TWO,)},
+    ),
+    (
+        Residual,
+        {"question": IMAGE, "answer": IMAGE},
+        {"width": COUNT, "depth": COUNT, "question": (TWO, 3), "answer": (TWO,)},
     ),
     (
         Feedforward,

@@ -10,8 +10,10 @@ import torch
 from torch.nn import functional
 
 from irem_core import (
+    IREM,
     Callback,
     FixedSteps,
+    GINEEnergy,
     GradientDescent,
     MLPEnergy,
     Progress,
@@ -23,6 +25,7 @@ from irem_core import (
 from irem_core.callbacks import EvaluateEvery, ProgressBar, best_evaluation
 from irem_core.distributed import derive
 from irem_tasks import Add
+from irem_tasks.graphs import ShortestPath
 from trainings import TASK, At, DropoutEnergy, bits, small_solver, train, train_on
 
 
@@ -256,6 +259,24 @@ def test_ctrl_c_finishes_the_update_and_leaves_a_checkpoint(tmp_path):
     assert bits(load(tmp_path)) == bits(solver) == bits(train(iterations=7).solver)
     resumed = train(tmp_path, resume=True)
     assert bits(resumed.solver) == bits(train().solver)
+
+
+def test_training_on_graphs_is_resumed_to_the_bit(tmp_path):
+    """The replay buffer holds graphs of several sizes by then."""
+    task = ShortestPath()
+
+    def train_on_graphs(**options):
+        energy = GINEEnergy.for_task(task, width=8)
+        solver = IREM(energy, steps=2, replay=12, descent=GradientDescent(step_size=1.0))
+        return train_on(task, solver, iterations=10, batch_size=4, **options)
+
+    undisturbed = train_on_graphs()
+    with pytest.raises(KeyboardInterrupt):
+        train_on_graphs(out=tmp_path, callbacks=[At(6, press)])
+    assert bits(load(tmp_path)) != bits(undisturbed.solver)
+    resumed = train_on_graphs(out=tmp_path, resume=True)
+    assert resumed.iteration == 10
+    assert bits(resumed.solver) == bits(undisturbed.solver)
 
 
 def test_second_ctrl_c_stops_at_once_and_spoils_nothing(tmp_path):

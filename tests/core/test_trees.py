@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from irem_core import EdgeSpace, EnergyFn, GradientDescent, Layout, Problem, minimize, trees
+from irem_core.graphs import Column
 
 
 @attrs.frozen(eq=False)
@@ -69,10 +70,12 @@ def test_detach_cuts_every_tensor():
 
 
 def test_fill_rebuilds_around_listed_tensors():
-    listed = trees.tensors(tree())
-    rebuilt = trees.fill(tree(), [tensor + 1 for tensor in listed], Layout(3))
+    layout = Layout(3)
+    listed = trees.columns(tree(), layout)
+    rebuilt = trees.fill(tree(), [Column(each.values + 1) for each in listed], layout)
 
-    assert [t.tolist() for t in trees.tensors(rebuilt)] == [(t + 1).tolist() for t in listed]
+    expected = [(each.values + 1).tolist() for each in listed]
+    assert [each.tolist() for each in trees.tensors(rebuilt)] == expected
     assert rebuilt.inner[2].owner is None
 
 

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from irem_core import (
-    Descent,
-    HaltingCriterion,
-    Iterate,
-    Observer,
-    Preset,
-    Problem,
-    SettingError,
-    Solution,
-    Solver,
-    Space,
-)
+from irem_baselines.one_shot import OneShot, require_counts
+from irem_core import Preset, Problem, SettingError, Space
 
 
 def paper(answer: Space) -> Preset:
@@ -34,7 +22,7 @@ def paper(answer: Space) -> Preset:
     )
 
 
-class Feedforward(Solver):
+class Feedforward(OneShot):
     """A multilayer perceptron from x to y, with ReLU (Table 11).
 
     Args:
@@ -57,11 +45,7 @@ class Feedforward(Solver):
                 f"Feedforward got question={question!r} and answer={answer!r}; expected vectors or "
                 "matrices of one size."
             )
-        for name, value in (("width", width), ("depth", depth)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise SettingError(
-                    f"Feedforward got {name}={value!r}; expected a whole number of at least 1."
-                )
+        require_counts("Feedforward", width=width, depth=depth)
         self.question = question
         self.answer = answer
         widths = [question.size, *[width] * depth]
@@ -70,43 +54,15 @@ class Feedforward(Solver):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         self.network = nn.Sequential(*layers, nn.Linear(width, answer.size))
 
-    def _answers(self, problem: Problem) -> Float[Tensor, "problems *entries"]:
-        assert self.question is not None
-        assert self.answer is not None
-        self.question.check("x", problem.x, problem.layout.count)
-        flat: Tensor = self.network(problem.x.flatten(1))
-        return self.answer.project(flat.unflatten(1, self.answer.shape))
-
-    def loss(
-        self, problem: Problem, target: Tensor, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        """Return the mean squared error of the answers.
-
-        Args:
-            problem: questions `(B, ...)`.
-            target: `(B, ...)` their answers.
-            generator: not used; the loss is not random.
-        """
-        return functional.mse_loss(self._answers(problem), target)
-
-    def solve(
-        self,
-        x: Any,
-        *,
-        max_steps: int = 1,
-        descent: Descent | None = None,
-        halting: HaltingCriterion | None = None,
-        start: Tensor | Iterate | None = None,
-        generator: torch.Generator | None = None,
-        record: Sequence[str] = (),
-        observer: Observer | None = None,
-    ) -> Solution:
-        """Answer in one shot: all arguments but x are without effect (see `Solver.solve`).
+    def answers(self, problem: Problem) -> Float[Tensor, "problems *entries"]:
+        """Return the answers `(B, ...)` of a batch of questions.
 
         Raises:
             ShapeError: x does not have the shape of the question space.
             NonFiniteError: x holds NaN or infinity.
         """
-        problem = x if isinstance(x, Problem) else Problem(x, self.answer)
-        with torch.no_grad():
-            return Solution.answered(self._answers(problem), problem.layout)
+        assert self.question is not None
+        assert self.answer is not None
+        self.question.check("x", problem.x, problem.layout.count)
+        flat: Tensor = self.network(problem.x.flatten(1))
+        return self.answer.project(flat.unflatten(1, self.answer.shape))

@@ -9,279 +9,134 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from irem_core.backprop import (
-        Backprop as Backprop,
-    )
-    from irem_core.backprop import (
-        FullUnroll as FullUnroll,
-    )
-    from irem_core.backprop import (
-        LastStep as LastStep,
-    )
-    from irem_core.checkpoint import (
-        load as load,
-    )
-    from irem_core.checkpoint import (
-        save as save,
-    )
-    from irem_core.composition import (
-        Composition as Composition,
-    )
-    from irem_core.composition import (
-        compose as compose,
-    )
-    from irem_core.descent import (
-        Adam as Adam,
-    )
-    from irem_core.descent import (
-        Backtracking as Backtracking,
-    )
-    from irem_core.descent import (
-        BarzilaiBorwein as BarzilaiBorwein,
-    )
-    from irem_core.descent import (
-        Descent as Descent,
-    )
-    from irem_core.descent import (
-        GradientDescent as GradientDescent,
-    )
-    from irem_core.descent import (
-        Momentum as Momentum,
-    )
-    from irem_core.descent import (
-        Nesterov as Nesterov,
-    )
-    from irem_core.descent import (
-        Probe as Probe,
-    )
-    from irem_core.energies.mlp import (
-        MLPEnergy as MLPEnergy,
-    )
-    from irem_core.energies.mlp import (
-        ScratchpadMLPEnergy as ScratchpadMLPEnergy,
-    )
-    from irem_core.energy import (
-        EnergyFn as EnergyFn,
-    )
-    from irem_core.energy import (
-        Evaluation as Evaluation,
-    )
-    from irem_core.energy import (
-        Landscape as Landscape,
-    )
-    from irem_core.energy import (
-        differentiate as differentiate,
-    )
-    from irem_core.errors import (
-        CheckpointError as CheckpointError,
-    )
-    from irem_core.errors import (
-        EnergyError as EnergyError,
-    )
-    from irem_core.errors import (
-        InputFileError as InputFileError,
-    )
-    from irem_core.errors import (
-        IremError as IremError,
-    )
-    from irem_core.errors import (
-        NonFiniteError as NonFiniteError,
-    )
-    from irem_core.errors import (
-        NotConvergedError as NotConvergedError,
-    )
-    from irem_core.errors import (
-        PluginError as PluginError,
-    )
-    from irem_core.errors import (
-        RunExistsError as RunExistsError,
-    )
-    from irem_core.errors import (
-        SettingError as SettingError,
-    )
-    from irem_core.errors import (
-        ShapeError as ShapeError,
-    )
-    from irem_core.errors import (
-        StorageError as StorageError,
-    )
-    from irem_core.errors import (
-        TrainingDivergedError as TrainingDivergedError,
-    )
-    from irem_core.errors import (
-        UnknownNameError as UnknownNameError,
-    )
-    from irem_core.errors import (
-        UnknownSettingError as UnknownSettingError,
-    )
-    from irem_core.evaluation import (
-        Scores as Scores,
-    )
-    from irem_core.evaluation import (
-        evaluate as evaluate,
-    )
-    from irem_core.halting import (
-        AllOf as AllOf,
-    )
-    from irem_core.halting import (
-        AnyOf as AnyOf,
-    )
-    from irem_core.halting import (
-        EnergyPlateau as EnergyPlateau,
-    )
-    from irem_core.halting import (
-        FixedSteps as FixedSteps,
-    )
-    from irem_core.halting import (
-        GradientNorm as GradientNorm,
-    )
-    from irem_core.halting import (
-        HaltingCriterion as HaltingCriterion,
-    )
-    from irem_core.halting import (
-        all_of as all_of,
-    )
-    from irem_core.halting import (
-        any_of as any_of,
-    )
+    from irem_core.arrays import read_arrays as read_arrays
+    from irem_core.arrays import write_arrays as write_arrays
+    from irem_core.backprop import Backprop as Backprop
+    from irem_core.backprop import FullUnroll as FullUnroll
+    from irem_core.backprop import LastStep as LastStep
+    from irem_core.checkpoint import load as load
+    from irem_core.checkpoint import save as save
+    from irem_core.composition import Composition as Composition
+    from irem_core.composition import compose as compose
+    from irem_core.descent import Adam as Adam
+    from irem_core.descent import Backtracking as Backtracking
+    from irem_core.descent import BarzilaiBorwein as BarzilaiBorwein
+    from irem_core.descent import CoordinateFlip as CoordinateFlip
+    from irem_core.descent import Descent as Descent
+    from irem_core.descent import GradientDescent as GradientDescent
+    from irem_core.descent import Momentum as Momentum
+    from irem_core.descent import Nesterov as Nesterov
+    from irem_core.descent import Probe as Probe
+    from irem_core.difficulty import Between as Between
+    from irem_core.difficulty import Difficulty as Difficulty
+    from irem_core.energies.conv import ConvEnergy as ConvEnergy
+    from irem_core.energies.gine import GINEEnergy as GINEEnergy
+    from irem_core.energies.mlp import MLPEnergy as MLPEnergy
+    from irem_core.energies.mlp import ScratchpadMLPEnergy as ScratchpadMLPEnergy
+    from irem_core.energy import EnergyFn as EnergyFn
+    from irem_core.energy import Evaluation as Evaluation
+    from irem_core.energy import Landscape as Landscape
+    from irem_core.energy import differentiate as differentiate
+    from irem_core.errors import CheckpointError as CheckpointError
+    from irem_core.errors import EnergyError as EnergyError
+    from irem_core.errors import InputFileError as InputFileError
+    from irem_core.errors import IremError as IremError
+    from irem_core.errors import IremWarning as IremWarning
+    from irem_core.errors import NonFiniteError as NonFiniteError
+    from irem_core.errors import NotConvergedError as NotConvergedError
+    from irem_core.errors import PluginError as PluginError
+    from irem_core.errors import RunExistsError as RunExistsError
+    from irem_core.errors import SettingError as SettingError
+    from irem_core.errors import ShapeError as ShapeError
+    from irem_core.errors import SkippedFileWarning as SkippedFileWarning
+    from irem_core.errors import StorageError as StorageError
+    from irem_core.errors import TrainingDivergedError as TrainingDivergedError
+    from irem_core.errors import UnknownNameError as UnknownNameError
+    from irem_core.errors import UnknownSettingError as UnknownSettingError
+    from irem_core.evaluation import Scores as Scores
+    from irem_core.evaluation import evaluate as evaluate
+    from irem_core.halting import AllOf as AllOf
+    from irem_core.halting import AnyOf as AnyOf
+    from irem_core.halting import EnergyPlateau as EnergyPlateau
+    from irem_core.halting import FixedSteps as FixedSteps
+    from irem_core.halting import GradientNorm as GradientNorm
+    from irem_core.halting import HaltingCriterion as HaltingCriterion
+    from irem_core.halting import all_of as all_of
+    from irem_core.halting import any_of as any_of
     from irem_core.irem import IREM as IREM
     from irem_core.iterate import Iterate as Iterate
     from irem_core.layout import Layout as Layout
-    from irem_core.minimization import (
-        Observer as Observer,
-    )
-    from irem_core.minimization import (
-        minimize as minimize,
-    )
+    from irem_core.minimization import Observer as Observer
+    from irem_core.minimization import minimize as minimize
     from irem_core.outcome import Outcome as Outcome
-    from irem_core.part import (
-        Recorded as Recorded,
-    )
-    from irem_core.part import (
-        seeded as seeded,
-    )
-    from irem_core.part import (
-        settings_of as settings_of,
-    )
+    from irem_core.part import Recorded as Recorded
+    from irem_core.part import seeded as seeded
+    from irem_core.part import settings_of as settings_of
     from irem_core.problem import Problem as Problem
-    from irem_core.progress import (
-        Callback as Callback,
-    )
-    from irem_core.progress import (
-        Progress as Progress,
-    )
-    from irem_core.progress import (
-        Training as Training,
-    )
-    from irem_core.registry import (
-        build as build,
-    )
-    from irem_core.registry import (
-        load_task as load_task,
-    )
-    from irem_core.replay import (
-        Example as Example,
-    )
-    from irem_core.replay import (
-        ReplayBuffer as ReplayBuffer,
-    )
+    from irem_core.progress import Callback as Callback
+    from irem_core.progress import Progress as Progress
+    from irem_core.progress import Training as Training
+    from irem_core.registry import build as build
+    from irem_core.registry import load_task as load_task
+    from irem_core.replay import Example as Example
+    from irem_core.replay import ReplayBuffer as ReplayBuffer
     from irem_core.scratchpad import ScratchpadEnergy as ScratchpadEnergy
-    from irem_core.solution import (
-        Solution as Solution,
-    )
-    from irem_core.solution import (
-        Trace as Trace,
-    )
-    from irem_core.solver import (
-        Preset as Preset,
-    )
-    from irem_core.solver import (
-        Solver as Solver,
-    )
-    from irem_core.space import (
-        EdgeSpace as EdgeSpace,
-    )
-    from irem_core.space import (
-        MatrixSpace as MatrixSpace,
-    )
-    from irem_core.space import (
-        Space as Space,
-    )
-    from irem_core.space import (
-        VectorSpace as VectorSpace,
-    )
-    from irem_core.task import (
-        Difficulty as Difficulty,
-    )
-    from irem_core.task import (
-        Floor as Floor,
-    )
-    from irem_core.task import (
-        Published as Published,
-    )
-    from irem_core.task import (
-        Task as Task,
-    )
-    from irem_core.training import (
-        fit as fit,
-    )
+    from irem_core.solution import Solution as Solution
+    from irem_core.solution import Trace as Trace
+    from irem_core.solver import Preset as Preset
+    from irem_core.solver import Solver as Solver
+    from irem_core.space import EdgeSpace as EdgeSpace
+    from irem_core.space import ImageSpace as ImageSpace
+    from irem_core.space import MatrixSpace as MatrixSpace
+    from irem_core.space import Space as Space
+    from irem_core.space import VectorSpace as VectorSpace
+    from irem_core.task import Floor as Floor
+    from irem_core.task import Published as Published
+    from irem_core.task import Task as Task
+    from irem_core.training import fit as fit
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "backprop": (
-        "Backprop",
-        "FullUnroll",
-        "LastStep",
-    ),
-    "checkpoint": (
-        "load",
-        "save",
-    ),
-    "composition": (
-        "Composition",
-        "compose",
-    ),
+    "arrays": ("read_arrays", "write_arrays"),
+    "backprop": ("Backprop", "FullUnroll", "LastStep"),
+    "checkpoint": ("load", "save"),
+    "composition": ("Composition", "compose"),
     "descent": (
         "Adam",
         "Backtracking",
         "BarzilaiBorwein",
+        "CoordinateFlip",
         "Descent",
         "GradientDescent",
         "Momentum",
         "Nesterov",
         "Probe",
     ),
-    "energies.mlp": (
-        "MLPEnergy",
-        "ScratchpadMLPEnergy",
-    ),
-    "energy": (
-        "EnergyFn",
-        "Evaluation",
-        "Landscape",
-        "differentiate",
-    ),
+    "difficulty": ("Between", "Difficulty"),
+    "energies.conv": ("ConvEnergy",),
+    "energies.gine": ("GINEEnergy",),
+    "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
+    "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),
     "errors": (
         "CheckpointError",
         "EnergyError",
         "InputFileError",
         "IremError",
+        "IremWarning",
         "NonFiniteError",
         "NotConvergedError",
         "PluginError",
         "RunExistsError",
         "SettingError",
         "ShapeError",
+        "SkippedFileWarning",
         "StorageError",
         "TrainingDivergedError",
         "UnknownNameError",
         "UnknownSettingError",
     ),
-    "evaluation": (
-        "Scores",
-        "evaluate",
-    ),
+    "evaluation": ("Scores", "evaluate"),
     "halting": (
         "AllOf",
         "AnyOf",
@@ -295,51 +150,18 @@ _MODULES = {
     "irem": ("IREM",),
     "iterate": ("Iterate",),
     "layout": ("Layout",),
-    "minimization": (
-        "Observer",
-        "minimize",
-    ),
+    "minimization": ("Observer", "minimize"),
     "outcome": ("Outcome",),
-    "part": (
-        "Recorded",
-        "seeded",
-        "settings_of",
-    ),
+    "part": ("Recorded", "seeded", "settings_of"),
     "problem": ("Problem",),
-    "registry": (
-        "build",
-        "load_task",
-    ),
-    "replay": (
-        "Example",
-        "ReplayBuffer",
-    ),
+    "progress": ("Callback", "Progress", "Training"),
+    "registry": ("build", "load_task"),
+    "replay": ("Example", "ReplayBuffer"),
     "scratchpad": ("ScratchpadEnergy",),
-    "solution": (
-        "Solution",
-        "Trace",
-    ),
-    "solver": (
-        "Preset",
-        "Solver",
-    ),
-    "space": (
-        "EdgeSpace",
-        "MatrixSpace",
-        "Space",
-        "VectorSpace",
-    ),
-    "task": (
-        "Difficulty",
-        "Floor",
-        "Published",
-        "Task",
-    ),
-    "progress": (
-        "Callback",
-        "Progress",
-        "Training",
-    ),
+    "solution": ("Solution", "Trace"),
+    "solver": ("Preset", "Solver"),
+    "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),
+    "task": ("Floor", "Published", "Task"),
     "training": ("fit",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

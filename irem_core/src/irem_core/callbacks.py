@@ -12,15 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from irem_core import checks
-from irem_core.evaluation import evaluate
+from irem_core.evaluation import evaluate, takes
 from irem_core.progress import Callback, Progress
 
 
 class EvaluateEvery(Callback):
     """Log the error on test problems every so many updates, without a trace on the training.
 
-    Each log record is `{"iteration": ..., "evaluation": {difficulty: mse}}`. Published figures are
-    minima over such evaluations; ours are of the final model, and these stand beside them.
+    Each log record is `{"iteration": ..., "evaluation": {difficulty: mse}}`; a difficulty that the
+    solver cannot take is left out. Published figures are minima over such evaluations; ours are of
+    the final model, and these stand beside them.
 
     Args:
         every: updates between evaluations.
@@ -61,6 +62,7 @@ class EvaluateEvery(Callback):
                 seed=self.seed,
             ).mse
             for difficulty in self.difficulties
+            if takes(progress.solver, progress.task, difficulty)
         }
         progress.solver.train()
         torch.set_rng_state(state)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import attrs
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from irem_core import graphs
 from irem_core.errors import EnergyError, ShapeError
 from irem_core.iterate import Iterate
 from irem_core.part import Recorded
-from irem_core.problem import Problem, as_problem
+from irem_core.problem import Problem
 from irem_core.space import Space, require_finite
 
 if TYPE_CHECKING:
@@ -58,6 +59,24 @@ class Landscape(Recorded, nn.Module, ABC):
 
     answer: Space | None = None
     """The space of the answers; `for_task` sets it where the constructor does not."""
+    size_free: ClassVar[bool] = False
+    """Whether the energy takes questions of any height and width, whatever it was built for."""
+
+    def problem(self, x: Any) -> Problem:
+        """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
+
+        The answers of a size-free energy are as large as the questions.
+
+        Raises:
+            ShapeError: x has another number of dimensions or channels than the energy takes.
+        """
+        known = isinstance(x, Problem)
+        if known and (x.answer is not None or self.answer is None):
+            return cast(Problem, x)
+        asked, answer = x.x if known else x, self.answer
+        if answer is not None and self.size_free and isinstance(asked, Tensor):
+            answer = answer if answer.ragged else answer.sized(tuple(asked.shape[1:]))
+        return Problem(asked, answer, x.layout if known else None)
 
     def encode(self, problem: Problem) -> Any:
         """Compute whatever does not depend on y, once per solve.
@@ -129,7 +148,7 @@ class EnergyFn(Landscape):
         Raises:
             ShapeError: the energy returned something other than `(B,)`.
         """
-        problem = as_problem(x, self.answer)
+        problem = self.problem(x)
         energy = self.energy(self.encode(problem), y)
         return checked(energy, problem.layout.count, self)
 
@@ -208,9 +227,14 @@ def check_problem(landscape: Landscape, problem: Problem) -> None:
     """
     question = getattr(landscape, "question", None)
     if isinstance(question, Space) and not question.ragged:
+        if landscape.size_free and isinstance(problem.x, Tensor):
+            question = question.sized(tuple(problem.x.shape[1:]))
         question.check("x", problem.x, problem.layout.count)
     elif isinstance(problem.x, Tensor) and problem.x.is_floating_point():
         require_finite("x", problem.x)
+    elif graphs.is_batch(problem.x):
+        for name, column in graphs.take_apart(problem.x).items():
+            require_finite(f"x's {name}", column.values)
     weight = next(landscape.parameters(), None)
     if weight is not None and isinstance(problem.x, Tensor):
         given, wanted = (problem.x.dtype, problem.x.device), (weight.dtype, weight.device)

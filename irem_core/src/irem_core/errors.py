@@ -75,6 +75,14 @@ class StorageError(IremError, OSError):
     exit_status = 1
 
 
+class IremWarning(UserWarning):
+    """Base of all warnings that irem packages give; the command line prints them as one line."""
+
+
+class SkippedFileWarning(IremWarning):
+    """A file among many cannot be used, and the others are used without it."""
+
+
 def near_matches(name: str, candidates: Iterable[str]) -> str:
     """Say in a sentence which of `candidates` resemble `name`, or list them all if none does.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -11,15 +13,19 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent
+from irem_core.difficulty import Difficulty
 from irem_core.distributed import derive
 from irem_core.energy import Evaluation
+from irem_core.errors import ShapeError
 from irem_core.halting import FixedSteps, HaltingCriterion
-from irem_core.layout import Layout
 from irem_core.outcome import Outcome
+from irem_core.problem import Problem
+from irem_core.solution import Solution
 from irem_core.solver import Solver
-from irem_core.task import Difficulty, Task
+from irem_core.task import Task
 
-_BATCH = 250
+# The name that sums of squared errors go by among a task's own measures.
+_SQUARED = "squared error"
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -37,6 +43,8 @@ class Scores:
         steps_mean: mean steps taken.
         evaluations_mean: mean energy evaluations spent.
         outcomes: how many problems ended in each way.
+        measures: means of what else the task measures, by name (`Task.measures`).
+        measures_by_step: likewise of iterate t, as with `mse_by_step`.
         energy_error_correlation: rank correlation of final energies with errors; None for a solver
             without an energy.
         errors: `(problems,)` the mean squared error of each problem.
@@ -52,6 +60,8 @@ class Scores:
     steps_mean: float
     evaluations_mean: float
     outcomes: dict[str, int]
+    measures: dict[str, float]
+    measures_by_step: dict[str, dict[int, float]]
     energy_error_correlation: float | None
     errors: Float[Tensor, " problems"]
     energies: Float[Tensor, " problems"] | None
@@ -68,6 +78,11 @@ class Scores:
             "evaluations_mean": self.evaluations_mean,
             "outcomes": self.outcomes,
             "energy_error_correlation": self.energy_error_correlation,
+            **self.measures,
+            **{
+                f"{name}_by_step": {str(step): value for step, value in by_step.items()}
+                for name, by_step in self.measures_by_step.items()
+            },
         }
 
 
@@ -111,10 +126,8 @@ def evaluate(
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     solver = solver.to(place)
     tally = _Tally()
-    for first in range(0, problems, _BATCH):
-        count = min(_BATCH, problems - first)
-        problem, target = task.sample(count, wanted, generator=generator, device=place)
-        watch = _Watch(target, problem.layout)
+    for problem, target in task.batches(problems, wanted, generator=generator, device=place):
+        watch = _Watch(task, problem, target)
         solution = solver.solve(
             problem,
             max_steps=budget,
@@ -123,25 +136,43 @@ def evaluate(
             generator=generator,
             observer=watch,
         )
-        tally.add(solution, target, watch.by_step)
+        tally.add(solution, watch)
     return tally.scores(wanted.name)
 
 
-class _Watch:
-    """An observer that sums the squared errors of a batch's iterates, step by step."""
+def takes(solver: Solver, task: Task, difficulty: str | Difficulty) -> bool:
+    """Say whether a solver can take the problems of a difficulty, which may be of another size."""
+    generator = torch.Generator(_device(solver)).manual_seed(0)
+    problem, _ = task.sample(1, difficulty, generator=generator, device=_device(solver))
+    if problem.answer is None or problem.answer.shape == task.answer.shape:
+        return True
+    try:
+        solver.solve(problem, max_steps=0)
+    except ShapeError:
+        return False
+    return True
 
-    def __init__(self, target: Tensor, layout: Layout) -> None:
+
+class _Watch:
+    """An observer that sums the scores of a batch's iterates, step by step."""
+
+    def __init__(self, task: Task, problem: Problem, target: Tensor) -> None:
+        self.task = task
+        self.problem = problem
         self.target = target
-        self.layout = layout
-        self.current = torch.zeros(layout.count, dtype=torch.float64, device=target.device)
-        self.by_step: list[float] = []
+        self.y = torch.zeros_like(target)
+        self.by_step: list[dict[str, float]] = []
 
     def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
-        iterate = evaluation.iterate
-        target = self.target[self.layout.rows_of(problems)]
-        squared = (iterate.y - target).double().square()
-        self.current[problems] = iterate.layout.sum(squared)
-        self.by_step.append(float(self.current.sum()))
+        # A halted problem counts with the iterate that it halted at.
+        self.y[self.problem.layout.rows_of(problems)] = evaluation.iterate.y
+        self.by_step.append(self.sums(self.y))
+
+    def sums(self, y: Tensor) -> dict[str, float]:
+        """Add up the squared errors of answers, and what else the task measures."""
+        measured = self.task.measures(self.problem, y, self.target)
+        sums = {name: float(values.double().sum()) for name, values in measured.items()}
+        return {_SQUARED: float((y - self.target).double().square().sum()), **sums}
 
 
 class _Tally:
@@ -151,18 +182,20 @@ class _Tally:
         self.solutions: list[Any] = []
         self.errors: list[Tensor] = []
         self.entries = 0
-        self.squared = 0.0
+        self.sums: list[dict[str, float]] = []
         self.squared_last = 0.0
-        self.by_step: list[list[float]] = []
+        self.by_step: list[list[dict[str, float]]] = []
 
-    def add(self, solution: Any, target: Tensor, by_step: list[float]) -> None:
-        squared = (solution.y - target).double().square()
+    def add(self, solution: Solution, watch: _Watch) -> None:
+        target = watch.target
+        sums = watch.sums(solution.y)
         self.entries += target.numel()
-        self.squared += float(squared.sum())
+        self.sums.append(sums)
         self.squared_last += float((solution.last - target).double().square().sum())
-        self.errors.append(solution.layout.mean(squared).cpu())
+        errors = solution.layout.mean((solution.y - target).double().square())
+        self.errors.append(errors.cpu())
         # A solver that shows no iterates takes one shot: its answer is its iterate of step 1.
-        self.by_step.append(by_step or [float("nan"), float(squared.sum())])
+        self.by_step.append(watch.by_step or [dict.fromkeys(sums, math.nan), sums])
         self.solutions.append(attrs.evolve(solution, trace=None, parts=()))
 
     def scores(self, difficulty: str) -> Scores:
@@ -175,17 +208,22 @@ class _Tally:
             energies = torch.cat([each.energy for each in self.solutions]).cpu()
         longest = max(map(len, self.by_step))
         padded = [sums + sums[-1:] * (longest - len(sums)) for sums in self.by_step]
+        steps_taken = [
+            (step, _added(column)) for step, column in enumerate(zip(*padded, strict=True))
+        ]
         by_step = {
-            step: sum(column) / self.entries
-            for step, column in enumerate(zip(*padded, strict=True))
-            if column[0] == column[0]
+            name: {step: sums[name] for step, sums in steps_taken if not math.isnan(sums[name])}
+            for name in steps_taken[0][1]
         }
+        total = _added(self.sums)
+        count = errors.numel()
+        squared = by_step.pop(_SQUARED)
         return Scores(
             difficulty=difficulty,
-            problems=errors.numel(),
-            mse=self.squared / self.entries,
+            problems=count,
+            mse=total.pop(_SQUARED) / self.entries,
             mse_last=self.squared_last / self.entries,
-            mse_by_step=by_step,
+            mse_by_step={step: value / self.entries for step, value in squared.items()},
             steps_mean=float(steps.double().mean()),
             evaluations_mean=float(evaluations.double().mean()),
             outcomes={
@@ -193,11 +231,20 @@ class _Tally:
                 for outcome in Outcome
                 if bool((outcomes == outcome).any())
             },
+            measures={name: value / count for name, value in total.items()},
+            measures_by_step={
+                name: {step: value / count for step, value in values.items()}
+                for name, values in by_step.items()
+            },
             energy_error_correlation=None if energies is None else _ranks(energies, errors),
             errors=errors,
             energies=energies,
             steps=steps,
         )
+
+
+def _added(sums: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(each[name] for each in sums) for name in sums[0]}
 
 
 def _ranks(first: Tensor, second: Tensor) -> float | None:

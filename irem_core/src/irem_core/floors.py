@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from irem_core.task import Difficulty, Floor, Task
+from irem_core.difficulty import Difficulty
+from irem_core.task import Floor, Task
 
 _PROBLEMS = 2000
 _DEGREE = 5
@@ -21,8 +22,8 @@ def measure(task: Task, difficulty: Difficulty) -> Floor:
     """Fit the best constant and the best entrywise answer on training draws and score both.
 
     The entrywise answer is a polynomial in an entry's own inputs, of that degree up to 5 which
-    scores best: a floor is meant to be hard to beat, and high degrees extrapolate badly. Matrices
-    get a constant and a polynomial of their own on the diagonal.
+    scores best: a floor is meant to be hard to beat, and high degrees extrapolate badly. Entries
+    that the task's `group` tells apart, such as the diagonal, are fitted apart.
 
     Args:
         task: the task, whose `own_input` says what an entry's inputs are.
@@ -34,48 +35,61 @@ def measure(task: Task, difficulty: Difficulty) -> Floor:
     generator = torch.Generator().manual_seed(0)
     train, fitted = task.sample(_PROBLEMS, "train", generator=generator)
     test, wanted = task.sample(_PROBLEMS, difficulty, generator=generator)
-    constant = _score(None, fitted, None, wanted)
+    groups, groups_test = task.group(train, fitted), task.group(test, wanted)
+    constant = _score(None, fitted, groups, None, wanted, groups_test)
     inputs, inputs_test = task.own_input(train), task.own_input(test)
     if inputs is None or inputs_test is None:
         return Floor(constant=constant)
-    return Floor(constant=constant, entrywise=_score(inputs, fitted, inputs_test, wanted))
+    entrywise = _score(inputs, fitted, groups, inputs_test, wanted, groups_test)
+    return Floor(constant=constant, entrywise=entrywise)
 
 
 def _score(
-    inputs: Tensor | None, fitted: Tensor, inputs_test: Tensor | None, wanted: Tensor
+    inputs: Tensor | None,
+    fitted: Tensor,
+    groups: Tensor | None,
+    inputs_test: Tensor | None,
+    wanted: Tensor,
+    groups_test: Tensor | None,
 ) -> float:
+    groups = torch.zeros_like(fitted, dtype=torch.int64) if groups is None else groups
+    groups_test = (
+        torch.zeros_like(wanted, dtype=torch.int64) if groups_test is None else groups_test
+    )
     error = 0.0
-    for on_train, on_test in zip(_groups(fitted), _groups(wanted), strict=True):
-        answers = fitted[on_train][:_ENTRIES].double()[:, None]
-        scored = wanted[on_test][:_ENTRIES].double()[:, None]
+    for group in groups_test.unique():
+        on_train, on_test = groups == group, groups_test == group
+        answers = _thinned(fitted[on_train])[:, None]
+        scored = _thinned(wanted[on_test])[:, None]
         degrees = zip(_features(inputs, on_train), _features(inputs_test, on_test), strict=True)
         best = min(
-            float((features @ torch.linalg.lstsq(basis, answers).solution - scored).square().mean())
+            float((features @ _fit(basis, answers) - scored).square().mean())
             for basis, features in degrees
         )
         error += best * float(on_test.double().mean())
     return error
 
 
-def _groups(answers: Tensor) -> list[Tensor]:
-    """Masks of the entries that share one fitted function: the diagonal of a square is apart."""
-    everything = torch.ones_like(answers, dtype=torch.bool)
-    if answers.ndim != 3 or answers.shape[1] != answers.shape[2]:
-        return [everything]
-    diagonal = torch.eye(answers.shape[1], dtype=torch.bool).expand_as(answers)
-    return [everything & diagonal, everything & ~diagonal]
+def _fit(basis: Tensor, answers: Tensor) -> Tensor:
+    # By singular values, since inputs that are 0 or 1 make monomials that depend on each other.
+    solution: Tensor = torch.linalg.lstsq(basis, answers, driver="gelsd").solution
+    return solution
+
+
+def _thinned(entries: Tensor) -> Tensor:
+    """Keep the most entries allowed, evenly over all problems: those of one problem are alike."""
+    return entries[:: -(-entries.shape[0] // _ENTRIES)].double()
 
 
 def _features(
     inputs: Tensor | None, chosen: Tensor
 ) -> Iterator[Float[Tensor, "entries monomials"]]:
-    """Yield the monomials up to each degree, from 0 where there are no inputs, else from 1."""
-    count = min(int(chosen.sum()), _ENTRIES)
-    features = torch.ones(count, 1, dtype=torch.float64, device=chosen.device)
+    """Yield the monomials up to each degree, from 0 on."""
+    own = _thinned(chosen[chosen] if inputs is None else inputs[chosen])
+    features = torch.ones(own.shape[0], 1, dtype=torch.float64, device=chosen.device)
+    yield features
     if inputs is None:
-        yield features
         return
-    own = inputs[chosen][:_ENTRIES].double()
     for degree in range(1, _DEGREE + 1):
         monomials = [
             own[:, list(factors)].prod(1, keepdim=True)

@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from irem_core import checks, trees
+from irem_core import checks, graphs, trees
 from irem_core.descent.base import Descent, Probe
 from irem_core.energy import Evaluation, Landscape, check_problem, differentiate
 from irem_core.errors import SettingError, ShapeError
@@ -19,7 +19,7 @@ from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate, project
 from irem_core.layout import Layout
 from irem_core.outcome import Outcome
-from irem_core.problem import Problem, as_problem
+from irem_core.problem import Problem
 from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.solution import Recorder, Solution
 from irem_core.space import Space, VectorSpace, require_finite
@@ -98,7 +98,7 @@ def minimize(
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps)
     halting = EnergyPlateau() if halting is None else halting
     with _solving():
-        problem = _ordinary(as_problem(x, energy.answer))
+        problem = _ordinary(energy.problem(x))
         check_problem(energy, problem)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
@@ -248,7 +248,7 @@ def _ordinary(tree: Any) -> Any:
     def visit(leaf: Any) -> Any:
         if isinstance(leaf, Layout):
             return attrs.evolve(leaf, owner=visit(leaf.owner))
-        if hasattr(leaf, "num_graphs"):
+        if graphs.is_batch(leaf):
             return copy(leaf).apply(visit)
         if not isinstance(leaf, Tensor):
             return leaf

@@ -8,16 +8,20 @@ import attrs
 import torch
 from torch import Tensor
 
-from irem_core import trees
+from irem_core import graphs, trees
 from irem_core.errors import ShapeError
 from irem_core.layout import Layout
 from irem_core.space import Space
 
 
 def _count_problems(x: Any) -> int:
-    graphs = getattr(x, "num_graphs", None)
-    if graphs is not None:
-        return int(graphs)
+    if graphs.is_batch(x):
+        return int(x.num_graphs)
+    if hasattr(x, "edge_index"):
+        raise ShapeError(
+            f"x is a single graph, a {type(x).__name__}; expected a torch-geometric Batch, such as "
+            "Batch.from_data_list([graph])."
+        )
     leading = {tensor.shape[0] if tensor.ndim else 0 for tensor in trees.tensors(x)}
     if len(leading) != 1 or 0 in leading:
         raise ShapeError(
@@ -36,10 +40,12 @@ class Problem:
             answers are ragged, with answer rows), or a torch-geometric `Batch`.
         answer: the space of the answers, or None where it is not known.
         owner: `(rows,)` the problem that each answer row belongs to, ascending from 0; None where
-            each problem's answer is one row. Kept as the attribute `layout`.
+            each problem's answer is one row. Read from x where that is a torch-geometric batch
+            (see `graphs.owner`). Kept as the attribute `layout`.
 
     Raises:
-        ShapeError: x leads with no common number of problems, or `owner` leaves a gap.
+        ShapeError: x leads with no common number of problems, `owner` leaves a gap, or a graph has
+            no edge.
     """
 
     x: Any
@@ -49,6 +55,8 @@ class Problem:
     def __init__(
         self, x: Any, answer: Space | None = None, owner: Tensor | Layout | None = None
     ) -> None:
+        if owner is None and graphs.is_batch(x) and (answer is None or answer.ragged):
+            owner = graphs.owner(x)
         if owner is None:
             layout = Layout(_count_problems(x))
         else:
@@ -58,7 +66,7 @@ class Problem:
     @property
     def device(self) -> torch.device:
         """Where the questions live."""
-        held = trees.tensors(self.x)
+        held = self._tensors
         if held:
             return held[0].device
         return torch.device("cpu") if self.layout.owner is None else self.layout.owner.device
@@ -66,14 +74,9 @@ class Problem:
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the questions, which answers share."""
-        kinds = (tensor.dtype for tensor in trees.tensors(self.x) if tensor.is_floating_point())
+        kinds = (tensor.dtype for tensor in self._tensors if tensor.is_floating_point())
         return next(kinds, torch.get_default_dtype())
 
-
-def as_problem(x: Any, answer: Space | None) -> Problem:
-    """Wrap a bare x; a `Problem` that knows its answer space is returned as it is."""
-    if not isinstance(x, Problem):
-        return Problem(x, answer)
-    if x.answer is None and answer is not None:
-        return attrs.evolve(x, answer=answer)
-    return x
+    @property
+    def _tensors(self) -> list[Tensor]:
+        return trees.tensors(self.x.to_dict() if graphs.is_batch(self.x) else self.x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Training:
         iterations: updates of the weights in all.
         batch_size: fresh problems in each, per process.
         learning_rate: of Adam.
+        schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
+        clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
         seed: of problems, starts and replay.
         device: where training runs.
         threads: threads that torch computes with on CPU.
@@ -30,10 +33,20 @@ class Training:
     iterations: int = attrs.field(validator=checks.count)
     batch_size: int = attrs.field(validator=checks.count)
     learning_rate: float = attrs.field(validator=checks.positive)
+    schedule: str = attrs.field(default="constant", validator=checks.one_of("constant", "cosine"))
+    clip_norm: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checks.positive)
+    )
     seed: int = attrs.field(validator=checks.count_or_zero)
     device: str
     threads: int = attrs.field(validator=checks.count)
     ranks: int = attrs.field(validator=checks.count)
+
+    def rate(self, iteration: int) -> float:
+        """Return the learning rate of an update, counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * iteration / self.iterations)) / 2
 
 
 @attrs.define(eq=False)

@@ -62,9 +62,31 @@ _GROUP_OF_SETTING = {
 }
 # Where an official package would provide a name, for the error that says it is missing.
 _OFFICIAL = {
-    "add": "irem-tasks",
-    "negate": "irem-tasks",
-    "feedforward": "irem-baselines",
+    **dict.fromkeys(
+        (
+            "add",
+            "connected-components",
+            "denoise",
+            "determinant",
+            "edge-copy",
+            "eigenvector",
+            "linear-system",
+            "lu",
+            "matrix-completion",
+            "matrix-inverse",
+            "negate",
+            "parity",
+            "qr",
+            "sat",
+            "shortest-path",
+            "sort",
+            "sparse-components",
+            "sparse-shortest-path",
+            "square",
+        ),
+        "irem-tasks",
+    ),
+    **dict.fromkeys(("feedforward", "residual"), "irem-baselines"),
 }
 _LONGEST_TEXT = 10_000
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import torch
 from torch import Tensor
 
-from irem_core import checks, trees
+from irem_core import checks, graphs, trees
 from irem_core.errors import CheckpointError, SettingError, ShapeError
+from irem_core.graphs import Column
 from irem_core.iterate import Iterate
 from irem_core.layout import Layout
 from irem_core.problem import Problem
@@ -26,16 +29,26 @@ class Example:
         """Whose rows the targets and iterates hold."""
         return self.problem.layout
 
+    def columns(self) -> list[Column]:
+        """List all tensors, behind the number of rows of each problem where they are ragged."""
+        listed = trees.columns(self, self.layout)
+        if self.layout.owner is None:
+            return listed
+        rows = torch.bincount(self.layout.owner, minlength=self.layout.count)
+        return [Column(rows), *listed]
+
+    def filled(self, columns: Sequence[Column]) -> Example:
+        """Return an example of this kind around other columns, listed as `columns` does."""
+        if self.layout.owner is None:
+            return trees.fill(self, columns, Layout(columns[0].values.shape[0]))
+        rows = columns[0].values
+        problems = torch.arange(rows.shape[0], device=rows.device)
+        return trees.fill(self, columns[1:], Layout(len(rows), problems.repeat_interleave(rows)))
+
     def joined(self, other: Example) -> Example:
         """Return both batches as one, this one's problems first."""
-        count = self.layout.count + other.layout.count
-        owner = None
-        if self.layout.owner is not None and other.layout.owner is not None:
-            owner = torch.cat([self.layout.owner, other.layout.owner + self.layout.count])
-        leaves = [
-            torch.cat(pair) for pair in zip(trees.tensors(self), trees.tensors(other), strict=True)
-        ]
-        return trees.fill(self, leaves, Layout(count, owner))
+        pairs = zip(self.columns(), other.columns(), strict=True)
+        return self.filled([first.joined(second) for first, second in pairs])
 
 
 class ReplayBuffer:
@@ -58,8 +71,8 @@ class ReplayBuffer:
         self._size = 0
         self._next = 0
         self._stores: list[Tensor] = []
-        self._by_rows: list[bool] = []
-        self._rows: Tensor | None = None
+        # For each store how many entries a problem has in it; None where each has one.
+        self._counts: list[Tensor | None] = []
         self._like: Example | None = None
 
     def __len__(self) -> int:
@@ -71,32 +84,26 @@ class ReplayBuffer:
 
         Raises:
             ShapeError: its tensors do not fit those stored before.
-            SettingError: x holds something other than tensors.
         """
         example, layout = trees.detach(example), example.layout
-        if hasattr(example.problem.x, "num_graphs"):
-            raise SettingError(
-                "The replay buffer keeps tensors; give x as a tree of tensors rather than as a "
-                "torch-geometric batch, or train with replay=0."
-            )
         if layout.owner is not None and layout.rows == layout.count and not self._stores:
             # One row a problem throughout: rows cannot be told from problems yet.
             return
-        self._allocate(example)
-        if layout.count > self.capacity:
-            newest = torch.arange(
-                layout.count - self.capacity, layout.count, device=_device(example)
-            )
-            example = trees.select(example, layout, newest)
-            layout = example.layout
-        slots = (torch.arange(layout.count, device=_device(example)) + self._next) % self.capacity
-        leaves = trees.tensors(example)
-        if layout.owner is None:
-            self._write_dense(leaves)
-        else:
-            self._write_ragged(leaves, layout, slots)
-        self._next = (self._next + layout.count) % self.capacity
-        self._size = min(self._size + layout.count, self.capacity)
+        columns, device = self._counted(example.columns()), _device(example)
+        self._allocate(columns)
+        self._like = example
+        count = min(layout.count, self.capacity)
+        if count < layout.count:
+            newest = torch.arange(layout.count - count, layout.count, device=device)
+            columns = [column.select(newest) for column in columns]
+        slots = (torch.arange(count, device=device) + self._next) % self.capacity
+        for index, column in enumerate(columns):
+            if self._counts[index] is None:
+                self._write(self._stores[index], column.values)
+            else:
+                self._write_padded(index, column, slots)
+        self._next = (self._next + count) % self.capacity
+        self._size = min(self._size + count, self.capacity)
 
     def draw(self, count: int, generator: torch.Generator) -> Example:
         """Draw problems uniformly, with replacement.
@@ -112,22 +119,15 @@ class ReplayBuffer:
             raise SettingError("The replay buffer is empty; push a batch before drawing from it.")
         device = self._stores[0].device
         chosen = torch.randint(self._size, (count,), generator=generator, device=device)
-        if self._rows is None:
-            leaves = [store[chosen] for store in self._stores]
-            return trees.fill(self._like, leaves, Layout(count))
-        rows = self._rows[chosen]
-        width = max(
-            store.shape[1]
-            for store, ragged in zip(self._stores, self._by_rows, strict=True)
-            if ragged
-        )
-        filled = torch.arange(width, device=device) < rows[:, None]
-        leaves = [
-            store[chosen][filled] if ragged else store[chosen]
-            for store, ragged in zip(self._stores, self._by_rows, strict=True)
-        ]
-        owner = torch.repeat_interleave(torch.arange(count, device=device), rows)
-        return trees.fill(self._like, leaves, Layout(count, owner))
+        columns = []
+        for store, held in zip(self._stores, self._counts, strict=True):
+            if held is None:
+                columns.append(Column(store[chosen]))
+                continue
+            counts = held[chosen]
+            filled = torch.arange(store.shape[1], device=device) < counts[:, None]
+            columns.append(Column(store[chosen][filled], counts))
+        return self._like.filled(columns)
 
     def union(self, fresh: Example, count: int, generator: torch.Generator) -> Example:
         """Return a fresh batch with `count` replayed problems behind it (Algorithm 1).
@@ -144,9 +144,11 @@ class ReplayBuffer:
         if not self._stores:
             return {}
         state = {f"store{n}": store for n, store in enumerate(self._stores)}
+        for n, held in enumerate(self._counts):
+            if held is not None:
+                state[f"counts{n}"] = held
         state["ring"] = torch.tensor([self.capacity, self._size, self._next])
-        state["by_rows"] = torch.tensor(self._by_rows)
-        return state if self._rows is None else state | {"rows": self._rows}
+        return state
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` returned.
@@ -162,56 +164,63 @@ class ReplayBuffer:
                 f"The checkpoint's replay buffer holds {capacity} problems and this one "
                 f"{self.capacity}; resume with the capacity that training began with."
             )
-        self._by_rows = state["by_rows"].tolist()
-        self._stores = [state[f"store{n}"].clone() for n in range(len(self._by_rows))]
-        self._rows = state["rows"].clone() if "rows" in state else None
+        held = [n for n in range(len(state)) if f"store{n}" in state]
+        self._stores = [state[f"store{n}"].clone() for n in held]
+        counts = [state.get(f"counts{n}") for n in held]
+        self._counts = [None if each is None else each.clone() for each in counts]
 
-    def _allocate(self, example: Example) -> None:
-        leaves, layout = trees.tensors(example), example.layout
-        ragged = layout.owner is not None
+    def _counted(self, columns: list[Column]) -> list[Column]:
+        """Count entries as the stores do where each problem has one, which looks either way."""
+        if len(columns) != len(self._counts):
+            return columns
+        counted = []
+        for column, held in zip(columns, self._counts, strict=True):
+            if held is not None:
+                counted.append(Column(column.values, column.lengths))
+            elif column.counts is not None and bool((column.counts == 1).all()):
+                counted.append(Column(column.values))
+            else:
+                counted.append(column)
+        return counted
+
+    def _allocate(self, columns: list[Column]) -> None:
         if not self._stores:
-            self._by_rows = [ragged and trees.leads_with_rows(leaf, layout) for leaf in leaves]
-            self._stores = [
-                leaf.new_zeros(self.capacity, *((1,) if rows else ()), *leaf.shape[1:])
-                for leaf, rows in zip(leaves, self._by_rows, strict=True)
-            ]
-            if ragged:
-                self._rows = torch.zeros(self.capacity, dtype=torch.int64, device=_device(example))
-        shapes = [
-            tuple(store.shape[2 if rows else 1 :])
-            for store, rows in zip(self._stores, self._by_rows, strict=True)
+            for column in columns:
+                padded = column.counts is not None
+                shape = (self.capacity, *((1,) if padded else ()), *column.values.shape[1:])
+                self._stores.append(column.values.new_zeros(shape))
+                self._counts.append(
+                    column.counts.new_zeros(self.capacity) if column.counts is not None else None
+                )
+        held = [
+            tuple(store.shape[1 if counts is None else 2 :])
+            for store, counts in zip(self._stores, self._counts, strict=True)
         ]
-        given = [tuple(leaf.shape[1:]) for leaf in leaves]
-        if given != shapes or ragged != (self._rows is not None):
+        given = [tuple(column.values.shape[1:]) for column in columns]
+        kinds = [counts is None for counts in self._counts] == [c.counts is None for c in columns]
+        if given != held or not kinds:
             raise ShapeError(
-                f"The replay buffer holds tensors of shapes {shapes} a problem or row and was "
+                f"The replay buffer holds tensors of shapes {held} a problem or row and was "
                 f"given {given}; all problems of one training must have the same shapes."
             )
-        self._like = example
 
-    def _write_dense(self, leaves: list[Tensor]) -> None:
+    def _write(self, store: Tensor, values: Tensor) -> None:
         # At most two contiguous copies, which is cheaper than writing by index.
-        for store, leaf in zip(self._stores, leaves, strict=True):
-            head = min(leaf.shape[0], self.capacity - self._next)
-            store[self._next : self._next + head] = leaf[:head]
-            store[: leaf.shape[0] - head] = leaf[head:]
+        head = min(values.shape[0], self.capacity - self._next)
+        store[self._next : self._next + head] = values[:head]
+        store[: values.shape[0] - head] = values[head:]
 
-    def _write_ragged(self, leaves: list[Tensor], layout: Layout, slots: Tensor) -> None:
-        assert layout.owner is not None and self._rows is not None
-        counts = torch.bincount(layout.owner, minlength=layout.count)
-        first = counts.cumsum(0) - counts
-        place = torch.arange(layout.rows, device=slots.device) - first[layout.owner]
-        width = int(counts.max())
-        for n, leaf in enumerate(leaves):
-            if not self._by_rows[n]:
-                self._stores[n][slots] = leaf
-                continue
-            held = self._stores[n].shape[1]
-            if width > held:
-                shape = (self.capacity, width - held, *leaf.shape[1:])
-                self._stores[n] = torch.cat([self._stores[n], leaf.new_zeros(shape)], 1)
-            self._stores[n][slots[layout.owner], place] = leaf
-        self._rows[slots] = counts
+    def _write_padded(self, index: int, column: Column, slots: Tensor) -> None:
+        held = self._counts[index]
+        assert held is not None and column.counts is not None
+        store, width = self._stores[index], int(column.counts.max())
+        if width > store.shape[1]:
+            shape = (self.capacity, width - store.shape[1], *column.values.shape[1:])
+            store = torch.cat([store, column.values.new_zeros(shape)], 1)
+            self._stores[index] = store
+        place = graphs.within(column.counts)
+        store[slots.repeat_interleave(column.counts), place] = column.values
+        held[slots] = column.counts
 
 
 def _device(example: Example) -> torch.device:

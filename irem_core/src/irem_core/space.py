@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import torch
@@ -60,6 +60,17 @@ class Space(ABC):
     def ragged(self) -> bool:
         """Whether problems may differ in their number of rows."""
         return False
+
+    def sized(self, shape: tuple[int, ...]) -> Self:
+        """Return the same space for rows of another size, where the kind has a size.
+
+        Args:
+            shape: of one row; its last entries give height and width of matrices and images.
+
+        Raises:
+            ShapeError: this kind of space cannot have that shape.
+        """
+        raise ShapeError(f"{self} has one size only; expected rows of {self.shape}, not {shape}.")
 
     def start(
         self,
@@ -145,8 +156,25 @@ class VectorSpace(Space):
         return (self.length,)
 
 
+class _Sized(Space):
+    """A space whose rows end in a height and a width, which size-free energies take as given."""
+
+    def sized(self, shape: tuple[int, ...]) -> Self:
+        """Return the same space with the height and width that a shape ends in.
+
+        Raises:
+            ShapeError: the shape has another number of dimensions, or another number of channels.
+        """
+        if len(shape) != len(self.shape) or shape[:-2] != self.shape[:-2]:
+            raise ShapeError(
+                f"A row of shape {shape} was given where one of {self} was expected, whose height "
+                "and width alone may differ."
+            )
+        return type(self)(**settings_of(self) | {"height": shape[-2], "width": shape[-1]})
+
+
 @attrs.frozen
-class MatrixSpace(Space):
+class MatrixSpace(_Sized):
     """Matrices of a fixed size: tensors `(B, height, width)`.
 
     Args:
@@ -161,6 +189,26 @@ class MatrixSpace(Space):
     def shape(self) -> tuple[int, ...]:
         """The shape `(height, width)`."""
         return (self.height, self.width)
+
+
+@attrs.frozen
+class ImageSpace(_Sized):
+    """Images of one size: tensors `(B, channels, height, width)`, of brightness around [0, 1].
+
+    Args:
+        channels: 1 for grey images, 3 for colour.
+        height: number of pixels in a column.
+        width: number of pixels in a row.
+    """
+
+    channels: int = attrs.field(validator=checks.count)
+    height: int = attrs.field(validator=checks.count)
+    width: int = attrs.field(validator=checks.count)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape `(channels, height, width)`."""
+        return (self.channels, self.height, self.width)
 
 
 @attrs.frozen

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core import checks
-from irem_core.errors import SettingError, UnknownNameError, near_matches
+from irem_core.difficulty import Difficulty, parse
+from irem_core.errors import InputFileError
 from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.space import Space
 
 if TYPE_CHECKING:
     from irem_core.energy import Landscape
+    from irem_core.solution import Solution
+    from irem_core.solver import Solver
 
-
-@attrs.frozen
-class Difficulty:
-    """A distribution of a task's problems: a name, or free parameters written as `scale=5`.
-
-    Args:
-        name: as given on the command line and used in results.
-        parameters: keyword arguments of the task's `draw`.
-    """
-
-    name: str
-    parameters: Mapping[str, Any] = attrs.field(factory=dict)
+_BATCH = 250
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +78,8 @@ class Task(Recorded, ABC):
     """Figures to compare with."""
     max_steps: ClassVar[int] = 80
     """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Endings of the files that `read` and `write` know, such as ".cnf"."""
 
     @abstractmethod
     def draw(
@@ -129,33 +124,15 @@ class Task(Recorded, ABC):
     def difficulty(self, text: str | Difficulty) -> Difficulty:
         """Read a difficulty: a name, or parameters joined by commas as in "nodes=30,scale=2".
 
+        A parameter that is drawn for each problem takes a range too, as in "nodes=10..20".
+
         Raises:
             SettingError: a parameter's value is of the wrong kind.
             UnknownNameError: the task has no such difficulty or parameter.
         """
         if isinstance(text, Difficulty):
             return text
-        if text in self.difficulties:
-            return Difficulty(text, dict(self.difficulties[text]))
-        defaults = self.parameters
-        title = type(self).__name__
-        parsed: dict[str, Any] = {}
-        for piece in text.split(","):
-            name, equals, value = (word.strip() for word in piece.partition("="))
-            if not equals:
-                raise UnknownNameError(
-                    f"{title} has no difficulty {text!r}. "
-                    f"{near_matches(text, self.difficulties)} Free parameters are written as "
-                    f"{', '.join(f'{known}={default}' for known, default in defaults.items())}."
-                )
-            if name not in defaults or name in parsed:
-                fault = "gives twice" if name in parsed else "names"
-                raise UnknownNameError(
-                    f"The difficulty {text!r} {fault} the parameter {name!r} of {title}. "
-                    f"{near_matches(name, defaults)}"
-                )
-            parsed[name] = _number(name, value, defaults[name])
-        return Difficulty(text, parsed)
+        return parse(text, self.difficulties, self.parameters, type(self).__name__)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -183,6 +160,53 @@ class Task(Recorded, ABC):
         """Return the task's energy where it is written rather than learned, else None."""
         return None
 
+    def solver(self) -> Solver | None:
+        """Return what solves the task without training where its energy is written, else None.
+
+        A written energy has no step size that it was trained with, so by default each problem
+        finds its own.
+        """
+        from irem_core.descent import BarzilaiBorwein
+        from irem_core.irem import IREM
+
+        energy = self.energy()
+        return None if energy is None else IREM(energy, descent=BarzilaiBorwein())
+
+    def batches(
+        self,
+        problems: int,
+        difficulty: str | Difficulty = "same",
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Problem, Tensor]]:
+        """Yield the problems that evaluation scores, in batches: by default fresh draws.
+
+        Args:
+            problems: how many in all; a task with a fixed set of test problems may have fewer.
+            difficulty: a name, or free parameters.
+            generator: lives on `device`.
+            device: where the tensors will live.
+        """
+        for first in range(0, problems, _BATCH):
+            count = min(_BATCH, problems - first)
+            yield self.sample(count, difficulty, generator=generator, device=device)
+
+    def measures(
+        self, problem: Problem, y: Tensor, target: Tensor
+    ) -> dict[str, Float[Tensor, " problems"]]:
+        """Score answers in the task's own terms, besides squared error; evaluation averages them.
+
+        Args:
+            problem: the questions.
+            y: `(B, ...)` or `(rows, ...)` the answers to score.
+            target: the right ones.
+
+        Returns:
+            Scores by name, one a problem.
+        """
+        return {}
+
     def own_input(self, problem: Problem) -> Tensor | None:
         """Return what each entry of the answer has as input of its own, or None.
 
@@ -191,20 +215,51 @@ class Task(Recorded, ABC):
         """
         return None
 
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"] | None:
+        """Say which entries of the answers share one fitted function in `floor`.
+
+        By default the diagonal of a square matrix is apart from the rest.
+
+        Args:
+            problem: the questions.
+            y: their answers.
+
+        Returns:
+            A number per entry, counting from 0; None where all are alike.
+        """
+        if y.ndim != 3 or y.shape[1] != y.shape[2]:
+            return None
+        return torch.eye(y.shape[1], dtype=torch.int64, device=y.device).expand_as(y)
+
     def floor(self, difficulty: str | Difficulty = "same") -> Floor:
         """Measure what an answer without reasoning scores on a difficulty (see `Floor`)."""
         from irem_core.floors import measure
 
         return measure(self, self.difficulty(difficulty))
 
+    def read(self, file: Path, device: torch.device) -> Problem:
+        """Read problems from a file of one of the task's own `formats`.
 
-def _number(name: str, text: str, default: Any) -> Any:
-    kind = type(default)
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        wanted = "a whole number" if kind is int else "a finite number"
-        raise SettingError(f"The difficulty parameter {name} got {text!r}; expected {wanted}.")
-    return value
+        Raises:
+            InputFileError: the file cannot be read.
+        """
+        raise self._foreign(file)
+
+    def write(self, file: Path, problem: Problem, y: Tensor) -> None:
+        """Write answers to a file of one of the task's own `formats`.
+
+        Raises:
+            InputFileError: the file's ending is not known.
+            StorageError: writing failed.
+        """
+        raise self._foreign(file)
+
+    def report(self, problem: Problem, solution: Solution) -> str | None:
+        """Return what `irem solve` prints in place of its tables; None for the tables."""
+        return None
+
+    def _foreign(self, file: Path) -> InputFileError:
+        known = ", ".join(self.formats) or "none"
+        return InputFileError(
+            f"{type(self).__name__} knows no files like {file}; its own formats are: {known}."
+        )

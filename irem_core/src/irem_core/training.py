@@ -34,6 +34,8 @@ def fit(
     iterations: int = 10_000,
     batch_size: int = 128,
     learning_rate: float = 1e-4,
+    schedule: str = "constant",
+    clip_norm: float | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -54,9 +56,11 @@ def fit(
         solver: what to train; it is moved to `device`.
         task: what to train on.
         iterations: updates of the weights in all; a resumed run may be given more than it began
-            with.
+            with, unless the schedule depends on their number.
         batch_size: fresh problems in each update, per process.
         learning_rate: of Adam.
+        schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
+        clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
         seed: of problems, starts and replay.
         out: the run's folder.
         resume: go on from the folder's checkpoint, or start afresh where it has none.
@@ -83,10 +87,14 @@ def fit(
     check_fits(solver, task)
     ranks = Ranks.from_environment()
     place = ranks.device(torch.device(device))
+    # A task that cannot draw, for want of a file perhaps, says so before a folder is claimed.
+    task.sample(1, generator=torch.Generator(place).manual_seed(0), device=place)
     training = Training(
         iterations=iterations,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        schedule=schedule,
+        clip_norm=clip_norm,
         seed=seed,
         device=place.type,
         threads=torch.get_num_threads(),
@@ -202,6 +210,10 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
         # Without names autograd would also compute the gradient in the candidates.
         loss.backward(inputs=self.parameters)
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.rate(progress.iteration)
         self.optimizer.step()
         progress.iteration += 1
         value = loss.detach()
@@ -280,8 +292,9 @@ class _Loop:
 
     def _settings(self) -> dict[str, Any]:
         training = attrs.asdict(self.progress.training)
-        # Training does not depend on how far it is to go, so a finished run may be taken further.
-        del training["iterations"]
+        if training["schedule"] == "constant":
+            # Then nothing depends on how far it is to go, and a finished run may be taken further.
+            del training["iterations"]
         return {
             "solver": describe(self.progress.solver),
             "task": describe(self.progress.task),

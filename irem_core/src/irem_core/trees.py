@@ -7,7 +7,7 @@ problems share stays on the module that made the tree. torch-geometric batches a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import attrs
@@ -16,7 +16,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
+from irem_core import graphs
 from irem_core.errors import ShapeError
+from irem_core.graphs import Column
 from irem_core.layout import Layout
 from irem_core.space import Space
 
@@ -58,14 +60,42 @@ def tensors(tree: Any) -> list[Tensor]:
     return found
 
 
-def fill(tree: Tree, values: list[Tensor], layout: Layout) -> Tree:
-    """Rebuild a tree around other tensors, listed as `tensors` does, and another layout."""
+def columns(tree: Any, layout: Layout) -> list[Column]:
+    """List the tensors of a tree as columns, in a fixed order; a batch of graphs has several.
+
+    Raises:
+        ShapeError: a tensor leads with neither problems nor rows.
+    """
+    rows = None
+    if layout.owner is not None:
+        rows = torch.bincount(layout.owner, minlength=layout.count)
+    found: list[Column] = []
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            by_rows = rows is not None and leads_with_rows(leaf, layout)
+            found.append(Column(leaf, rows if by_rows else None))
+        elif graphs.is_batch(leaf):
+            found.extend(graphs.take_apart(leaf).values())
+        return leaf
+
+    map_leaves(visit, tree)
+    return found
+
+
+def fill(tree: Tree, values: Iterable[Column], layout: Layout) -> Tree:
+    """Rebuild a tree around other columns, listed as `columns` does, and another layout."""
     remaining = iter(values)
 
     def visit(leaf: Any) -> Any:
         if isinstance(leaf, Layout):
             return layout
-        return next(remaining) if isinstance(leaf, Tensor) else leaf
+        if isinstance(leaf, Tensor):
+            return next(remaining).values
+        if graphs.is_batch(leaf):
+            names = graphs.take_apart(leaf)
+            return graphs.assemble({name: next(remaining) for name in names})
+        return leaf
 
     return map_leaves(visit, tree)
 
@@ -103,9 +133,7 @@ def select(tree: Tree, layout: Layout, problems: Int[Tensor, " kept"]) -> Tree:
             return leaf[rows if leads_with_rows(leaf, layout) else problems]
         if isinstance(leaf, Layout):
             return leaf.select(problems)
-        if hasattr(leaf, "index_select") and hasattr(leaf, "num_graphs"):
-            return type(leaf).from_data_list(leaf.index_select(problems.cpu()))
-        return leaf
+        return graphs.select(leaf, problems) if graphs.is_batch(leaf) else leaf
 
     return map_leaves(visit, tree)
 

@@ -6,6 +6,8 @@ Modules here import torch only inside the commands that compute, so that help an
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import TextIO
 
 import typer
 
@@ -14,9 +16,10 @@ from irem_core.cli.describe import describe
 from irem_core.cli.evaluate import evaluate
 from irem_core.cli.group import Commands
 from irem_core.cli.listing import list_plugins
+from irem_core.cli.new_task import new_task
 from irem_core.cli.solve import solve
 from irem_core.cli.train import train
-from irem_core.errors import IremError
+from irem_core.errors import IremError, IremWarning
 
 app = typer.Typer(
     cls=Commands,
@@ -32,10 +35,12 @@ app.command()(solve)
 app.command()(compose)
 app.command(name="list")(list_plugins)
 app.command()(describe)
+app.command(name="new-task")(new_task)
 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a fault, 2 a user's mistake, 130 Ctrl-C."""
+    warnings.showwarning = _show_warning
     try:
         status = app(standalone_mode=False, prog_name="irem")
     except IremError as error:
@@ -47,6 +52,21 @@ def main() -> None:
     except typer.Abort:
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print irem's own warnings as it prints its errors, and others as Python does."""
+    if issubclass(category, IremWarning):
+        _say(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _say(message: str) -> None:

@@ -66,7 +66,7 @@ def _task(task: Task) -> dict[str, Any]:
     for name in task.difficulties:
         floor = task.floor(name)
         difficulties[name] = {
-            "parameters": {**task.parameters, **task.difficulties[name]},
+            "parameters": _plain({**task.parameters, **task.difficulties[name]}),
             "constant": floor.constant,
             "entrywise": floor.entrywise,
             "published": {
@@ -76,10 +76,20 @@ def _task(task: Task) -> dict[str, Any]:
     return {
         "question": str(task.question),
         "answer": str(task.answer),
-        "parameters": task.parameters,
+        "parameters": _plain(task.parameters),
         "max_steps": task.max_steps,
         "difficulties": difficulties,
         "sources": sorted({each.source for each in task.published}),
+    }
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Write ranges as the command line does."""
+    from irem_core.difficulty import Between
+
+    return {
+        name: str(value) if isinstance(value, Between) else value
+        for name, value in parameters.items()
     }
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from irem_core.cli.options import (
+    Data,
     Descent,
     Device,
     Halting,
@@ -25,6 +26,7 @@ def evaluate(
         typer.Option(help='A difficulty, such as "harder" or "scale=5"; may be repeated.'),
     ] = None,
     problems: Annotated[int, typer.Option(min=1, help="Problems of each difficulty.")] = 1000,
+    data: Data = None,
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
@@ -42,11 +44,15 @@ def evaluate(
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_scores
     from irem_core.evaluation import evaluate as score
+    from irem_core.evaluation import takes
     from irem_core.run_folder import read_metrics
 
     loading.threads(threads)
     solver, task, metadata = loading.run(run, loading.device(device))
-    names = difficulty or [name for name in task.difficulties if name != "train"]
+    if data is not None:
+        task = loading.with_data(task, data)
+    named = [name for name in task.difficulties if name != "train"]
+    names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
     scores = {}
     for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irem_core.errors import CheckpointError, SettingError
+from irem_core.errors import CheckpointError, SettingError, UnknownSettingError
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +50,23 @@ def parts(descent: str | None, halting: str | None) -> dict[str, Any]:
         "descent": None if descent is None else build(DESCENTS, descent),
         "halting": None if halting is None else build(HALTING, halting),
     }
+
+
+def with_data(task: Task, data: Path) -> Task:
+    """Return the same task on the problems of another folder.
+
+    Raises:
+        UnknownSettingError: the task reads no folder.
+    """
+    from irem_core.part import settings_of
+
+    settings = settings_of(task)
+    if "data" not in settings:
+        raise UnknownSettingError(
+            f"{type(task).__name__} reads no folder of problems, so --data has no use here; leave "
+            "it out."
+        )
+    return type(task)(**settings | {"data": str(data)})
 
 
 def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:

@@ -26,4 +26,8 @@ Halting = Annotated[
 MaxSteps = Annotated[
     int | None, typer.Option(min=0, help="The most steps of any problem; the task's if unset.")
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="A folder for tasks that read their problems from one, such as denoise."),
+]
 TestSeed = Annotated[int, typer.Option(min=0, help="Seed of problems and starts.")]

@@ -12,7 +12,7 @@ from irem_core.callbacks import best_evaluation
 from irem_core.checkpoint import replacing
 from irem_core.cli import show
 from irem_core.description import describe
-from irem_core.evaluation import evaluate
+from irem_core.evaluation import evaluate, takes
 from irem_core.provenance import commit, hardware, versions
 from irem_core.run_folder import EVALUATION
 
@@ -34,7 +34,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     scores = {
         difficulty: score(progress, difficulty)
         for difficulty in task.difficulties
-        if difficulty != "train"
+        if difficulty != "train" and takes(solver, task, difficulty)
     }
     settings = describe(solver)
     record = {

@@ -62,11 +62,11 @@ def solve(
             )
             + "; give one of them."
         )
-    if output is not None:
-        files.check_output(output)
     loading.threads(threads)
     place = loading.device(device)
     solver, task = _solver(run, place)
+    if output is not None:
+        files.check_output(output, task)
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
     solution, errors, trace = _solve(
         solver,
@@ -79,37 +79,38 @@ def solve(
         seed,
     )
     if output is not None:
-        files.write_answers(output, solution.y)
+        files.write_answers(output, task, problem, solution.y)
     rows = _rows(solution, errors)
     if as_json:
         answers = solution.y.tolist() if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
         return
-    _show_trace(trace, problem, target, solution)
-    _show_rows(rows)
+    report = task.report(problem, solution)
+    if report is None:
+        _show_trace(trace, problem, target, solution)
+        _show_rows(rows)
+    else:
+        typer.echo(report)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
 
 
 def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
-    from irem_core.descent import BarzilaiBorwein
-    from irem_core.irem import IREM
     from irem_core.registry import TASKS, load_task, plugins
 
     name = run.partition("(")[0].replace("_", "-")
     if Path(run).exists() or name not in {plugin.name for plugin in plugins(TASKS)}:
-        solver, task, _ = loading.run(Path(run), place)
-        return solver, task
+        trained, task, _ = loading.run(Path(run), place)
+        return trained, task
     task = load_task(run)
-    energy = task.energy()
-    if energy is None:
+    solver = task.solver()
+    if solver is None:
         raise SettingError(
             f"The task {run!r} has no written energy, so a solver must be trained first: irem "
             f"train {run}. Then give irem solve the folder of that run."
         )
-    # A written energy has no step size that it was trained with, so each problem finds its own.
-    return IREM(energy, descent=BarzilaiBorwein()).to(place), task
+    return solver.to(place), task
 
 
 def _problems(
@@ -132,13 +133,20 @@ def _problems(
         generator = torch.Generator(place).manual_seed(derive(seed, "solve", difficulty))
         return task.sample(count, difficulty, generator=generator, device=place)
     assert file is not None
+    if file.suffix in task.formats:
+        problem = task.read(file, place)
+        return problem, _answers(task, problem)
     dtype = next((each.dtype for each in solver.parameters()), torch.get_default_dtype())
     x = files.read_questions(file, solver.question or task.question, dtype).to(place)
     problem = Problem(x, solver.answer or task.answer)
+    return problem, _answers(task, problem)
+
+
+def _answers(task: Task, problem: Problem) -> Tensor | None:
     try:
-        return problem, task.oracle(problem)
+        return task.oracle(problem)
     except NotImplementedError:
-        return problem, None
+        return None
 
 
 def _solve(

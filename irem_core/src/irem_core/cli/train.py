@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irem_core.cli.options import Device, Json, Threads
+from irem_core.cli.options import Data, Device, Json, Threads
 from irem_core.errors import CheckpointError, SettingError, UnknownNameError, near_matches
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def train(
         int | None, typer.Option(min=1, help="Fresh problems per update; the preset's if unset.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, problems and starts.")] = 0,
+    data: Data = None,
     device: Device = "cpu",
     threads: Threads = None,
     out: Annotated[
@@ -66,7 +67,7 @@ def train(
     from irem_core.training import fit
 
     place = loading.device(device)
-    problems = load_task(task)
+    problems = load_task(task, **({} if data is None else {"data": str(data)}))
     if problems.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "

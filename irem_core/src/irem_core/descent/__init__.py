@@ -4,6 +4,7 @@ from irem_core.descent.adam import Adam
 from irem_core.descent.backtracking import Backtracking
 from irem_core.descent.barzilai_borwein import BarzilaiBorwein
 from irem_core.descent.base import Descent, Probe
+from irem_core.descent.coordinate_flip import CoordinateFlip
 from irem_core.descent.gradient import GradientDescent
 from irem_core.descent.momentum import Momentum, Nesterov
 
@@ -11,6 +12,7 @@ __all__ = [
     "Adam",
     "Backtracking",
     "BarzilaiBorwein",
+    "CoordinateFlip",
     "Descent",
     "GradientDescent",
     "Momentum",

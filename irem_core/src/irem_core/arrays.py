@@ -1,0 +1,91 @@
+"""Files of arrays: .npy, .npz, .csv and .safetensors, read without running anything they hold."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from irem_core.checkpoint import replacing
+from irem_core.errors import InputFileError
+
+FORMATS = (".npy", ".npz", ".csv", ".safetensors")
+"""The endings of the files that can be read and written."""
+
+Array = NDArray[Any]
+
+
+def read_arrays(file: Path) -> dict[str, Array]:
+    """Read the arrays of a file by name; the one array of a .npy or .csv file has the name "".
+
+    Raises:
+        InputFileError: the file is missing, damaged, or of another format.
+    """
+    if file.suffix not in FORMATS:
+        raise InputFileError(
+            f"{file} cannot be read as problems; its name must end in {', '.join(FORMATS)}."
+        )
+    try:
+        if file.suffix == ".csv":
+            with warnings.catch_warnings(action="error"):  # of a file without a line
+                return {"": np.loadtxt(file, delimiter=",", ndmin=2)}
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return dict(loaded)
+    except FileNotFoundError as error:
+        raise InputFileError(f"There is no file {file}.") from error
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        UserWarning,
+        zipfile.BadZipFile,
+        SafetensorError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputFileError(f"{file} cannot be read as {file.suffix} ({reason}).") from error
+
+
+def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays in the format that a file's ending names.
+
+    Args:
+        file: where to; it is replaced in one go.
+        arrays: by name; .npy and .csv hold exactly one, whose name they drop.
+
+    Raises:
+        InputFileError: the format cannot hold these arrays.
+        StorageError: writing failed.
+    """
+    if file.suffix not in FORMATS:
+        raise InputFileError(
+            f"{file} cannot be written; its name must end in {', '.join(FORMATS)}."
+        )
+    if file.suffix in (".npy", ".csv") and len(arrays) != 1:
+        raise InputFileError(
+            f"{file} can hold one array and {len(arrays)} were to be written; choose a name that "
+            "ends in .npz."
+        )
+    only = next(iter(arrays.values()))
+    with replacing(file) as temporary, temporary.open("wb") as handle:
+        if file.suffix == ".npy":
+            np.save(handle, only)
+        elif file.suffix == ".csv":
+            np.savetxt(handle, only.reshape(len(only), -1), delimiter=",", fmt="%.9g")
+        elif file.suffix == ".npz":
+            np.savez(handle, allow_pickle=False, **dict(arrays))
+        else:
+            save_file(
+                {name: np.ascontiguousarray(each) for name, each in arrays.items()}, temporary
+            )

@@ -1,0 +1,244 @@
+"""The paper's energy for graphs: three GINE layers on edges that hold x and y (Table 6)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, cast
+
+import attrs
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from irem_core import checks, graphs
+from irem_core.energy import EnergyFn
+from irem_core.errors import SettingError, ShapeError
+from irem_core.layout import Layout
+from irem_core.problem import Problem
+from irem_core.space import EdgeSpace, Space
+
+with warnings.catch_warnings():
+    # torch-geometric 2.8 still calls parts of torch that torch itself has deprecated.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from torch_geometric.nn import GINEConv
+
+
+@attrs.frozen(eq=False)
+class _Messages:
+    """The messages of a batch: from which node to which, and what is known of them before y.
+
+    Nodes are numbered `graph * slots + place`, with as many slots a graph as the largest has nodes,
+    so that the numbers stay right when graphs are dropped from the batch.
+
+    Args:
+        layout: whose rows the candidates are.
+        source: `(rows,)` the node within its graph that a message comes from.
+        target: `(rows,)` the node that it goes to.
+        shares: for each layer `(rows, width)` the question's share of the message.
+        nodes: `(B,)` of each graph.
+        slots: of each graph.
+    """
+
+    layout: Layout
+    source: Int[Tensor, " rows"]
+    target: Int[Tensor, " rows"]
+    shares: list[Float[Tensor, "rows width"]]
+    nodes: Int[Tensor, " problems"]
+    slots: int
+
+
+@attrs.frozen(eq=False)
+class _Edges:
+    """What message passing over listed edges needs: the graphs, and whose rows candidates are."""
+
+    layout: Layout
+    batch: Any
+
+
+class GINEEnergy(EnergyFn):
+    """E(x, y) of values on edges: GINE layers, the largest features over nodes, an MLP (Table 6).
+
+    The values of x and of y on an edge are mapped to half of the width each and put side by side.
+    A layer sums over a node's incoming edges: h_j <- W (h_j + sum_i relu(h_i + U e_ij)) + b. Nodes
+    begin with one zero each, so the first layer's messages are one number wide.
+
+    On complete graphs the maps from edge features to messages are linear in the two values of an
+    edge, so each collapses to two vectors and a bias, computed once, with the question's share once
+    a solve. That is the path "complete"; "edges" runs torch-geometric's `GINEConv` as it is. Both
+    give the same numbers. Where answers are wanted for pairs of nodes that are no edges
+    (`graphs.PAIRS`), pairs carry y and edges carry x, each with zeros in place of the other.
+
+    Args:
+        question: space of x, values on edges.
+        answer: space of y, values on edges or wanted pairs.
+        width: features of a node and of an edge; the paper has 128.
+        layers: number of GINE layers; the paper has 3.
+        path: "complete", "edges", or "auto" for the first where all graphs are complete.
+
+    Raises:
+        SettingError: a space is not that of edges, the width is odd, or a number is out of range.
+    """
+
+    size_free: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        width: int = 128,
+        layers: int = 3,
+        path: str = "auto",
+    ) -> None:
+        """Make the layers with torch-geometric's and torch's default initialisation."""
+        super().__init__()
+        checks.check(checks.count, "GINEEnergy", width=width, layers=layers)
+        checks.check(checks.one_of("auto", "complete", "edges"), "GINEEnergy", path=path)
+        for name, space in (("question", question), ("answer", answer)):
+            if not isinstance(space, EdgeSpace):
+                raise SettingError(
+                    f"GINEEnergy got {name}={space!r}; expected an EdgeSpace, since it reads "
+                    "values on the edges of graphs."
+                )
+        if width % 2:
+            raise SettingError(f"GINEEnergy got width={width}; expected an even number.")
+        self.question = question
+        self.answer = answer
+        self.path = path
+        self.question_map = nn.Linear(question.size, width // 2)
+        self.answer_map = nn.Linear(answer.size, width // 2)
+        inputs = [1, *[width] * (layers - 1)]
+        self.convolutions = nn.ModuleList(
+            GINEConv(nn.Linear(each, width), edge_dim=width) for each in inputs
+        )
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+
+    @property
+    def _layers(self) -> list[Any]:
+        # torch types what a ModuleList holds as modules, and a GINEConv's own parts as tensors.
+        return list(self.convolutions)
+
+    def encode(self, problem: Problem) -> _Messages | _Edges:
+        """Return the messages and the question's share of them.
+
+        Raises:
+            ShapeError: x is no batch of graphs with values on their edges of the weights' type, or
+                the path is "complete" and a graph is not.
+        """
+        batch = problem.x
+        _check(batch, self.question.size, self.question_map.weight)
+        complete = self.path != "edges" and _is_complete(batch, problem.layout)
+        if complete:
+            return self._messages(problem)
+        if self.path == "complete":
+            raise ShapeError(
+                "GINEEnergy got path='complete' and graphs whose edges are not those of complete "
+                "graphs with self loops, in the order of the entries of a matrix; use path='auto'."
+            )
+        return _Edges(problem.layout, batch)
+
+    def energy(
+        self, context: _Messages | _Edges, y: Float[Tensor, "rows channels"]
+    ) -> Float[Tensor, " problems"]:
+        """Return the energies `(B,)` of values on edges or wanted pairs."""
+        if isinstance(context, _Edges):
+            return self._over_edges(context, y)
+        return self._over_complete_graphs(context, y)
+
+    def _messages(self, problem: Problem) -> _Messages:
+        batch = problem.x
+        nodes = batch.ptr.diff()
+        counts = nodes.square()
+        place, each = graphs.within(counts), nodes.repeat_interleave(counts)
+        half = self.question_map.out_features
+        shares = []
+        for layer in self._layers:
+            on_question, on_answer = layer.lin.weight.split(half, 1)
+            bias = layer.lin.bias + self.question_map.bias @ on_question.T
+            bias = bias + self.answer_map.bias @ on_answer.T
+            combined = on_question @ self.question_map.weight
+            shares.append(torch.addmm(bias, batch.edge_attr, combined.T))
+        return _Messages(
+            layout=problem.layout,
+            source=place // each,
+            target=place % each,
+            shares=shares,
+            nodes=nodes,
+            slots=int(nodes.max()),
+        )
+
+    def _over_complete_graphs(self, context: _Messages, y: Tensor) -> Tensor:
+        layout, slots = context.layout, context.slots
+        assert layout.owner is not None
+        first = layout.owner * slots
+        source, target = first + context.source, first + context.target
+        half = self.answer_map.out_features
+        features = None
+        for layer, share in zip(self._layers, context.shares, strict=True):
+            combined = layer.lin.weight[:, half:] @ self.answer_map.weight
+            message = torch.addmm(share, y, combined.T)
+            if features is not None:
+                message = message + features.index_select(0, source)
+            summed = message.new_zeros(layout.count * slots, message.shape[1])
+            summed = summed.index_add(0, target, message.relu())
+            features = layer.nn(summed if features is None else features + summed)
+        assert features is not None
+        real = torch.arange(slots, device=y.device) < context.nodes[:, None]
+        return self._read_out(features.unflatten(0, (-1, slots)), real)
+
+    def _over_edges(self, context: _Edges, y: Tensor) -> Tensor:
+        batch = context.batch
+        asked, wanted = self.question_map(batch.edge_attr), self.answer_map(y)
+        index = batch.edge_index
+        if graphs.PAIRS in batch:
+            index = torch.cat([index, batch[graphs.PAIRS]], 1)
+            asked, wanted = (
+                torch.cat([asked, asked.new_zeros(wanted.shape)]),
+                torch.cat([wanted.new_zeros(asked.shape), wanted]),
+            )
+        edges = torch.cat([asked, wanted], 1)
+        features = edges.new_zeros(batch.num_nodes, 1)
+        for layer in self._layers:
+            features = layer(features, index, edges)
+        nodes = batch.ptr.diff()
+        slots = int(nodes.max())
+        real = torch.arange(slots, device=y.device) < nodes[:, None]
+        padded = features.new_zeros(*real.shape, features.shape[1])
+        place = (batch.batch, torch.arange(len(features), device=y.device) - batch.ptr[batch.batch])
+        return self._read_out(padded.index_put(place, features), real)
+
+    def _read_out(
+        self, features: Float[Tensor, "problems slots width"], real: Tensor
+    ) -> Float[Tensor, " problems"]:
+        pooled = features.masked_fill(~real[..., None], -torch.inf).amax(1)
+        return cast(Tensor, self.head(pooled)).squeeze(-1)
+
+
+def _check(batch: Any, channels: int, weight: Tensor) -> None:
+    if not graphs.is_batch(batch):
+        raise ShapeError(
+            f"GINEEnergy got x of type {type(batch).__name__}; expected a torch-geometric Batch, "
+            "such as graphs.complete or Batch.from_data_list makes."
+        )
+    values = getattr(batch, "edge_attr", None)
+    rows = batch.num_edges
+    if values is None or tuple(values.shape) != (rows, channels):
+        given = "none" if values is None else f"of shape {tuple(values.shape)}"
+        raise ShapeError(
+            f"GINEEnergy got graphs with {rows} edges and edge_attr {given}; expected "
+            f"({rows}, {channels}), the values of x on the edges."
+        )
+    if values.dtype != weight.dtype or values.device != weight.device:
+        raise ShapeError(
+            f"GINEEnergy got edge_attr of {values.dtype} on {values.device} and has weights of "
+            f"{weight.dtype} on {weight.device}; convert one of them with .to(...)."
+        )
+
+
+def _is_complete(batch: Any, layout: Layout) -> bool:
+    if graphs.PAIRS in batch or layout.rows != batch.edge_index.shape[1]:
+        return False
+    nodes = batch.ptr.diff()
+    if int(nodes.square().sum()) != layout.rows:
+        return False
+    return torch.equal(batch.edge_index, graphs.complete_edges(nodes))

@@ -1,0 +1,241 @@
+"""Batches of graphs, taken apart and put together without a Python loop over graphs.
+
+torch-geometric keeps a batch of graphs as one large graph. Here a batch is taken apart into columns
+in which every graph counts its own nodes from 0, so that graphs can be selected, stored, joined and
+drawn by the thousand; `assemble` gives a torch-geometric `Batch` again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from irem_core.errors import ShapeError
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch
+
+PAIRS = "pair_index"
+"""Where a graph names the pairs of nodes whose answers are wanted; by default, those of its edges.
+
+Like `edge_index` it is `(2, pairs)`, and torch-geometric treats it so.
+"""
+
+
+@attrs.frozen(eq=False)
+class Column:
+    """A tensor of a batch of problems.
+
+    Args:
+        values: an entry per problem; or all entries of the first problem, then of the second, ...
+        counts: how many entries each problem has; None where each has one.
+    """
+
+    values: Shaped[Tensor, "entries *shape"]
+    counts: Int[Tensor, " problems"] | None = None
+
+    @property
+    def lengths(self) -> Int[Tensor, " problems"]:
+        """How many entries each problem has."""
+        if self.counts is not None:
+            return self.counts
+        return torch.ones(self.values.shape[0], dtype=torch.int64, device=self.values.device)
+
+    def select(self, problems: Int[Tensor, " kept"]) -> Column:
+        """Return the entries of some problems, in any order and with repetitions."""
+        if self.counts is None:
+            return Column(self.values[problems])
+        counts = self.counts[problems]
+        first = (self.counts.cumsum(0) - self.counts)[problems]
+        return Column(self.values[within(counts) + first.repeat_interleave(counts)], counts)
+
+    def joined(self, other: Column) -> Column:
+        """Return the entries of two batches of problems, this one's first."""
+        values = torch.cat([self.values, other.values])
+        if self.counts is None and other.counts is None:
+            return Column(values)
+        return Column(values, torch.cat([self.lengths, other.lengths]))
+
+
+def within(counts: Int[Tensor, " problems"]) -> Int[Tensor, " entries"]:
+    """Number the entries of each problem from 0: `[2, 3]` gives `[0, 1, 0, 1, 2]`."""
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return torch.arange(first.shape[0], device=counts.device) - first
+
+
+def is_batch(x: Any) -> bool:
+    """Say whether x is a torch-geometric batch, without importing torch-geometric."""
+    return hasattr(x, "num_graphs")
+
+
+def owner(batch: Batch) -> Int[Tensor, " rows"]:
+    """Return the graph of each pair of nodes whose answer is wanted.
+
+    Raises:
+        ShapeError: a graph has no such pair, or the pairs are not sorted by graph.
+    """
+    index = batch.get(PAIRS, batch.edge_index)
+    graph: Tensor = batch.batch[:0] if index is None else batch.batch[index[0]]
+    counts = torch.bincount(graph, minlength=int(batch.num_graphs))
+    if not bool(counts.all()):
+        first = int((counts == 0).nonzero()[0, 0])
+        raise ShapeError(
+            f"Graph {first} of the batch has no edge, so there is nothing to answer; give every "
+            "graph at least one (a complete graph of one node has its self loop), or name the "
+            f"pairs that are wanted in {PAIRS}."
+        )
+    if bool((graph.diff() < 0).any()):
+        raise ShapeError(
+            "The edges of the batch are not sorted by graph, so that answers would go to the wrong "
+            "graphs; sort them by torch_geometric.utils.sort_edge_index."
+        )
+    return graph
+
+
+def take_apart(batch: Batch) -> dict[str, Column]:
+    """Return the columns of a batch by name; nodes are numbered from 0 in each graph.
+
+    What is no tensor is left out.
+
+    Raises:
+        ShapeError: a tensor leads with neither nodes, edges nor graphs.
+    """
+    nodes = batch.ptr.diff()
+    columns = {"num_nodes": Column(nodes)}
+    for name, values in batch.to_dict().items():
+        if name in ("batch", "ptr", "num_nodes") or not isinstance(values, Tensor):
+            continue
+        if _names_nodes(name):
+            graph = batch.batch[values if values.ndim == 1 else values[0]]
+            counts = torch.bincount(graph, minlength=nodes.shape[0])
+            columns[name] = Column((values - batch.ptr[graph]).movedim(-1, 0), counts)
+        elif batch.is_node_attr(name):
+            columns[name] = Column(values, nodes)
+        elif batch.is_edge_attr(name) and not _one_a_graph(batch, name):
+            graph = batch.batch[batch.edge_index[0]]
+            columns[name] = Column(values, torch.bincount(graph, minlength=nodes.shape[0]))
+        elif values.shape[:1] == nodes.shape:
+            columns[name] = Column(values)
+        else:
+            raise ShapeError(
+                f"The batch holds {name} of shape {tuple(values.shape)}; its first dimension must "
+                f"be {batch.num_nodes} (nodes), {batch.num_edges} (edges) or {len(nodes)} (graphs)."
+            )
+    return columns
+
+
+def assemble(columns: dict[str, Column]) -> Batch:
+    """Put columns together to a batch: the inverse of `take_apart`.
+
+    Args:
+        columns: by name, "num_nodes" and "edge_index" among them; those that hold numbers of
+            nodes, as torch-geometric tells from "index" in their names, are `(entries, 2)`.
+    """
+    from torch_geometric.data import Batch
+
+    nodes = columns["num_nodes"].values
+    numbers = torch.arange(nodes.shape[0], device=nodes.device)
+    ptr = torch.cat([nodes.new_zeros(1), nodes.cumsum(0)])
+    fields = {}
+    slices = {}
+    for name, column in columns.items():
+        values = column.values
+        if _names_nodes(name):
+            first = ptr[:-1].repeat_interleave(column.lengths)
+            values = values.movedim(0, -1) + first
+        fields[name] = values
+        ends = column.lengths.cumsum(0)
+        slices[name] = torch.cat([ends.new_zeros(1), ends]).cpu()
+    del fields["num_nodes"], slices["num_nodes"]
+    batch = Batch(**fields, ptr=ptr, batch=numbers.repeat_interleave(nodes))
+    batch.num_nodes = int(ptr[-1])
+    # What torch-geometric itself notes when it makes a batch, so that its own methods work here.
+    batch._num_graphs = nodes.shape[0]
+    batch._num_nodes = nodes.tolist()
+    batch._slice_dict = slices
+    batch._inc_dict = {
+        name: (ptr[:-1] if _names_nodes(name) else torch.zeros_like(nodes)).cpu() for name in slices
+    }
+    return batch
+
+
+def select(batch: Batch, graphs: Int[Tensor, " kept"]) -> Batch:
+    """Return some graphs of a batch, in any order and with repetitions."""
+    return assemble({name: each.select(graphs) for name, each in take_apart(batch).items()})
+
+
+def complete_edges(nodes: Int[Tensor, " problems"]) -> Int[Tensor, "2 rows"]:
+    """Return the `edge_index` of complete directed graphs with self loops.
+
+    The edges of a graph are ordered as the entries of a matrix: from node 0 to every node, then
+    from node 1, and so on.
+
+    Args:
+        nodes: of each graph.
+    """
+    counts = nodes.square()
+    each, place = nodes.repeat_interleave(counts), within(counts)
+    first = (nodes.cumsum(0) - nodes).repeat_interleave(counts)
+    return torch.stack([first + place // each, first + place % each])
+
+
+def complete(nodes: Int[Tensor, " problems"], values: Float[Tensor, "rows channels"]) -> Batch:
+    """Make complete directed graphs with self loops, with values on their edges.
+
+    Args:
+        nodes: of each graph, at least 1.
+        values: `(rows, channels)` of the edges, in the order of `complete_edges`.
+    """
+    counts = nodes.square()
+    first = (nodes.cumsum(0) - nodes).repeat_interleave(counts)
+    return assemble(
+        {
+            "num_nodes": Column(nodes),
+            "x": Column(values.new_zeros(int(nodes.sum()), 1), nodes),
+            "edge_index": Column((complete_edges(nodes) - first).T, counts),
+            "edge_attr": Column(values, counts),
+        }
+    )
+
+
+def to_matrices(
+    values: Shaped[Tensor, " rows"], nodes: Int[Tensor, " problems"], fill: float
+) -> Shaped[Tensor, "problems size size"]:
+    """Write the edge values of complete graphs as matrices, all as large as the largest graph.
+
+    Args:
+        values: `(rows,)` in the order of `complete_edges`.
+        nodes: of each graph.
+        fill: what stands where a graph has no such node.
+    """
+    size = int(nodes.max())
+    matrices = values.new_full((nodes.shape[0], size, size), fill)
+    matrices[_entries(nodes, size)] = values
+    return matrices
+
+
+def from_matrices(
+    matrices: Shaped[Tensor, "problems size size"], nodes: Int[Tensor, " problems"]
+) -> Shaped[Tensor, " rows"]:
+    """Return the edge values of complete graphs from their matrices, as `to_matrices` made them."""
+    return matrices[_entries(nodes, matrices.shape[1])]
+
+
+def _entries(nodes: Tensor, size: int) -> Tensor:
+    """Mask the entries of `(B, size, size)` whose row and column are nodes of the graph."""
+    real = torch.arange(size, device=nodes.device) < nodes[:, None]
+    return real[:, :, None] & real[:, None, :]
+
+
+def _one_a_graph(batch: Batch, name: str) -> bool:
+    """Say whether a tensor is known to hold one entry a graph, though there are as many edges."""
+    ends = getattr(batch, "_slice_dict", {}).get(name)
+    return ends is not None and torch.equal(ends, torch.arange(len(ends)))
+
+
+def _names_nodes(name: str) -> bool:
+    return "index" in name or name == "face"

@@ -1,0 +1,71 @@
+"""Files of graphs: n x n edge values as .npy, .npz or .csv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from irem_core import InputFileError, read_arrays, write_arrays
+
+
+def read(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
+    """Read complete graphs: how many nodes each has, and the values of their edges.
+
+    Args:
+        file: .npy or .csv with an array (n, n), or (B, n, n) in .npy; .npz or .safetensors with any
+            number of such arrays, which may differ in size.
+
+    Raises:
+        InputFileError: the file cannot be read, or does not hold square matrices of finite numbers
+            with at least 2 rows.
+    """
+    found: list[Tensor] = []
+    for name, array in read_arrays(file).items():
+        where = f"{file}{name and f' ({name})'}"
+        stacked = array[None] if array.ndim == 2 else array
+        if stacked.ndim != 3 or stacked.shape[1] != stacked.shape[2] or not stacked.size:
+            raise InputFileError(
+                f"{where} holds an array of shape {array.shape}; expected (n, n) or (B, n, n), the "
+                "values of a complete graph's edges."
+            )
+        values = torch.tensor(torch.nan)
+        if array.dtype.kind in "fiub":
+            values = torch.as_tensor(stacked.astype(np.float64)).to(torch.get_default_dtype())
+        if not values.isfinite().all():
+            raise InputFileError(
+                f"{where} holds values that are no finite numbers; every edge of a complete graph "
+                "needs one. For two nodes that are not joined write 0 in connected-components, and "
+                "in shortest-path a length longer than any path."
+            )
+        if stacked.shape[1] < 2:
+            raise InputFileError(
+                f"{where} holds a graph of one node, which has nothing to solve; expected 2 nodes "
+                "or more."
+            )
+        found += values
+    if not found:
+        raise InputFileError(f"{file} holds no array; expected (n, n) edge values of a graph.")
+    return torch.tensor([len(each) for each in found]), torch.cat(
+        [each.flatten() for each in found]
+    )
+
+
+def write(file: Path, matrices: Sequence[NDArray[np.floating]]) -> None:
+    """Write one matrix a graph; .npz and .safetensors files name them graph0, graph1, ...
+
+    Raises:
+        InputFileError: the file's format cannot hold these graphs.
+        StorageError: writing failed.
+    """
+    if len(matrices) == 1:
+        write_arrays(file, {"graph0": matrices[0]})
+    elif file.suffix == ".npy" and len({each.shape for each in matrices}) == 1:
+        write_arrays(file, {"graphs": np.stack(matrices)})
+    else:
+        write_arrays(file, {f"graph{n}": each for n, each in enumerate(matrices)})

@@ -1,0 +1,362 @@
+"""Tasks of linear algebra beyond products: factorisations, an eigenvector, a linear system."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from irem_core import MatrixSpace, Problem, SettingError, ShapeError, Space, VectorSpace
+from irem_tasks._common import (
+    MatrixTask,
+    problems_and_answers,
+    require_non_negative,
+    require_positive,
+    require_regular,
+    uniform,
+)
+from irem_tasks._elimination import eliminate
+
+_SQUARINGS = 40
+_NO_SOLUTION = "its system has no single solution"
+
+
+class _Factorization(MatrixTask):
+    """Split a matrix x, uniform on (-scale, scale), into two of its size, one above the other."""
+
+    # Answers grow with the scale, but for the factor that is bounded in any case.
+    difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 2.5}}
+
+    def spaces(self, size: int) -> tuple[Space, Space]:
+        """Return the spaces of the matrix, `(size, size)`, and its factors, `(2 size, size)`."""
+        return MatrixSpace(size, size), MatrixSpace(2 * size, size)
+
+    def own_input(self, problem: Problem) -> Tensor:
+        """Return the entry of x in each factor's entry's place, `(B, 2 size, size, 1)`."""
+        return torch.cat([problem.x, problem.x], 1)[..., None]
+
+
+class LU(_Factorization):
+    """Factorise a matrix as x = P L U and give L above U; the permutation P is left out.
+
+    P comes from partial pivoting: no entry of the unit lower triangular L exceeds 1. x is uniform
+    on (-scale, scale); the scale is 1 in training and on "same", 2.5 on "harder" (ours: the
+    published code has none), where U is 2.5 times as large and L unchanged.
+
+    Args:
+        size: rows and columns of the matrix; the published code has 20.
+    """
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        scale: float = 1.0,
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems rows size"]]:
+        """Draw x `(count, size, size)` and y `(count, 2 * size, size)`.
+
+        Raises:
+            SettingError: the scale or the size is out of range.
+        """
+        require_positive(scale=scale)
+        x = uniform(self.shape(count, size), -scale, scale, generator, device)
+        _, lower, upper = torch.linalg.lu(x.double())
+        return problems_and_answers(x, torch.cat([lower, upper], 1).to(x))
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return L above U, by SciPy in double precision."""
+        from scipy.linalg import lu  # only oracles need SciPy, which is slow to import
+
+        x = problem.x.numpy(force=True).astype(np.float64)
+        factors = [np.concatenate(lu(matrix, permute_l=False)[1:]) for matrix in x]
+        return torch.from_numpy(np.stack(factors)).to(problem.x)
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return L above U, by Gaussian elimination in double precision."""
+        reduced, _, _ = eliminate(problem.x.double())
+        unit = torch.eye(reduced.shape[1], dtype=reduced.dtype, device=reduced.device)
+        return torch.cat([reduced.tril(-1) + unit, reduced.triu()], 1).to(problem.x)
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "problems rows size"]:
+        """Tell apart what is below, on and above the diagonals of L and of U."""
+        sides = _sides(y.shape[2], y.device)
+        return torch.cat([sides, sides + 3]).expand_as(y)
+
+
+class QR(_Factorization):
+    """Factorise a matrix as x = Q R, and give the orthogonal Q above the upper triangular R.
+
+    Signs are as LAPACK's Householder reflections give them: the first entry of a reflected column
+    changes its sign, and the last diagonal entry of R is what remains. x is uniform on (-scale,
+    scale); the scale is 1 in training and on "same", 2.5 on "harder" (ours: the published code has
+    none), where R is 2.5 times as large and Q unchanged.
+
+    Args:
+        size: rows and columns of the matrix; the published code has 20.
+    """
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        scale: float = 1.0,
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems rows size"]]:
+        """Draw x `(count, size, size)` and y `(count, 2 * size, size)`.
+
+        Raises:
+            SettingError: the scale or the size is out of range.
+        """
+        require_positive(scale=scale)
+        x = uniform(self.shape(count, size), -scale, scale, generator, device)
+        return problems_and_answers(x, torch.cat(torch.linalg.qr(x.double()), 1).to(x))
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return Q above R, by NumPy in double precision."""
+        x = problem.x.numpy(force=True).astype(np.float64)
+        return torch.from_numpy(np.concatenate(np.linalg.qr(x), axis=1)).to(problem.x)
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return Q above R, by Householder reflections in double precision."""
+        right: Tensor = problem.x.double().clone()
+        size = right.shape[1]
+        left = torch.eye(size, dtype=right.dtype, device=right.device).expand_as(right).clone()
+        for column in range(size - 1):
+            normal = right[:, column:, column].clone()
+            length = torch.linalg.vector_norm(normal, dim=1)
+            # LAPACK reflects nothing where all below the diagonal is 0 already.
+            reflected = (normal[:, 1:] != 0).any(1, keepdim=True)
+            normal[:, 0] += torch.where(normal[:, 0] < 0, -length, length)
+            normal = (reflected * torch.nn.functional.normalize(normal, dim=1))[..., None]
+            right[:, column:] -= 2 * normal @ (normal.mT @ right[:, column:])
+            left[:, :, column:] -= 2 * (left[:, :, column:] @ normal) @ normal.mT
+        return torch.cat([left, right.triu()], 1).to(problem.x)
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "problems rows size"]:
+        """Tell Q apart from what is below, on and above the diagonal of R."""
+        sides = _sides(y.shape[2], y.device)
+        return torch.cat([torch.full_like(sides, 3), sides]).expand_as(y)
+
+
+class Eigenvector(MatrixTask):
+    """Find the unit eigenvector of the largest eigenvalue, with its first entry positive.
+
+    R is uniform on (-scale, scale), S = (R + Rᵀ) / 2, and x = S Sᵀ with the distance between its
+    two largest eigenvalues multiplied by `gap`. The scale is 1; the gap is 1 in training and on
+    "same", which is the published code's x, and 1/4 on "harder" (ours: the published code has
+    none), where power iteration takes four times as many steps.
+
+    Args:
+        size: rows and columns of the matrix; the published code has 20.
+    """
+
+    difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"gap": 0.25}}
+
+    def spaces(self, size: int) -> tuple[Space, Space]:
+        """Return the spaces of the matrix, `(size, size)`, and of the eigenvector, `(size,)`."""
+        return MatrixSpace(size, size), VectorSpace(size)
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        gap: float = 1.0,
+        scale: float = 1.0,
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems size"]]:
+        """Draw x `(count, size, size)` and y `(count, size)`, the eigenvector of x as rounded.
+
+        Raises:
+            SettingError: a parameter is out of range, or so large that x overflows.
+        """
+        require_positive(gap=gap, scale=scale)
+        entries = uniform(self.shape(count, size), -scale, scale, generator, device)
+        symmetric = (entries + entries.mT).double() / 2
+        x = (symmetric @ symmetric.mT).to(entries)
+        if gap != 1 and x.shape[1] > 1:
+            x = _with_gap(x.double(), gap).to(entries)
+        # Neither the gap nor the product is exact in x's type, and a close second eigenvalue
+        # magnifies that; the answer must be that of x as it is given.
+        leading = _eigenvectors(x.double())[1][:, :, -1]
+        return problems_and_answers(x, _first_entry_positive(leading).to(x))
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the eigenvectors, by NumPy in double precision."""
+        x = problem.x.numpy(force=True).astype(np.float64)
+        leading = torch.from_numpy(np.linalg.eigh(x).eigenvectors[:, :, -1])
+        return _first_entry_positive(leading).to(problem.x)
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return the eigenvectors, by power iteration in double precision.
+
+        Squaring the matrix 40 times takes a trillion steps at once, so that even close eigenvalues
+        are told apart.
+        """
+        power: Tensor = problem.x.double()
+        for _ in range(_SQUARINGS):
+            power = power / torch.linalg.matrix_norm(power, keepdim=True)
+            power = power @ power
+        # Each column is a multiple of the eigenvector by now; the longest is the most exact.
+        longest = torch.linalg.vector_norm(power, dim=1).argmax(1)
+        leading = power[torch.arange(len(power), device=power.device), :, longest]
+        unit = torch.nn.functional.normalize(leading, dim=1)
+        return _first_entry_positive(unit).to(problem.x)
+
+    def own_input(self, problem: Problem) -> Tensor:
+        """Return how each entry goes with the first, whose sign is known, `(B, size, 1)`."""
+        first_row: Tensor = problem.x[:, 0, :, None]
+        return first_row
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "problems size"]:
+        """Tell the first entry, which is positive, from the others."""
+        return (torch.arange(y.shape[1], device=y.device) > 0).long().expand_as(y)
+
+
+class LinearSystem(MatrixTask):
+    """Solve a linear system: x is A, row by row, followed by A v, and y is v.
+
+    R is uniform on (-1, 1), A = (R + Rᵀ)(R + Rᵀ)ᵀ + ridge I, and v is uniform on (-scale, scale).
+    The ridge is 0; the scale is 1 in training and on "same", 2.5 on "harder" (ours: the published
+    code has none).
+
+    Without a ridge A is badly conditioned: its median condition number is 2,000, and one problem in
+    40 exceeds 10^6. Rounding A v to float32 alone moves the solution of x by up to 6e-8 times that
+    number relative to v, which is the answer all the same: entries of one problem in ten move by
+    more than 1e-4, and of one in a hundred by more than 1e-2.
+
+    Args:
+        size: rows and columns of A; the published code has 20, hence questions of 420 numbers.
+    """
+
+    difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 2.5}}
+
+    def spaces(self, size: int) -> tuple[Space, Space]:
+        """Return the spaces of A with A v, `(size**2 + size,)`, and of v, `(size,)`."""
+        return VectorSpace(size * size + size), VectorSpace(size)
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        scale: float = 1.0,
+        ridge: float = 0.0,
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems size"]]:
+        """Draw x `(count, size**2 + size)` and y `(count, size)`.
+
+        Raises:
+            SettingError: a parameter is out of range.
+        """
+        require_positive(scale=scale)
+        require_non_negative(ridge=ridge)
+        shape = self.shape(count, size)
+        entries = uniform(shape, -1, 1, generator, device)
+        y = uniform(shape[:2], -scale, scale, generator, device)
+        symmetric = (entries + entries.mT).double()
+        unit = torch.eye(shape[1], dtype=symmetric.dtype, device=device)
+        matrix = (symmetric @ symmetric.mT + ridge * unit).to(entries)
+        product = matrix.double() @ y.double()[..., None]
+        return problems_and_answers(torch.cat([matrix.flatten(1), product[..., 0].to(y)], 1), y)
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the solutions, by NumPy in double precision.
+
+        Raises:
+            NonFiniteError: a matrix is singular to working (double) precision.
+            ShapeError: x holds no matrix and vector.
+        """
+        matrix, product = (each.numpy(force=True) for each in _system(problem.x))
+        regular = np.linalg.cond(matrix) < 1 / np.finfo(np.float64).eps
+        require_regular(torch.from_numpy(regular), _NO_SOLUTION)
+        return torch.from_numpy(np.linalg.solve(matrix, product)[..., 0]).to(problem.x)
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return the solutions, by Gaussian elimination in double precision.
+
+        Raises:
+            NonFiniteError: a matrix is singular to working precision: a pivot is next to 0.
+            ShapeError: x holds no matrix and vector.
+        """
+        matrix, product = _system(problem.x)
+        reduced, _, _ = eliminate(torch.cat([matrix, product], 2))
+        pivots = reduced.diagonal(dim1=1, dim2=2).abs()
+        negligible = matrix.shape[1] * torch.finfo(matrix.dtype).eps * matrix.abs().amax((1, 2))
+        require_regular(pivots.amin(1) > negligible, _NO_SOLUTION)
+        triangle, right = reduced[:, :, :-1], reduced[:, :, -1:]
+        solution: Tensor = torch.linalg.solve_triangular(triangle, right, upper=True)
+        return solution[..., 0].to(problem.x)
+
+    def own_input(self, problem: Problem) -> Tensor:
+        """Return the diagonal entry and the right side of each row, `(B, size, 2)`."""
+        matrix, product = _system(problem.x)
+        diagonal = matrix.diagonal(dim1=1, dim2=2)
+        return torch.stack([diagonal, product[..., 0]], -1).to(problem.x)
+
+
+def _sides(size: int, device: torch.device) -> Int[Tensor, "size size"]:
+    """Number the places below (0), on (1) and above (2) the diagonal."""
+    place = torch.arange(size, device=device)
+    sides: Tensor = 1 + (place - place[:, None]).sign()
+    return sides
+
+
+def _eigenvectors(
+    matrices: Float[Tensor, "problems size size"],
+) -> tuple[Float[Tensor, "problems size"], Float[Tensor, "problems size size"]]:
+    try:
+        values, vectors = torch.linalg.eigh(matrices)
+    except RuntimeError as error:
+        if bool(matrices.isfinite().all()):
+            raise
+        raise SettingError(
+            "The eigenvectors of matrices at this difficulty cannot be computed, because entries "
+            "overflow; give a smaller scale or gap."
+        ) from error
+    return values, vectors
+
+
+def _with_gap(
+    matrices: Float[Tensor, "problems size size"], gap: float
+) -> Float[Tensor, "problems size size"]:
+    """Multiply the distance between the two largest eigenvalues, moving the largest."""
+    values, vectors = _eigenvectors(matrices)
+    move = (gap - 1) * (values[:, -1] - values[:, -2])
+    leading = vectors[:, :, -1:]
+    moved: Tensor = matrices + move[:, None, None] * leading @ leading.mT
+    return moved
+
+
+def _first_entry_positive(
+    vectors: Float[Tensor, "problems size"],
+) -> Float[Tensor, "problems size"]:
+    return torch.where(vectors[:, :1] < 0, -vectors, vectors)
+
+
+def _system(
+    x: Float[Tensor, "problems numbers"],
+) -> tuple[Float[Tensor, "problems size size"], Float[Tensor, "problems size 1"]]:
+    """Split questions into the matrix and the right side, in double precision."""
+    numbers = x.shape[1]
+    size = (math.isqrt(1 + 4 * numbers) - 1) // 2
+    if not numbers or size * size + size != numbers:
+        raise ShapeError(
+            f"x holds {numbers} numbers a problem; expected size**2 + size of them, a matrix row "
+            "by row and a right side, such as 420 for the size 20."
+        )
+    matrix, product = x.double().split([size * size, size], 1)
+    square: Tensor = rearrange(matrix, "b (row column) -> b row column", row=size)
+    return square, product[..., None]

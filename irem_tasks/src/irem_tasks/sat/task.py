@@ -1,0 +1,193 @@
+"""The task of finding assignments that satisfy random 3-SAT formulas, or those of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from irem_core import (
+    CoordinateFlip,
+    InputFileError,
+    Problem,
+    SettingError,
+    Solution,
+    Solver,
+    Task,
+    VectorSpace,
+)
+from irem_tasks._common import require_positive
+from irem_tasks.sat import dimacs
+from irem_tasks.sat.clauses import ClauseSpace, unsatisfied
+from irem_tasks.sat.energy import SatEnergy
+from irem_tasks.sat.solver import SatSolver
+
+_WIDTH = 3
+_SHOWN = 20
+# Steps of descent by which a drawn problem's answer is looked for: some five starts.
+_DRAWN_STEPS = 1000
+
+
+class Sat(Task):
+    """Satisfy random 3-SAT formulas (Section 3.3): x is the clauses, y an assignment in {0, 1}.
+
+    A clause has three different variables, drawn uniformly, each negated with probability 1/2;
+    there are `ratio` clauses a variable. Nearly all formulas are satisfiable at the ratio 3.0 of
+    "train" and "same", most at the 4.0 of "harder", and few above 4.27.
+
+    A formula has many answers or none, so the y that is drawn with it is merely the best
+    assignment that a short search finds, and the squared error to it says nothing: `measures` has
+    what counts. Nothing is trained, since the energy is written down.
+
+    Args:
+        variables: of a formula, at least 3.
+    """
+
+    difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"ratio": 4.0}}
+    max_steps: ClassVar[int] = 20_000
+    formats: ClassVar[tuple[str, ...]] = (".cnf", ".sol")
+
+    def __init__(self, variables: int = 50) -> None:
+        """Set the spaces."""
+        self.variables = _variables(variables)
+        self.answer = _assignments(variables)
+        self.question = ClauseSpace(variables=variables, clauses=_WIDTH * variables, width=_WIDTH)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The difficulty parameters and their defaults; the variables are the task's own."""
+        return super().parameters | {"variables": self.variables}
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        ratio: float = 3.0,
+        variables: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems variables"]]:
+        """Draw formulas `(count, clauses, 3)` and an assignment `(count, variables)` of each.
+
+        Raises:
+            SettingError: the ratio is not above 0, or there are fewer than 3 variables.
+        """
+        require_positive(ratio=ratio)
+        variables = _variables(self.variables if variables is None else variables)
+        clauses = max(1, round(ratio * variables))
+        x = random_clauses((count, clauses), variables, generator, device)
+        problem = Problem(x, _assignments(variables))
+        found = self.solver().solve(problem, max_steps=_DRAWN_STEPS, generator=generator)
+        return problem, found.y
+
+    def energy(self) -> SatEnergy:
+        """Return the energy of formulas."""
+        return SatEnergy.for_task(self)
+
+    def solver(self) -> Solver:
+        """Return a solver that rounds and starts again."""
+        return SatSolver(self.energy())
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return the assignments of GSAT (Selman et al., 1992), the best where none satisfies."""
+        gsat = SatSolver(self.energy(), descent=CoordinateFlip(), renewal=1.0)
+        return gsat.solve(problem, max_steps=_DRAWN_STEPS).y
+
+    def measures(
+        self, problem: Problem, y: Tensor, target: Tensor
+    ) -> dict[str, Float[Tensor, " problems"]]:
+        """Round assignments, and say whether they satisfy and how many clauses they do not."""
+        broken = unsatisfied(problem.x, y).sum(1).to(y)
+        return {"satisfied": (broken == 0).to(y), "unsatisfied_clauses": broken}
+
+    def read(self, file: Path, device: torch.device) -> Problem:
+        """Read a formula in DIMACS format.
+
+        Raises:
+            InputFileError: the file cannot be read, or is no .cnf; the error names the line.
+        """
+        if file.suffix != ".cnf":
+            raise InputFileError(f"{file} is no formula; expected a DIMACS file, named .cnf.")
+        literals, variables = dimacs.read_cnf(file)
+        return Problem(literals[None].to(device), _assignments(variables))
+
+    def write(self, file: Path, problem: Problem, y: Tensor) -> None:
+        """Write assignments in the format of the SAT competitions, as `s` and `v` lines.
+
+        Raises:
+            InputFileError: the name is that of a formula, perhaps the very one that was read.
+            StorageError: writing failed.
+        """
+        if file.suffix != ".sol":
+            raise InputFileError(
+                f"{file} is named as a formula, which an answer is not; write answers to a file "
+                "whose name ends in .sol."
+            )
+        lines: list[str] = []
+        for index, (literals, true) in enumerate(zip(problem.x, y > 0.5, strict=True)):
+            lines += [f"c problem {index}"] if len(y) > 1 else []
+            lines += dimacs.answer_lines(literals, true)
+        dimacs.write_lines(file, lines)
+
+    def report(self, problem: Problem, solution: Solution) -> str:
+        """Return the `c`, `s` and `v` lines of one formula, or a table of several."""
+        if len(solution.y) == 1:
+            return "\n".join(dimacs.answer_lines(problem.x[0], solution.y[0] > 0.5))
+        broken = unsatisfied(problem.x, solution.y).sum(1).tolist()
+        lines = [f"{'problem':>7}  {'satisfied':9}  {'unsatisfied clauses':>19}  {'steps':>6}"]
+        lines += [
+            f"{index:>7}  {'no' if clauses else 'yes':9}  {clauses:>19}  {steps:>6}"
+            for index, (clauses, steps) in enumerate(
+                zip(broken[:_SHOWN], solution.steps.tolist(), strict=False)
+            )
+        ]
+        if len(broken) > _SHOWN:
+            lines.append(f"... and {len(broken) - _SHOWN} more; --json prints all.")
+        lines.append(f"{broken.count(0)} of {len(broken)} formulas are satisfied.")
+        return "\n".join(lines)
+
+
+def random_clauses(
+    shape: tuple[int, int],
+    variables: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Int[Tensor, "problems clauses width"]:
+    """Draw clauses of three different variables, all choices and signs equally likely.
+
+    Args:
+        shape: how many formulas, of how many clauses.
+        variables: how many there are, at least 3.
+        generator: lives on `device`.
+        device: where the clauses will live.
+    """
+    chosen = torch.zeros((*shape, 0), dtype=torch.int64, device=device)
+    for taken in range(_WIDTH):
+        # One of the variables that are left, counted past those already taken, smallest first.
+        place = torch.randint(variables - taken, shape, generator=generator, device=device)
+        for earlier in chosen.sort(-1).values.unbind(-1):
+            place = place + (place >= earlier)
+        chosen = torch.cat([chosen, place[..., None]], -1)
+    sign = 2 * torch.randint(2, chosen.shape, generator=generator, device=device) - 1
+    return sign * (chosen + 1)
+
+
+def _assignments(variables: int) -> VectorSpace:
+    return VectorSpace(variables, low=0.0, high=1.0)
+
+
+def _variables(variables: int) -> int:
+    """Return a number of variables that clauses can be drawn from.
+
+    Raises:
+        SettingError: it is no whole number, or smaller than a clause.
+    """
+    if not isinstance(variables, int) or variables < _WIDTH:
+        raise SettingError(
+            f"Sat got variables={variables!r}; expected a whole number of at least {_WIDTH}, since "
+            "a clause has three different ones."
+        )
+    return variables

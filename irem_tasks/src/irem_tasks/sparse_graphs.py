@@ -1,0 +1,261 @@
+"""Tasks on sparse graphs of hundreds of nodes, whose answers are wanted for given pairs of nodes.
+
+A question is a torch-geometric batch: edges in both directions with a number each, and the pairs
+that are asked about in `pair_index`. An answer is a number per pair, `(rows, 1)`. Graphs differ in
+their number of edges, so nothing is as regular as a matrix.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+from torch import Tensor
+
+from irem_core import Between, EdgeSpace, Problem, Space, Task, graphs
+from irem_tasks._common import require_count
+from irem_tasks.graphs import draw_nodes, require_lengths, require_paths
+
+_SOURCES = 4
+
+
+class SparseGraphTask(Task):
+    """A task on sparse graphs: 100 to 200 nodes in training, 200 on "same" and 400 on "harder".
+
+    The graphs have an average degree of 4, and 64 pairs are asked about: 16 random nodes as seen
+    from each of 4 random ones.
+    """
+
+    difficulties: ClassVar = {"train": {}, "same": {"nodes": 200}, "harder": {"nodes": 400}}
+    max_steps = 40
+
+    def __init__(self) -> None:
+        """Set the spaces."""
+        self.question = EdgeSpace()
+        self.answer = EdgeSpace()
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the answers that scipy gives for one graph after the other."""
+        columns = graphs.take_apart(problem.x)
+        nodes = columns["num_nodes"].values.tolist()
+        edges, lengths, pairs = (
+            columns[name].values.cpu().split(columns[name].lengths.tolist())
+            for name in ("edge_index", "edge_attr", graphs.PAIRS)
+        )
+        found = [
+            self.solve_one(_listed(n, edge, length[:, 0].double()), pair)
+            for n, edge, length, pair in zip(nodes, edges, lengths, pairs, strict=True)
+        ]
+        return torch.cat(found)[:, None].to(problem.device, problem.dtype)
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return the answers of the textbook algorithm, which is the oracle's."""
+        return self.oracle(problem)
+
+    @abstractmethod
+    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
+        """Return the exact answers for the pairs of one graph."""
+
+
+def _listed(nodes: int, edges: Tensor, lengths: Tensor) -> csr_array:
+    return csr_array((lengths.numpy(), tuple(edges.T.numpy())), (nodes, nodes))
+
+
+def _pairs(
+    nodes: Int[Tensor, " problems"], pairs: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "problems sources"], Int[Tensor, "problems pairs"]]:
+    """Draw for each graph the nodes to see others from, and the nodes that are seen."""
+    require_count(pairs=pairs)
+    shape = (nodes.shape[0], min(_SOURCES, pairs) + pairs)
+    drawn = (torch.rand(shape, generator=generator, device=nodes.device) * nodes[:, None]).long()
+    sources, seen = drawn.split([shape[1] - pairs, pairs], 1)
+    return sources, seen
+
+
+def _problem(
+    nodes: Tensor,
+    edges: graphs.Column,
+    lengths: Tensor,
+    sources: Tensor,
+    seen: Tensor,
+    answer: Space,
+) -> Problem:
+    """Put graphs and pairs together; pair p is seen from source p modulo the number of sources."""
+    pairs = seen.shape[1]
+    source = sources[:, torch.arange(pairs, device=seen.device) % sources.shape[1]]
+    asked = torch.stack([source, seen], -1).reshape(-1, 2)
+    batch = graphs.assemble(
+        {
+            "num_nodes": graphs.Column(nodes),
+            "x": graphs.Column(lengths.new_zeros(int(nodes.sum()), 1), nodes),
+            "edge_index": edges,
+            "edge_attr": graphs.Column(lengths[:, None], edges.counts),
+            graphs.PAIRS: graphs.Column(asked, torch.full_like(nodes, pairs)),
+        }
+    )
+    return Problem(batch, answer)
+
+
+def _both_ways(
+    graph: Tensor, first: Tensor, second: Tensor, nodes: Tensor
+) -> tuple[Tensor, graphs.Column]:
+    """Drop loops and repetitions of undirected edges and list each in both directions.
+
+    Returns:
+        For each directed edge the number of its undirected one, and the directed edges by graph.
+    """
+    size = int(nodes.max())
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    key = (graph * size + low) * size + high
+    key = key[low != high].unique()
+    low, high = key // size % size, key % size
+    owner = (key // size**2).repeat(2)
+    order = owner.argsort(stable=True)
+    edges = torch.stack([torch.cat([low, high]), torch.cat([high, low])], 1)[order]
+    undirected = torch.arange(key.shape[0], device=key.device).repeat(2)[order]
+    return undirected, graphs.Column(edges, torch.bincount(owner, minlength=nodes.shape[0]))
+
+
+class SparseShortestPath(SparseGraphTask):
+    """Return the length of the shortest path between given nodes of a sparse, connected graph.
+
+    Every node but the first is joined to a random earlier one, so that every distance is finite,
+    and as many random edges again are added, one more, for an average degree of 4; the few that
+    repeat an edge are dropped. Lengths are uniform on (0, 1).
+    """
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        nodes: int | Between[int] = Between(100, 200),  # noqa: B008 (frozen)
+        pairs: int = 64,
+    ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
+        """Draw graphs and find the distances by Bellman and Ford's algorithm, all at once.
+
+        Raises:
+            SettingError: a parameter is out of range.
+        """
+        sizes = draw_nodes(nodes, count, generator, device)
+        sources, seen = _pairs(sizes, pairs, generator)
+        graph = torch.arange(count, device=device).repeat_interleave(sizes)
+        node = graphs.within(sizes)
+        # A tree, then random pairs; node 0 has no earlier one and draws a loop, which is dropped.
+        ends = torch.rand((3, node.shape[0]), generator=generator, device=device)
+        of = sizes.repeat_interleave(sizes)
+        first = torch.cat([node, (ends[1] * of).long()])
+        second = torch.cat([(ends[0] * node).long(), (ends[2] * of).long()])
+        undirected, edges = _both_ways(graph.repeat(2), first, second, sizes)
+        drawn = torch.rand(int(undirected.max()) + 1, generator=generator, device=device)
+        lengths = drawn[undirected]
+        problem = _problem(sizes, edges, lengths, sources, seen, self.answer)
+        distances = _distances(sizes, edges, lengths, sources)
+        which = torch.arange(pairs, device=device) % sources.shape[1]
+        return problem, distances[:, which].gather(2, seen[:, :, None]).reshape(-1, 1)
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the distances that scipy finds for one graph after the other.
+
+        Raises:
+            NonFiniteError: an edge has a negative length, or no path joins a pair of nodes.
+        """
+        require_lengths(problem.x)
+        distances = super().oracle(problem)
+        require_paths(problem.x, problem.x[graphs.PAIRS], distances)
+        return distances
+
+    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
+        """Return the distances that scipy's Dijkstra finds."""
+        starts, which = pairs[:, 0].unique(return_inverse=True)
+        found = torch.as_tensor(dijkstra(graph, indices=starts.numpy()))
+        return found[which, pairs[:, 1]]
+
+
+def _distances(
+    nodes: Tensor, edges: graphs.Column, lengths: Tensor, sources: Int[Tensor, "problems sources"]
+) -> Float[Tensor, "problems sources size"]:
+    """Relax all edges of all graphs until no distance falls any more (Bellman and Ford)."""
+    count, size = nodes.shape[0], int(nodes.max())
+    distances = lengths.new_full((sources.shape[1], count * size), torch.inf)
+    first = torch.arange(count, device=nodes.device) * size
+    distances.scatter_(1, (first[:, None] + sources).T, 0.0)
+    start, end = (edges.values + first.repeat_interleave(edges.lengths)[:, None]).T
+    ends = end.expand(sources.shape[1], -1)
+    while True:
+        through = distances[:, start] + lengths
+        shorter = distances.scatter_reduce(1, ends, through, "amin")
+        if torch.equal(shorter, distances):
+            found: Tensor = distances.unflatten(1, (count, size))
+            return found.transpose(0, 1)
+        distances = shorter
+
+
+class SparseComponents(SparseGraphTask):
+    """Say for given pairs of nodes whether a path joins them in a sparse graph.
+
+    Nodes fall into 4 groups at random, and edges are drawn within groups alone, for an average
+    degree of 4; repetitions and loops are dropped. So a component is a group, but for a few nodes
+    that no edge reached. x is 1 on edges.
+    """
+
+    def draw(
+        self,
+        count: int,
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        nodes: int | Between[int] = Between(100, 200),  # noqa: B008 (frozen)
+        pairs: int = 64,
+        groups: int = 4,
+    ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
+        """Draw graphs and find their components, all at once.
+
+        Raises:
+            SettingError: a parameter is out of range.
+        """
+        require_count(groups=groups)
+        sizes = draw_nodes(nodes, count, generator, device)
+        sources, seen = _pairs(sizes, pairs, generator)
+        graph = torch.arange(count, device=device).repeat_interleave(sizes)
+        group = torch.randint(groups, graph.shape, generator=generator, device=device)
+        group = graph * groups + group
+        # Partners come from a node's own stretch of the nodes when these are sorted by group.
+        order = group.argsort(stable=True)
+        members = torch.bincount(group, minlength=count * groups)
+        begin = (members.cumsum(0) - members)[group].repeat(2)
+        ends = torch.rand(begin.shape[0], generator=generator, device=device)
+        partner = order[begin + (ends * members[group].repeat(2)).long()]
+        node = graphs.within(sizes)
+        _, edges = _both_ways(graph.repeat(2), node.repeat(2), node[partner], sizes)
+        lengths = torch.ones(edges.values.shape[0], device=device)
+        problem = _problem(sizes, edges, lengths, sources, seen, self.answer)
+        label = _labels(problem.x.edge_index, graph.shape[0])
+        asked = label[problem.x[graphs.PAIRS]]
+        return problem, (asked[0] == asked[1]).to(lengths.dtype)[:, None]
+
+    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
+        """Return the components that scipy finds by searching the graph."""
+        label = torch.as_tensor(connected_components(graph, directed=False)[1])
+        return (label[pairs[:, 0]] == label[pairs[:, 1]]).double()
+
+    def measures(self, problem: Problem, y: Tensor, target: Tensor) -> dict[str, Any]:
+        """Return the share of pairs that rounding to 0 or 1 classifies right."""
+        right = ((y > 0.5) == (target > 0.5)).to(y.dtype)
+        return {"accuracy": problem.layout.mean(right)}
+
+
+def _labels(edges: Int[Tensor, "2 edges"], nodes: int) -> Int[Tensor, " nodes"]:
+    """Give every node the smallest node of its component: take the neighbours' least, then jump."""
+    label = torch.arange(nodes, device=edges.device)
+    while True:
+        least = label.scatter_reduce(0, edges[1], label[edges[0]], "amin")
+        least = least[least]
+        if torch.equal(least, label):
+            return label
+        label = least

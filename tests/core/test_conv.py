@@ -1,0 +1,118 @@
+"""The convolutional energy: its formula, its homogeneity, and images of any size."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from irem_core import (
+    IREM,
+    ConvEnergy,
+    GradientDescent,
+    ImageSpace,
+    Iterate,
+    MatrixSpace,
+    Problem,
+    SettingError,
+    ShapeError,
+    differentiate,
+    minimize,
+)
+
+SPACE = ImageSpace(2, 7, 9)
+
+
+def energy(depth=3):
+    torch.manual_seed(0)
+    made = ConvEnergy(SPACE, SPACE, width=4, depth=depth).double()
+    for weight in made.parameters():
+        weight.data.normal_(std=0.3)
+    return made
+
+
+def images(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def test_the_energy_is_the_squared_residual_of_its_formula():
+    made, x, y = energy(), images(3, 2, 7, 9), images(3, 2, 7, 9, seed=1)
+    weights = dict(made.named_parameters())
+    features = x
+    # The dilations of three layers rise and fall: 1, 2, 1.
+    for layer, dilation in enumerate((1, 2, 1)):
+        features = functional.conv2d(
+            features if layer == 0 else features.clamp(min=0),
+            weights[f"encoder.{layer}.weight"],
+            padding=dilation,
+            dilation=dilation,
+        )
+    hidden = functional.conv2d(y, weights["candidate.weight"], padding=1) + features
+    hidden = functional.conv2d(hidden.clamp(min=0), weights["hidden.weight"]).clamp(min=0)
+    residual = y - x + functional.conv2d(hidden, weights["correction.weight"], padding=1)
+    expected = weights["log_scale"].exp() * (residual**2).sum((1, 2, 3)) / 2
+
+    torch.testing.assert_close(made(Problem(x, SPACE), y), expected)
+
+
+def test_a_solution_is_where_the_residual_vanishes():
+    made, x = energy(), images(2, 2, 7, 9)
+    torch.nn.init.zeros_(made.correction.weight)
+
+    assert made(Problem(x, SPACE), x).tolist() == [0, 0]
+    assert (made(Problem(x, SPACE), x + 0.1) > 0).all()
+
+
+@pytest.mark.parametrize("factor", [0.1, 3.0])
+def test_scaling_both_images_scales_the_energy_by_the_square(factor):
+    made, x, y = energy(), images(3, 2, 7, 9), images(3, 2, 7, 9, seed=1)
+    scaled = made(Problem(factor * x, SPACE), factor * y)
+
+    torch.testing.assert_close(scaled, factor**2 * made(Problem(x, SPACE), y))
+    context = made.encode(Problem(x, SPACE))
+    slope = differentiate(made, context, Iterate(y, Problem(x).layout)).slope.y
+    context = made.encode(Problem(factor * x, SPACE))
+    steeper = differentiate(made, context, Iterate(factor * y, Problem(x).layout)).slope.y
+    torch.testing.assert_close(steeper, factor * slope)
+
+
+def test_images_of_any_size_are_solved_from_themselves():
+    made, x = energy(), images(2, 2, 12, 5)
+    solution = minimize(made, x, descent=GradientDescent(step_size=0.01), max_steps=0)
+
+    assert torch.equal(solution.y, x)
+    problem = made.problem(x)
+    assert problem.answer == ImageSpace(2, 12, 5)
+    solution = IREM(made, descent=GradientDescent(step_size=0.01)).solve(x, max_steps=3)
+    assert solution.y.shape == x.shape
+    assert (solution.energy < made(problem, x)).all()
+
+
+@pytest.mark.parametrize(
+    "x", [images(2, 3, 7, 9), images(2, 7, 9), images(2, 2, 7, 9)[:, :, :, 0]], ids=str
+)
+def test_other_channels_are_refused(x):
+    with pytest.raises(ShapeError, match="whose height and width alone may differ"):
+        minimize(energy(), x, descent=GradientDescent())
+
+
+@pytest.mark.parametrize(
+    "spaces",
+    [
+        (MatrixSpace(4, 4), MatrixSpace(4, 4)),
+        (ImageSpace(1, 4, 4), ImageSpace(3, 4, 4)),
+        (ImageSpace(1, 4, 4), ImageSpace(1, 8, 8)),
+    ],
+    ids=str,
+)
+def test_other_spaces_are_refused(spaces):
+    with pytest.raises(SettingError, match="two ImageSpaces of one shape"):
+        ConvEnergy(*spaces)
+
+
+def test_a_space_of_images_resizes_and_keeps_its_bounds():
+    space = ImageSpace(3, 4, 5, low=0.0, high=1.0)
+
+    assert space.sized((3, 8, 9)) == ImageSpace(3, 8, 9, low=0.0, high=1.0)
+    assert MatrixSpace(2, 3, low=-1.0).sized((5, 6)) == MatrixSpace(5, 6, low=-1.0)
+    with pytest.raises(ShapeError, match="height and width alone"):
+        space.sized((1, 8, 9))
