@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +137,17 @@ def test_damaged_checkpoints_are_refused(irem: Irem, run: Path, tmp_path: Path) 
         file = tmp_path / f"{name}.safetensors"
         file.write_bytes(content)
         assert str(file) in irem("evaluate", file).mistake()
+
+
+def test_a_size_that_a_solver_cannot_take(irem: Irem, tmp_path: Path) -> None:
+    run = tmp_path / "sort"
+    trained = irem(
+        *("train", "sort(values=4)", "--energy", "mlp(width=8)", "--iterations", "2"),
+        *("--batch-size", "4", "--threads", "1", "--out", run, "--json"),
+    )
+    # "harder" has 64 values, so it is absent rather than a failure.
+    assert list(json.loads(trained.out)["evaluation"]) == ["same"]
+    evaluated = irem("evaluate", run, "--json", "--problems", "5")
+    assert list(json.loads(evaluated.out)) == ["same"]
+    message = irem("evaluate", run, "--difficulty", "values=6").mistake()
+    assert re.search(r"x has shape \(\d+, 6\) .* expected .* of shape \(\d+, 4\)", message)

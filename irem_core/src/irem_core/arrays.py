@@ -34,7 +34,7 @@ def read_arrays(file: Path) -> dict[str, Array]:
         )
     try:
         if file.suffix == ".csv":
-            with warnings.catch_warnings(action="error"):  # of a file without a line
+            with warnings.catch_warnings(action="error", category=UserWarning):  # no line
                 return {"": np.loadtxt(file, delimiter=",", ndmin=2)}
         if file.suffix == ".safetensors":
             return dict(load_file(file))

@@ -39,10 +39,11 @@ def paper(answer: Space) -> Preset:
                 "steps": 5,
                 "descent": GradientDescent(step_size=0.5),
                 "replay": 1000,
+                "replayed": 3.0,
             },
             training={
                 "iterations": 10_000,
-                "batch_size": 6,
+                "batch_size": 3,
                 "learning_rate": 1e-3,
                 "schedule": "cosine",
                 "clip_norm": 1.0,

@@ -60,7 +60,8 @@ class GINEEnergy(EnergyFn):
 
     The values of x and of y on an edge are mapped to half of the width each and put side by side.
     A layer sums over a node's incoming edges: h_j <- W (h_j + sum_i relu(h_i + U e_ij)) + b. Nodes
-    begin with one zero each, so the first layer's messages are one number wide.
+    begin with one zero each, so the first layer's messages are one number wide. What Table 6 leaves
+    open, such as the hidden layer of the read-out, is as in the published code.
 
     On complete graphs the maps from edge features to messages are linear in the two values of an
     edge, so each collapses to two vectors and a bias, computed once, with the question's share once
