@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from trainings import run_python
 
@@ -37,6 +38,19 @@ def test_train_add_and_draw_its_solves(tmp_path: Path) -> None:
     assert "nan" not in printed
     run_python(EXAMPLES / "draw_solve.py", run, picture, "--steps", "4")
     assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+def test_a_problem_of_each_kind_is_drawn(tmp_path: Path) -> None:
+    assert run_python(EXAMPLES / "draw_tasks.py", tmp_path) == ""
+    kinds = ("denoise", "graphs", "matrices", "sat", "sparse", "vectors")
+    names = [f"tasks-{kind}.png" for kind in kinds]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
+    for name in names:
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width == 900
+            colours = picture.convert("RGB").getcolors(picture.width * picture.height)
+        assert colours is not None
+        assert len(colours) > 20
 
 
 @pytest.fixture(scope="module")

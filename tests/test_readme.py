@@ -1,4 +1,4 @@
-"""What the READMEs say: their code runs, their commands exist, and their numbers are recorded."""
+"""What READMEs and docs say: their code runs, commands exist, and numbers are recorded."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ READMES = [
     "irem_tasks/README.md",
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
+    "docs/tasks.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
 NOT_INSTALLED = "examples/custom_task/README.md"
@@ -83,6 +84,11 @@ def test_irem_commands_parse(readme: str, words: list[str]) -> None:
         load_task(given["task"])
     if "name" in given:
         assert find_any(given["name"])
+    if given.get("difficulty"):
+        # A run is called by its task here; irem solve takes one difficulty, irem evaluate several.
+        texts = [given["difficulty"]] if words[0] == "solve" else given["difficulty"]
+        task = load_task(Path(given["run"]).name)
+        assert [task.difficulty(each).name for each in texts] == texts
 
 
 def test_every_command_is_shown() -> None:

@@ -50,11 +50,12 @@ class Diary(Callback):
 
 
 class Explosive(Add):
-    """Addition whose problems turn infinite at one call of `draw`."""
+    """Addition whose problems turn infinite at one iteration."""
 
     def __init__(self, at: int):
         super().__init__(size=4)
-        self.left = at
+        # One more, since `fit` begins with a draw that shows whether the task can.
+        self.left = at + 1
 
     def draw(self, count, generator, device, *, scale=1.0):
         self.left -= 1

@@ -328,7 +328,7 @@ def test_a_solver_shows_and_records_all_descents_in_order():
         observer=lambda step, problems, evaluation: seen.append((step, problems, evaluation)),
     )
 
-    assert [step for step, *_ in seen] == sorted(step for step, *_ in seen)
+    assert [step for step, *_ in seen] == sorted({step for step, *_ in seen})
     assert seen[-1][0] > 10
     shown = {
         (int(problem), step): float(energy)

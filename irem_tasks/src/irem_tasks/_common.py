@@ -19,6 +19,7 @@ from irem_core import (
     Space,
     Task,
     VectorSpace,
+    checks,
 )
 
 PAPER_SIZE = 20
@@ -67,10 +68,8 @@ def require_count(**values: int) -> None:
     )
 
 
-def check_variant(title: str, variant: str) -> None:
-    """Raise a SettingError unless the variant is the published code's or the paper's own."""
-    if variant not in ("release", "paper"):
-        raise SettingError(f"{title} got variant={variant!r}; expected 'release' or 'paper'.")
+VARIANTS = checks.one_of("release", "paper")
+"""Which distribution a task has: the published code's, or that of the paper's own words."""
 
 
 def uniform(

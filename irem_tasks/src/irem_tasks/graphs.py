@@ -17,9 +17,18 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
-from irem_core import Between, EdgeSpace, NonFiniteError, Problem, SettingError, Task, graphs
+from irem_core import (
+    Between,
+    EdgeSpace,
+    NonFiniteError,
+    Problem,
+    SettingError,
+    Task,
+    checks,
+    graphs,
+)
 from irem_tasks import _graph_files
-from irem_tasks._common import check_variant, require_positive, require_share, table_1
+from irem_tasks._common import VARIANTS, require_positive, require_share, table_1
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -263,7 +272,7 @@ class ShortestPath(CompleteGraphTask):
 
     def __init__(self, variant: str = "release") -> None:
         """Set the spaces."""
-        check_variant("ShortestPath", variant)
+        checks.check(VARIANTS, "ShortestPath", variant=variant)
         super().__init__()
         self.variant = variant
         if variant != "release":

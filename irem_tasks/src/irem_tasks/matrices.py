@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from irem_core import MatrixSpace, Problem, Space, VectorSpace
+from irem_core import MatrixSpace, Problem, Space, VectorSpace, checks
 from irem_tasks._common import (
     PAPER_SIZE,
+    VARIANTS,
     MatrixTask,
-    check_variant,
     problems_and_answers,
     require_count,
     require_non_negative,
@@ -37,7 +37,8 @@ class MatrixCompletion(MatrixTask):
     every entry zeroed independently with probability `hidden`. The rank is 10, the noise 0.1 and
     the hidden share 1/2; the scale is 1/20 in training and on "same", 1/5 on "harder", as in the
     published code. (The paper gives U and V themselves standard deviations of 0.22 and 0.47, which
-    are the same two scales, rounded: "scale=0.0484" and "scale=0.2209".)
+    are the same two scales, rounded: "scale=0.0484" and "scale=0.2209".) What no answer can beat in
+    mean square is `completion_posterior.posterior_mean`.
 
     Args:
         size: rows and columns of the matrix; the paper has 20.
@@ -150,7 +151,7 @@ class MatrixInverse(MatrixTask):
     def __init__(self, size: int = PAPER_SIZE, *, variant: str = "release") -> None:
         """Set the spaces and the distribution."""
         super().__init__(size)
-        check_variant("MatrixInverse", variant)
+        checks.check(VARIANTS, "MatrixInverse", variant=variant)
         self.variant = variant
         if size != PAPER_SIZE or variant != "release":
             self.published = ()

@@ -93,7 +93,7 @@ class CoordinateFlip(Descent):
         rest = state.made[:, None] - state.last
         if self.tenure:
             rested = rest > min(self.tenure, trials.shape[1] - 1)
-            allowed = rested
+            allowed = rested | (trials < lowest[:, None])
         else:
             allowed = trials < current[:, None]
         scores = trials.where(allowed & at_corner[:, None] & trials.isfinite(), torch.inf)

@@ -132,8 +132,8 @@ class SatSolver(Solver):
             start: `(B, variables)` where the first descent starts; drawn from U(0, 1) if None.
             generator: where starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
-            observer: called after every step. Steps count on over descents, each of which begins
-                at a multiple of `steps`.
+            observer: called after the first start and every step. Steps count on over descents,
+                each of which begins after a multiple of `steps`.
 
         Raises:
             SettingError: `max_steps` is out of range.
@@ -252,7 +252,9 @@ def _shifted(observer: Observer, first: int, left: Int[Tensor, " left"]) -> Obse
     """Let an observer of the whole batch watch a later descent of some of its problems."""
 
     def observe(step: int, problems: Tensor, evaluation: Evaluation) -> None:
-        observer(first + step, left[problems], evaluation)
+        # A later start is no step, and the last one may have taken its number.
+        if step or not first:
+            observer(first + step, left[problems], evaluation)
 
     return observe
 

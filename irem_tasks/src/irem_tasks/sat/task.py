@@ -27,8 +27,10 @@ from irem_tasks.sat.solver import SatSolver
 
 _WIDTH = 3
 _SHOWN = 20
-# Steps of descent by which a drawn problem's answer is looked for: some five starts.
-_DRAWN_STEPS = 1000
+# Steps of descent by which a drawn problem's answer is looked for: those of one start.
+_DRAWN_STEPS = 200
+# Of GSAT, as its authors name them: starts, and flips of each for every variable.
+_TRIES, _FLIPS = 5, 4
 
 
 class Sat(Task):
@@ -38,9 +40,9 @@ class Sat(Task):
     there are `ratio` clauses a variable. Nearly all formulas are satisfiable at the ratio 3.0 of
     "train" and "same", most at the 4.0 of "harder", and few above 4.27.
 
-    A formula has many answers or none, so the y that is drawn with it is merely the best
-    assignment that a short search finds, and the squared error to it says nothing: `measures` has
-    what counts. Nothing is trained, since the energy is written down.
+    A formula has many answers or none, so the y that is drawn with it is merely the assignment
+    that one descent leads to, and the squared error to it says nothing: `measures` has what
+    counts. Nothing is trained, since the energy is written down.
 
     Args:
         variables: of a formula, at least 3.
@@ -93,8 +95,10 @@ class Sat(Task):
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the assignments of GSAT (Selman et al., 1992), the best where none satisfies."""
-        gsat = SatSolver(self.energy(), descent=CoordinateFlip(), renewal=1.0)
-        return gsat.solve(problem, max_steps=_DRAWN_STEPS).y
+        energy = self.energy()
+        flips = _FLIPS * energy.variables(problem)
+        gsat = SatSolver(energy, descent=CoordinateFlip(), renewal=1.0, steps=flips)
+        return gsat.solve(problem, max_steps=_TRIES * flips).y
 
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor

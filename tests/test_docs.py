@@ -1,0 +1,115 @@
+"""What the docs say of tasks: the table is what the tasks say, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from irem_core import load_task
+from irem_core.registry import TASKS, plugins
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "tasks.md"
+SCRIPT = ROOT / "benchmarks" / "render_tasks.py"
+NAMES = [each.name for each in plugins(TASKS) if each.distribution == "irem-tasks"]
+CHEAP = ("parity", "edge-copy", "negate")
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the script find its neighbours, as it does when it is run."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    return Path(shutil.copy(PAGE, tmp_path))
+
+
+def render(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", [str(SCRIPT), *map(str, arguments)])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
+def edit(page: Path, task: str, old: str, new: str) -> None:
+    """Change the row of a task by hand."""
+    text = page.read_text()
+    (row,) = re.findall(rf"^\| `{task}` \|.*$", text, re.MULTILINE)
+    assert old in row
+    page.write_text(text.replace(row, row.replace(old, new)))
+
+
+def test_the_table_says_of_every_task_what_it_says_of_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = PAGE.read_text().partition("<!-- tasks -->")[2].partition("<!-- /tasks -->")[0]
+    assert re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE) == NAMES
+    render(monkeypatch, "--check", "--keep-floors")
+
+
+def test_floors_of_cheap_tasks_are_those_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    render(monkeypatch, "--check", "--only", *CHEAP)
+
+
+@pytest.mark.slow
+def test_all_floors_are_those_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    render(monkeypatch, "--check")
+
+
+@pytest.mark.parametrize(
+    ("task", "old", "new"),
+    [
+        ("parity", "0.25 /", "0.24 /"),
+        ("edge-copy", " 0 / 0 ", " 0 / 0.1 "),
+        ("negate", "/ 1.0", "/ 2.0"),
+        ("negate", "400 numbers", "300 numbers"),
+        ("edge-copy", "nodes=15", "nodes=16"),
+    ],
+)
+def test_a_row_edited_by_hand_is_found_and_mended(
+    page: Path, monkeypatch: pytest.MonkeyPatch, task: str, old: str, new: str
+) -> None:
+    before = page.read_text()
+    edit(page, task, old, new)
+    with pytest.raises(SystemExit, match="differs"):
+        render(monkeypatch, "--check", "--page", page, "--only", *CHEAP)
+    render(monkeypatch, "--page", page, "--only", task)
+    assert page.read_text() == before
+
+
+def test_a_missing_row_is_asked_for(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.write_text(re.sub(r"^\| `negate` .*\n", "", page.read_text(), flags=re.MULTILINE))
+    with pytest.raises(SystemExit, match="no row of negate"):
+        render(monkeypatch, "--page", page, "--only", "parity")
+    with pytest.raises(SystemExit, match="no task nothing"):
+        render(monkeypatch, "--page", page, "--only", "nothing")
+
+
+def test_links_lead_somewhere() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    headings = {
+        f"#{title.lower().replace(' ', '-')}" for title in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    missing = [
+        each
+        for each in targets
+        if (each not in headings if each.startswith("#") else not (PAGE.parent / each).exists())
+    ]
+    assert len(targets) > 6
+    assert not missing
+
+
+def test_readme_names_every_task_and_what_its_harder_set_changes() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Tasks\n")[2]
+    rows = re.findall(r"^\| (`.*`) \|.*\| `([^`]*)` \|$", section.partition("\n## ")[0], re.M)
+    written = {name: harder for names, harder in rows for name in re.findall(r"`(.*?)`", names)}
+    harder = {name: load_task(name).difficulties["harder"] for name in NAMES}
+    assert written == {
+        name: ",".join(f"{key}={value}" for key, value in parameters.items())
+        for name, parameters in harder.items()
+    }
