@@ -51,6 +51,9 @@ ENERGY_CASES = {
 MLP, SCRATCHPAD = "mlp(width=8, depth=2)", "scratchpad_mlp(scratchpad=2, width=8, depth=2)"
 IREM = "steps=2, descent=gradient(step_size=1.0)"
 SOLVER_CASES = {
+    "classical": [("shortest_path()", "classical", None)],
+    "constant": [("lu(size=3)", "constant", None), ("edge_copy()", "constant", None)],
+    "entrywise": [("add(size=3)", "entrywise", None), ("shortest_path()", "entrywise", None)],
     "irem": [
         ("add(size=3)", f"irem({IREM}, replay=20)", MLP),
         ("add(size=3)", f"irem({IREM}, replay=0)", MLP),
@@ -58,7 +61,30 @@ SOLVER_CASES = {
         ("add(size=3)", f"irem({IREM})", SCRATCHPAD),
         ("edge_copy()", f"irem({IREM}, replay=20)", "gine(width=8)"),
     ],
-    "feedforward": [("add(size=3)", "feedforward(width=8, depth=1)", None)],
+    "feedforward": [
+        ("add(size=3)", "feedforward(width=8, depth=1)", None),
+        ("matrix_inverse(size=3)", "feedforward(width=8)", None),
+        ("edge_copy()", "feedforward(width=8)", None),
+        ("sparse_components()", "feedforward(width=8)", None),
+    ],
+    "iterative-feedforward": [
+        ("add(size=3)", "iterative_feedforward(width=8, depth=1)", None),
+        ("matrix_inverse(size=3)", "iterative_feedforward(width=8, levels=3)", None),
+        ("edge_copy()", "iterative_feedforward(width=8)", None),
+        ("sparse_components()", "iterative_feedforward(width=8)", None),
+    ],
+    "ponder": [
+        ("add(size=3)", "ponder(width=8, depth=1)", None),
+        ("matrix_inverse(size=3)", "ponder(width=8, steps=3)", None),
+        ("edge_copy()", "ponder(width=8)", None),
+        ("sparse_components()", "ponder(width=8)", None),
+    ],
+    "recurrent": [
+        ("add(size=3)", "recurrent(width=8, steps=2)", None),
+        ("matrix_inverse(size=3)", "recurrent(width='matched')", None),
+        ("edge_copy()", "recurrent(width=8)", None),
+        ("sparse_components()", "recurrent(width=8)", None),
+    ],
     "residual": [("denoise(patch=8)", "residual(width=4, depth=2)", None)],
 }
 TABLES = {TASKS: TASK_CASES, ENERGIES: ENERGY_CASES, SOLVERS: SOLVER_CASES}
@@ -88,4 +114,5 @@ def test_solvers(name, case):
     task = load_task(text)
     target = Target(task)
     settings = {} if energy is None else {"energy": build(ENERGIES, energy, target=target)}
-    check_solver(build(SOLVERS, solver, settings=settings, target=target), task)
+    built = build(SOLVERS, solver, settings=settings, target=target)
+    check_solver(built, task, trains=any(True for _ in built.parameters()))

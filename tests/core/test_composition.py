@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from irem_core import (
     IREM,
     EnergyFn,
     FixedSteps,
     GradientDescent,
+    GradientNorm,
     MLPEnergy,
     Outcome,
     Problem,
@@ -42,6 +46,23 @@ class Exact(Solver):
         return solution
 
 
+class Sum(EnergyFn):
+    """The squared distance to the sum of two operands."""
+
+    def energy(self, context, y):
+        first, second = context.chunk(2, 1)
+        return (y - first - second).square().sum(-1)
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def whole(shape, seed):
+    """Draw whole numbers, so that every order of addition is exact."""
+    return torch.randint(-9, 10, shape, generator=generator(seed)).float()
+
+
 def joined_sum(x):
     first, second = x.chunk(2, -1)
     return first + second
@@ -52,9 +73,7 @@ def separate_sum(a, b):
 
 
 def operands(count, size=3, batch=4):
-    # Whole numbers, so that every order of addition is exact.
-    generator = torch.Generator().manual_seed(count)
-    return [torch.randint(-9, 10, (batch, size), generator=generator).float() for _ in range(count)]
+    return list(whole((count, batch, size), count))
 
 
 BINARY = {
@@ -167,6 +186,112 @@ def test_a_join_of_ones_own_makes_x():
     assert torch.equal(composed(*given), given[0] - given[1] - given[2])
 
 
+FEW = settings(max_examples=25, deadline=None)
+counts, seeds = st.integers(1, 5), st.integers(0, 10)
+
+
+@FEW
+@drawn(k=counts, arity=counts, batch=counts, size=counts, seed=seeds)
+def test_sums_of_any_number_of_operands_are_exact(k, arity, batch, size, seed):
+    given = list(whole((k * (arity - 1) + 1, batch, size), seed))
+
+    assert torch.equal(compose(lambda *parts: sum(parts), k)(*given), sum(given))
+    joined = compose(lambda x: x.unflatten(-1, (arity, size)).sum(-2), k)
+    assert torch.equal(joined.solve(given).y, sum(given))
+
+
+@FEW
+@drawn(inner=counts, outer=counts, arity=counts, batch=counts, seed=seeds)
+def test_nested_compositions_answer_as_flat_ones(inner, outer, arity, batch, seed):
+    # Horner's rule, which neither commutes nor associates; modulo a prime, so that all is exact.
+    def alg(first, *rest):
+        return (2 * first + sum(rest, start=torch.ones(()))) % 1009
+
+    given = list(whole((inner * outer * (arity - 1) + 1, batch, 3), seed))
+    nested, flat = compose(compose(alg, inner), outer), compose(alg, inner * outer)
+
+    assert torch.equal(nested(*given), flat(*given))
+    assert torch.equal(nested.solve(given).y, flat.solve(given).y)
+    deeper = compose(compose(compose(alg, 1), inner), outer)
+    assert torch.equal(deeper(*given), flat(*given))
+
+
+@FEW
+@drawn(k=counts, batch=counts, seed=seeds)
+def test_operands_reach_an_algorithm_as_the_join_makes_them(k, batch, seed):
+    first, *rest = given = list(whole((k + 1, batch, 3), seed))
+    shown = []
+
+    def alg(x):
+        shown.append(x)
+        left, right = x.chunk(2, -1)
+        return (3 * left - right) % 1009
+
+    def reversed_join(answer, operand):
+        return torch.cat([operand, answer], -1)
+
+    found = compose(alg, k, join=reversed_join)(*given)
+    for x, operand in zip(shown, rest, strict=True):
+        assert torch.equal(x, torch.cat([operand, first], -1))
+        first = (3 * operand - first) % 1009
+    assert torch.equal(found, first)
+    nested = compose(compose(alg, k, join=reversed_join), 1)
+    assert torch.equal(nested(*given), found)
+    assert torch.equal(nested.solve(given).y, found)
+
+
+@pytest.mark.parametrize("name", [*BINARY, *UNARY])
+def test_one_application_answers_as_the_algorithm_itself(name):
+    alg, given = (BINARY | UNARY)[name], operands(2 if name in BINARY else 1)
+    apart = name in ("separate", "torch.add", "lambda", "variadic")
+    arguments = given if apart else [torch.cat(given, -1)]
+    alone = alg.solve(*arguments).y if isinstance(alg, Solver) else alg(*arguments)
+
+    assert torch.equal(compose(alg, 1)(*given), alone)
+    assert torch.equal(compose(alg, 1).solve(given).y, alone)
+
+
+def test_solvers_and_compositions_take_a_join_too():
+    given = operands(5)
+    swapped = {"join": lambda a, b: torch.cat([b, a], -1)}
+
+    assert torch.equal(compose(Exact(Add(size=3)), 4, **swapped)(*given), sum(given))
+    # Each application takes two operands as one x, and doubles and negates their difference.
+    inner = compose(lambda x: -x, 3)
+    outer = compose(inner, 2, join=lambda a, b: 2 * (a - b))
+    a, b, c = given[:3]
+    expected = -2 * (-2 * (a - b) - c)
+    assert torch.equal(outer(a, b, c), expected)
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(2, 3), (3, 1), (1, 2)])
+def test_each_application_halts_by_itself_and_steps_add_up(inner, outer):
+    task = Add(size=3)
+    solver = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.25))
+    k = inner * outer
+    # The first sums need more steps where operands are far from the starts in [-1, 1].
+    far = torch.tensor([[1.0], [100.0], [10.0], [0.0]])
+    given = [far * torch.ones(4, 3), *operands(k)]
+    options = {"halting": GradientNorm(tolerance=1e-3), "max_steps": 60}
+    flat = compose(solver, k).solve(given, generator=generator(0), **options)
+    nested = compose(compose(solver, inner), outer).solve(given, generator=generator(0), **options)
+
+    # Alone, with the starts that the generator gives in turn.
+    starts, y, steps = generator(0), given[0], []
+    for operand in given[1:]:
+        alone = solver.solve(torch.cat([y, operand], -1), generator=starts, **options)
+        y = alone.y
+        steps.append(alone.steps)
+    assert all(len(each.unique()) > 1 for each in steps)
+    assert torch.equal(torch.stack([part.steps for part in flat.parts]), torch.stack(steps))
+    assert torch.equal(flat.steps, sum(steps))
+    assert torch.equal(flat.y, y)
+    assert flat.outcome.tolist() == [int(Outcome.CONVERGED)] * 4
+    for field in ("y", "last", "energy", "steps", "evaluations", "outcome"):
+        assert torch.equal(getattr(nested, field), getattr(flat, field))
+    assert [len(part.parts) for part in nested.parts] == [inner] * outer
+
+
 @pytest.mark.parametrize(("k", "count"), [(2, 0), (2, 2), (2, 4), (3, 3), (3, 5), (3, 6)])
 def test_a_wrong_number_of_operands_is_refused(k, count):
     with pytest.raises(SettingError, match=rf"compose\(alg, {k}\) got {count} operands"):
@@ -214,11 +339,6 @@ def test_a_task_that_does_not_compose_is_refused():
 
 
 def test_scored_applications_halt_by_the_solvers_own_rule():
-    class Sum(EnergyFn):
-        def energy(self, context, y):
-            first, second = context.chunk(2, 1)
-            return (y - first - second).square().sum(-1)
-
     task = Add(size=3)
     solver = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.25))
     scores = score_composition(solver, task, 2, problems=20)

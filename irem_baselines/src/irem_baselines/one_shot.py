@@ -17,19 +17,9 @@ from irem_core import (
     Iterate,
     Observer,
     Problem,
-    SettingError,
     Solution,
     Solver,
 )
-
-
-def require_counts(title: str, **values: int) -> None:
-    """Raise a SettingError unless all values are whole numbers of at least 1."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SettingError(
-                f"{title} got {name}={value!r}; expected a whole number of at least 1."
-            )
 
 
 class OneShot(Solver):

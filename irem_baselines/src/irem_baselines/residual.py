@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from irem_baselines.one_shot import OneShot, require_counts
-from irem_core import ImageSpace, Preset, Problem, SettingError, Space
+from irem_baselines.one_shot import OneShot
+from irem_core import ImageSpace, Preset, Problem, SettingError, Space, checks
 
 
 def photographs(answer: Space) -> Preset:
@@ -51,7 +51,7 @@ class Residual(OneShot):
     ) -> None:
         """Draw the kernels with He's initialisation; the residual begins as a constant."""
         super().__init__()
-        require_counts("Residual", width=width, depth=depth)
+        checks.check(checks.count, "Residual", width=width, depth=depth)
         if not isinstance(question, ImageSpace) or question.shape != answer.shape:
             raise SettingError(
                 f"Residual got question={question!r} and answer={answer!r}; expected two "

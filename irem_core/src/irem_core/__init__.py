@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from irem_core.descent import Probe as Probe
     from irem_core.difficulty import Between as Between
     from irem_core.difficulty import Difficulty as Difficulty
+    from irem_core.energies import default_energy as default_energy
     from irem_core.energies.conv import ConvEnergy as ConvEnergy
     from irem_core.energies.gine import GINEEnergy as GINEEnergy
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from irem_core.errors import UnknownSettingError as UnknownSettingError
     from irem_core.evaluation import Scores as Scores
     from irem_core.evaluation import evaluate as evaluate
+    from irem_core.floors import Entries as Entries
+    from irem_core.floors import fit_polynomials as fit_polynomials
+    from irem_core.floors import monomials as monomials
+    from irem_core.floors import squared_errors as squared_errors
     from irem_core.halting import AllOf as AllOf
     from irem_core.halting import AnyOf as AnyOf
     from irem_core.halting import EnergyPlateau as EnergyPlateau
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
     from irem_core.replay import Example as Example
     from irem_core.replay import ReplayBuffer as ReplayBuffer
     from irem_core.scratchpad import ScratchpadEnergy as ScratchpadEnergy
+    from irem_core.solution import Recorder as Recorder
     from irem_core.solution import Solution as Solution
     from irem_core.solution import Trace as Trace
     from irem_core.solver import Preset as Preset
@@ -114,6 +120,7 @@ _MODULES = {
         "Probe",
     ),
     "difficulty": ("Between", "Difficulty"),
+    "energies": ("default_energy",),
     "energies.conv": ("ConvEnergy",),
     "energies.gine": ("GINEEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
@@ -137,6 +144,7 @@ _MODULES = {
         "UnknownSettingError",
     ),
     "evaluation": ("Scores", "evaluate"),
+    "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
     "halting": (
         "AllOf",
         "AnyOf",
@@ -158,7 +166,7 @@ _MODULES = {
     "registry": ("build", "load_task"),
     "replay": ("Example", "ReplayBuffer"),
     "scratchpad": ("ScratchpadEnergy",),
-    "solution": ("Solution", "Trace"),
+    "solution": ("Recorder", "Solution", "Trace"),
     "solver": ("Preset", "Solver"),
     "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),
     "task": ("Floor", "Published", "Task"),

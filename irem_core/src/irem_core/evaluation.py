@@ -166,7 +166,10 @@ class _Watch:
     def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
         # A halted problem counts with the iterate that it halted at.
         self.y[self.problem.layout.rows_of(problems)] = evaluation.iterate.y
-        self.by_step.append(self.sums(self.y))
+        sums = self.sums(self.y)
+        # Where there is no start, the first iterate shown is that of step 1.
+        self.by_step += [dict.fromkeys(sums, math.nan)] * (step - len(self.by_step))
+        self.by_step.append(sums)
 
     def sums(self, y: Tensor) -> dict[str, float]:
         """Add up the squared errors of answers, and what else the task measures."""

@@ -1,21 +1,79 @@
-"""Floors: what an answer without reasoning scores on a task's problems."""
+"""Floors: what an answer without reasoning scores on a task's problems.
+
+Such an answer is a polynomial in an entry's own inputs; that of degree 0 is a constant.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations_with_replacement
+from math import comb
+from typing import Self
 
+import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from irem_core.difficulty import Difficulty
+from irem_core.problem import Problem
 from irem_core.task import Floor, Task
 
 _PROBLEMS = 2000
 _DEGREE = 5
 # Entries of one group that are fitted and scored at most: plenty for 21 coefficients.
 _ENTRIES = 100_000
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Entries:
+    """The entries of a batch of answers, and what an answer without reasoning knows of them.
+
+    Args:
+        answers: `(rows, ...)` the right answers.
+        inputs: `(rows, ..., inputs)` each entry's own inputs, of which there may be none.
+        groups: `(rows, ...)` which entries share one fitted function (`Task.group`).
+    """
+
+    answers: Float[Tensor, "rows *entries"]
+    inputs: Float[Tensor, "rows *entries inputs"]
+    groups: Int[Tensor, "rows *entries"]
+
+    @classmethod
+    def draw(
+        cls,
+        task: Task,
+        difficulty: str | Difficulty = "train",
+        *,
+        generator: torch.Generator,
+        problems: int = _PROBLEMS,
+    ) -> Self:
+        """Draw problems of a task and take the entries of their answers.
+
+        Args:
+            task: says what an entry's inputs and its group are.
+            difficulty: of the problems.
+            generator: lives where the entries will.
+            problems: how many.
+        """
+        problem, answers = task.sample(
+            problems, difficulty, generator=generator, device=generator.device
+        )
+        return cls.of(task, problem, answers)
+
+    @classmethod
+    def of(cls, task: Task, problem: Problem, answers: Tensor) -> Self:
+        """Take the entries of a batch of answers `(rows, ...)`."""
+        inputs, groups = task.own_input(problem), task.group(problem, answers)
+        return cls(
+            answers=answers,
+            inputs=answers.new_empty(*answers.shape, 0) if inputs is None else inputs,
+            groups=torch.zeros_like(answers, dtype=torch.int64) if groups is None else groups,
+        )
+
+    def group(self, number: int) -> tuple[Float[Tensor, "kept inputs"], Float[Tensor, " kept"]]:
+        """Return inputs and answers of a group in double precision, of 100,000 entries at most."""
+        chosen = self.groups == number
+        return _thinned(self.inputs[chosen]), _thinned(self.answers[chosen])
 
 
 def measure(task: Task, difficulty: Difficulty) -> Floor:
@@ -33,67 +91,67 @@ def measure(task: Task, difficulty: Difficulty) -> Floor:
         Mean squared errors over the entries of 2,000 problems, of 100,000 entries at most.
     """
     generator = torch.Generator().manual_seed(0)
-    train, fitted = task.sample(_PROBLEMS, "train", generator=generator)
-    test, wanted = task.sample(_PROBLEMS, difficulty, generator=generator)
-    groups, groups_test = task.group(train, fitted), task.group(test, wanted)
-    constant = _score(None, fitted, groups, None, wanted, groups_test)
-    inputs, inputs_test = task.own_input(train), task.own_input(test)
-    if inputs is None or inputs_test is None:
+    train = Entries.draw(task, generator=generator)
+    test = Entries.draw(task, difficulty, generator=generator)
+    constant = _score(train, test, degree=0)
+    if not train.inputs.shape[-1]:
         return Floor(constant=constant)
-    entrywise = _score(inputs, fitted, groups, inputs_test, wanted, groups_test)
-    return Floor(constant=constant, entrywise=entrywise)
+    return Floor(constant=constant, entrywise=_score(train, test, degree=_DEGREE))
 
 
-def _score(
-    inputs: Tensor | None,
-    fitted: Tensor,
-    groups: Tensor | None,
-    inputs_test: Tensor | None,
-    wanted: Tensor,
-    groups_test: Tensor | None,
-) -> float:
-    groups = torch.zeros_like(fitted, dtype=torch.int64) if groups is None else groups
-    groups_test = (
-        torch.zeros_like(wanted, dtype=torch.int64) if groups_test is None else groups_test
-    )
+def _score(train: Entries, test: Entries, degree: int) -> float:
     error = 0.0
-    for group in groups_test.unique():
-        on_train, on_test = groups == group, groups_test == group
-        answers = _thinned(fitted[on_train])[:, None]
-        scored = _thinned(wanted[on_test])[:, None]
-        degrees = zip(_features(inputs, on_train), _features(inputs_test, on_test), strict=True)
-        best = min(
-            float((features @ _fit(basis, answers) - scored).square().mean())
-            for basis, features in degrees
-        )
-        error += best * float(on_test.double().mean())
+    for group in test.groups.unique().tolist():
+        fitted = fit_polynomials(*train.group(group), degree)
+        best = squared_errors(fitted, *test.group(group)).mean(0).min()
+        error += float(best) * float((test.groups == group).double().mean())
     return error
 
 
-def _fit(basis: Tensor, answers: Tensor) -> Tensor:
-    # By singular values, since inputs that are 0 or 1 make monomials that depend on each other.
-    solution: Tensor = torch.linalg.lstsq(basis, answers, driver="gelsd").solution
-    return solution
+def monomials(
+    inputs: Shaped[Tensor, "*entries inputs"], degree: int
+) -> Shaped[Tensor, "*entries monomials"]:
+    """Return the products of up to `degree` of an entry's inputs, those of lower degree first."""
+    chosen = [
+        factors
+        for size in range(degree + 1)
+        for factors in combinations_with_replacement(range(inputs.shape[-1]), size)
+    ]
+    return torch.stack([inputs[..., list(factors)].prod(-1) for factors in chosen], -1)
+
+
+def fit_polynomials(
+    inputs: Float[Tensor, "entries inputs"], answers: Float[Tensor, " entries"], degree: int
+) -> Float[Tensor, "degrees monomials"]:
+    """Fit the polynomial of each degree from 0 to `degree` by least squares.
+
+    Returns:
+        The coefficients of `monomials`, one row a degree; those of higher degree are 0.
+    """
+    basis = monomials(inputs, degree)
+    fitted = basis.new_zeros(degree + 1, basis.shape[1])
+    for highest, row in enumerate(fitted):
+        count = comb(inputs.shape[1] + highest, highest)
+        # By singular values, since inputs that are 0 or 1 make monomials that depend on each other.
+        row[:count] = torch.linalg.lstsq(
+            basis[:, :count], answers[:, None], driver="gelsd"
+        ).solution[:, 0]
+    return fitted
+
+
+def squared_errors(
+    fitted: Float[Tensor, "degrees monomials"],
+    inputs: Float[Tensor, "entries inputs"],
+    answers: Float[Tensor, " entries"],
+) -> Float[Tensor, "entries degrees"]:
+    """Return how far each polynomial of `fit_polynomials` is off at each entry, squared."""
+    basis = monomials(inputs, fitted.shape[0] - 1)
+    return (basis @ fitted.mT - answers[:, None]).square()
 
 
 def _thinned(entries: Tensor) -> Tensor:
-    """Keep the most entries allowed, evenly over all problems: those of one problem are alike."""
-    return entries[:: -(-entries.shape[0] // _ENTRIES)].double()
+    """Keep the most entries allowed, evenly over all problems: those of one problem are alike.
 
-
-def _features(
-    inputs: Tensor | None, chosen: Tensor
-) -> Iterator[Float[Tensor, "entries monomials"]]:
-    """Yield the monomials up to each degree, from 0 on."""
-    own = _thinned(chosen[chosen] if inputs is None else inputs[chosen])
-    features = torch.ones(own.shape[0], 1, dtype=torch.float64, device=chosen.device)
-    yield features
-    if inputs is None:
-        return
-    for degree in range(1, _DEGREE + 1):
-        monomials = [
-            own[:, list(factors)].prod(1, keepdim=True)
-            for factors in combinations_with_replacement(range(own.shape[1]), degree)
-        ]
-        features = torch.cat([features, *monomials], 1)
-        yield features
+    On the host, where least squares by singular values are.
+    """
+    return entries[:: -(-entries.shape[0] // _ENTRIES)].cpu().double()

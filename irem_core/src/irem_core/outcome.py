@@ -25,5 +25,5 @@ _EXPLANATIONS = {
     Outcome.CONVERGED: "converged: its halting rule was met",
     Outcome.BUDGET_SPENT: "spent its budget of steps before its halting rule was met",
     Outcome.NONFINITE: "turned NaN or infinite and stopped at its last finite iterate",
-    Outcome.ANSWERED: "was answered in one shot",
+    Outcome.ANSWERED: "was answered by a solver without an energy",
 }

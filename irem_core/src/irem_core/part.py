@@ -57,8 +57,8 @@ class Recorded:
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
         """Build the part for a task, with initial weights drawn from `seed`.
 
-        The constructor receives `question=task.question` and `answer=task.answer` where it has
-        parameters of these names, and `settings` besides.
+        The constructor receives `question=task.question`, `answer=task.answer` and `task` itself
+        where it has parameters of these names, and `settings` besides.
 
         Args:
             task: the task whose spaces give all shapes.
@@ -66,8 +66,8 @@ class Recorded:
             settings: further constructor arguments.
         """
         parameters = inspect.signature(cls.__init__).parameters
-        spaces = {"question": task.question, "answer": task.answer}
-        known = {name: space for name, space in spaces.items() if name in parameters}
+        offered = {"question": task.question, "answer": task.answer, "task": task}
+        known = {name: value for name, value in offered.items() if name in parameters}
         with seeded(seed):
             return cls(**(known | settings))
 

@@ -86,7 +86,19 @@ _OFFICIAL = {
         ),
         "irem-tasks",
     ),
-    **dict.fromkeys(("feedforward", "residual"), "irem-baselines"),
+    **dict.fromkeys(
+        (
+            "classical",
+            "constant",
+            "entrywise",
+            "feedforward",
+            "iterative-feedforward",
+            "ponder",
+            "recurrent",
+            "residual",
+        ),
+        "irem-baselines",
+    ),
 }
 _LONGEST_TEXT = 10_000
 

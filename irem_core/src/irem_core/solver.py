@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import torch
@@ -19,6 +19,9 @@ from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.solution import Solution
 from irem_core.space import Space
+
+if TYPE_CHECKING:
+    from irem_core.task import Task
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +48,8 @@ class Solver(Recorded, nn.Module, ABC):
     """The space of the questions, where known."""
     answer: Space | None = None
     """The space of the answers, where known."""
+    closed_form: ClassVar[bool] = False
+    """Whether `fit` calls `fit_once`, for one iteration in all, and descends no gradient."""
 
     @abstractmethod
     def loss(
@@ -84,6 +89,15 @@ class Solver(Recorded, nn.Module, ABC):
             generator: where random starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
             observer: called after every step (see `minimize`).
+        """
+
+    def fit_once(self, task: Task, generator: torch.Generator) -> None:
+        """Set the weights, if any, all at once; called where `closed_form` is set.
+
+        Args:
+            task: what to learn.
+            generator: the only source of randomness, the same on every process; it lives where the
+                weights do.
         """
 
     def forward(

@@ -52,6 +52,9 @@ def fit(
     averaged; a script that trains more than once joins the processes itself beforehand, with
     torch.distributed.init_process_group. The global random state is left as it was.
 
+    A solver with `closed_form` set is fitted at once instead, which counts as one iteration: the
+    settings of Adam have no effect on it.
+
     Args:
         solver: what to train; it is moved to `device`.
         task: what to train on.
@@ -90,7 +93,7 @@ def fit(
     # A task that cannot draw, for want of a file perhaps, says so before a folder is claimed.
     task.sample(1, generator=torch.Generator(place).manual_seed(0), device=place)
     training = Training(
-        iterations=iterations,
+        iterations=1 if solver.closed_form else iterations,
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=schedule,
@@ -108,13 +111,14 @@ def fit(
 
 
 def check_fits(solver: Solver, task: Task) -> None:
-    """Check that a solver has weights to train and was built for the shapes of a task.
+    """Check that a solver has something to train and was built for the shapes of a task.
 
     Raises:
         SettingError: it has no weights.
         ShapeError: it was built for other shapes.
     """
-    if not any(parameter.requires_grad for parameter in solver.parameters()):
+    weights = any(parameter.requires_grad for parameter in solver.parameters())
+    if not weights and not solver.closed_form:
         raise SettingError(
             f"{type(solver).__name__} has no weights to train; solve with it as it is."
         )
@@ -151,7 +155,9 @@ class _Loop:
             folder=self.folder,
         )
         self.parameters = [each for each in solver.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, fused=True)
+        # One group, which may be empty, as of a solver in closed form.
+        groups = [{"params": self.parameters}]
+        self.optimizer = torch.optim.Adam(groups, lr=training.learning_rate, fused=True)
         self.generator = torch.Generator(device).manual_seed(
             derive(training.seed, "problems", ranks.rank)
         )
@@ -175,7 +181,7 @@ class _Loop:
         """Train until the last iteration."""
         progress, training = self.progress, self.progress.training
         model: nn.Module = progress.solver
-        if self.ranks.count > 1:
+        if self.ranks.count > 1 and not progress.solver.closed_form:
             # The energy's last bias moves no gradient, so some parameters are always unused.
             model = DistributedDataParallel(model, find_unused_parameters=True)
         progress.solver.train()
@@ -203,10 +209,31 @@ class _Loop:
 
     def _update(self, model: nn.Module) -> None:
         progress, training = self.progress, self.progress.training
+        if progress.solver.closed_form:
+            self._fit_once()
         problem, target = progress.task.sample(
             training.batch_size, "train", generator=self.generator, device=self.device
         )
         loss = model(problem, target, self.generator)
+        if not progress.solver.closed_form:
+            self._descend(loss)
+        progress.iteration += 1
+        value = loss.detach()
+        self.total += value
+        # Kept on the device, so that no iteration waits for it; read when something is reported.
+        fresh = (self.diverged_at == 0) & ~value.isfinite()
+        self.diverged_at = torch.where(fresh, progress.iteration, self.diverged_at)
+
+    def _fit_once(self) -> None:
+        progress = self.progress
+        # Every process fits to the same draws, so that all have the same weights.
+        seed = derive(progress.training.seed, "closed form")
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.no_grad():
+            progress.solver.fit_once(progress.task, generator)
+
+    def _descend(self, loss: Tensor) -> None:
+        progress, training = self.progress, self.progress.training
         self.optimizer.zero_grad(set_to_none=True)
         # Without names autograd would also compute the gradient in the candidates.
         loss.backward(inputs=self.parameters)
@@ -215,12 +242,6 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = training.rate(progress.iteration)
         self.optimizer.step()
-        progress.iteration += 1
-        value = loss.detach()
-        self.total += value
-        # Kept on the device, so that no iteration waits for it; read when something is reported.
-        fresh = (self.diverged_at == 0) & ~value.isfinite()
-        self.diverged_at = torch.where(fresh, progress.iteration, self.diverged_at)
 
     def _log(self, callbacks: Sequence[Callback]) -> None:
         self._check_finite()

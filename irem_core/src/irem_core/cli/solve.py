@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -170,10 +171,12 @@ def _solve(
         if int(problems[0]) == 0:
             first = evaluation.iterate.layout.rows_of(torch.zeros_like(problems[:1]))
             rows = layout.rows_of(torch.zeros_like(problems[:1]))
+            energy = float(evaluation.energy[0])
             trace.append(
                 {
                     "step": step,
-                    "energy": float(evaluation.energy[0]),
+                    # Solvers without an energy show NaN in its place.
+                    "energy": None if math.isnan(energy) else energy,
                     "error": error(evaluation.iterate.y[first], rows),
                 }
             )

@@ -1,0 +1,116 @@
+"""The iterative feedforward baseline: a network that removes noise from answers, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from irem_baselines.iterated import Iterated, Output
+from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
+from irem_core import Preset, Problem, Space, checks
+
+
+def paper(answer: Space) -> Preset:
+    """Return the settings of the paper (Appendix C); six noise levels, for five steps, are ours."""
+    return paper_preset(answer, {"width": paper_width(answer), "depth": 3, "levels": 6})
+
+
+class IterativeFeedforward(Iterated):
+    """y <- y + f(x, y), where f takes noisy answers one level of noise down (Tables 7 and 11).
+
+    At level t of T, counted from 0, an answer y is sqrt(a_t) y + sqrt(1 - a_t) e, where e is one
+    draw of N(0, 1) for all levels and a_t falls linearly from 1 to 0. Solving starts from noise
+    alone, and reaches level 0 after T - 1 steps; the network is not told the level, and further
+    steps go on likewise.
+
+    Args:
+        question: space of x; its entries are flattened, or are values on edges.
+        answer: space of y, with values on edges where x has.
+        width: features of each hidden layer; "paper" is 512, or 128 on edges, 64 of an edge's for x
+            and 64 for y.
+        depth: number of hidden layers; the paper has 3.
+        levels: T, at least 2.
+
+    Raises:
+        SettingError: one space alone is that of edges, or a number is out of range.
+    """
+
+    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper}
+    first: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        width: int | str = "paper",
+        depth: int = 3,
+        levels: int = 6,
+    ) -> None:
+        """Make the layers with torch's default initialisation."""
+        super().__init__()
+        owner = "IterativeFeedforward"
+        check_width(owner, width, "paper")
+        two = checks.number("a whole number of at least 2", low=2, whole=True)
+        checks.check(two, owner, levels=levels)
+        self.question = question
+        self.answer = answer
+        self.levels = levels
+        units = paper_width(answer) if isinstance(width, str) else width
+        self.network = make_network(
+            owner, question, answer, width=units, depth=depth, reads_answer=True
+        )
+
+    def outputs(
+        self, problem: Problem, start: Tensor | None, generator: torch.Generator
+    ) -> Iterator[Output]:
+        """Yield the start, which is drawn from N(0, 1) if None, and the answers of all steps."""
+        assert self.answer is not None
+        reading = self.network.read(problem)
+        y = start
+        if y is None:
+            shape = (problem.layout.rows, *self.answer.shape)
+            y = torch.randn(shape, generator=generator, device=problem.device, dtype=problem.dtype)
+        while True:
+            yield Output(y)
+            y = y + self.network.decode(reading, self.network.body(reading, y))
+
+    def pairs(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draw a level t of 1 ... T - 1 for each problem, and one noise for each entry.
+
+        Returns:
+            The answers `(B, ...)` or `(rows, ...)` at the levels t, and at the levels t - 1.
+        """
+        layout = problem.layout
+        level = torch.randint(
+            1, self.levels, (layout.count,), generator=generator, device=target.device
+        )
+        noise = torch.empty_like(target).normal_(generator=generator)
+
+        def at(level: Tensor) -> Tensor:
+            share = layout.spread(level.to(target.dtype) / (self.levels - 1), target)
+            return (1 - share).sqrt() * target + share.sqrt() * noise
+
+        return at(level), at(level - 1)
+
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the mean squared error of answers one level down (Sohl-Dickstein et al., 2015).
+
+        Args:
+            problem: questions `(B, ...)`.
+            target: `(B, ...)` or `(rows, ...)` their answers.
+            generator: draws levels and noise.
+        """
+        noisy, cleaner = self.pairs(problem, target, generator)
+        reading = self.network.read(problem)
+        update = self.network.decode(reading, self.network.body(reading, noisy))
+        return functional.mse_loss(noisy + update, cleaner)
