@@ -80,7 +80,7 @@ class _Polynomial(_Reference):
         return space.project(every.gather(-1, entries.groups[..., None])[..., 0])
 
     def fit_once(self, task: Task, generator: torch.Generator) -> None:
-        """Fit to 2,000 training problems, and choose degrees by 2,000 others.
+        """Fit to 8,000 training problems, and choose degrees by 8,000 others.
 
         Args:
             task: draws the problems.

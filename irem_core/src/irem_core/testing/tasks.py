@@ -40,7 +40,7 @@ def check_task(
 
     Every named difficulty is drawn from; the oracle, where there is one, must agree with the
     answers drawn; a written energy must pass `check_energy` and be lowest at the answers. Give a
-    task of small size: floors draw 2,000 problems a difficulty.
+    task of small size: floors draw 8,000 problems a difficulty.
 
     Args:
         task: the task.
