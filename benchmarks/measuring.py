@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -69,17 +68,6 @@ def announce(state: dict[str, Any]) -> None:
     )
     if state["load"] > 0.5:
         print("Other processes were running: close them and measure again for figures to quote.")
-
-
-def peak_memory() -> int:
-    """Return the most bytes that this process has held in memory so far."""
-    # What getrusage says on Linux may be the peak of the parent, which survives fork and exec.
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def memory_of(name: str, *arguments: str) -> int:

@@ -26,6 +26,7 @@ from irem_core import (
     fit,
     load,
     load_task,
+    provenance,
 )
 from irem_core.checkpoint import MODEL, read_metadata
 from irem_core.description import rebuild
@@ -109,9 +110,9 @@ def measure_memory(run: Path, halting: HaltingCriterion, problems: int) -> int:
     """Return the bytes that solving adds to those of the imports, the model and a first solve."""
     trained = Trained.of_run(run)
     trained.solve(halting, 1, SEED)
-    before = measuring.peak_memory()
+    before = provenance.peak_memory()
     trained.solve(halting, problems, SEED)
-    return measuring.peak_memory() - before
+    return provenance.peak_memory() - before
 
 
 def report(

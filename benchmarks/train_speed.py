@@ -15,7 +15,7 @@ import attrs
 import torch
 
 import measuring
-from irem_core import IREM, Callback, Progress, fit, load_task
+from irem_core import IREM, Callback, Progress, fit, load_task, provenance
 from measuring import MEBIBYTE, Spread
 from plain import REPLAY_CAPACITY, PlainIREM
 
@@ -128,12 +128,12 @@ def measure_memory(name: str) -> int:
     """Return the bytes that a training with a full replay buffer adds to those of the imports."""
     load_task("add", size=SIZE)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
-    before = measuring.peak_memory()
+    before = provenance.peak_memory()
     if name == "ours":
         train_ours(WARM_UP)
     else:
         train_plain(PlainIREM(SIZE, BATCH, BATCH, STEPS), WARM_UP)
-    return measuring.peak_memory() - before
+    return provenance.peak_memory() - before
 
 
 def measure(rounds: int, updates: int) -> Alternation:

@@ -39,7 +39,7 @@ def imports(file):
 
 
 # Modules whose functions are used by the module's name.
-PUBLIC_MODULES = {"checks", "graphs", "testing"}
+PUBLIC_MODULES = {"checks", "graphs", "provenance", "testing"}
 
 
 def test_all_sources_are_looked_at():
@@ -182,7 +182,8 @@ def test_declared_version_and_dependencies(package):
     }
     provided = {name.replace("-", "_") for name in names | optional}
     # typer brings click and rich; irem-core brings what the other two build on.
-    brought = {"click"} if package == "irem_core" else {"torch", "attrs", "jaxtyping", "einops"}
+    shared = {"torch", "attrs", "jaxtyping", "einops", "typer", "rich"}
+    brought = {"click"} if package == "irem_core" else shared
     renamed = {"attr": "attrs", "skimage": "scikit_image", "PIL": "pillow"}
     assert {renamed.get(name, name) for name in third_party} <= provided | brought
 

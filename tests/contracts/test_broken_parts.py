@@ -13,6 +13,7 @@ from irem_core import (
     FixedSteps,
     FullUnroll,
     GradientDescent,
+    GradientFree,
     Iterate,
     LastStep,
     Momentum,
@@ -259,7 +260,33 @@ def overwriting(iterates, energy, start):
     return iterates
 
 
-rule = good(LastStep)
+def drawing(iterates, energy, start):
+    torch.rand(1)
+    return iterates
+
+
+def losing(change, kind=GradientFree):
+    """Change the loss and the last iterate that a rule returns."""
+
+    def loss(self, energy, problem, start, error, generator, **options):
+        found, last = kind.loss(self, energy, problem, start, error, generator, **options)
+        return change(found, last, energy)
+
+    return loss
+
+
+def moving(found, last, energy):
+    with torch.no_grad():
+        energy.weight.mul_(1.001)
+    return found, last
+
+
+def unseeded_loss(self, energy, problem, start, error, generator, **options):
+    return GradientFree.loss(self, energy, problem, start, error, UNSEEDED, **options)
+
+
+UNSEEDED = torch.Generator().manual_seed(1)
+rule, free = good(LastStep), good(GradientFree)
 BROKEN_BACKPROPS = {
     "one step too few": (rule(unroll=shorter), "ends elsewhere|iterates of 3 steps"),
     "yields nothing": (rule(unroll=unrolled(lambda found, *rest: [])), "yields 0 iterates"),
@@ -274,6 +301,26 @@ BROKEN_BACKPROPS = {
     ),
     "learns by itself": (good(FullUnroll)(unroll=unrolled(learning, FullUnroll)), "leaves a grad"),
     "writes into the start": (rule(unroll=unrolled(overwriting)), "changes the problem"),
+    "draws from the global state": (rule(unroll=unrolled(drawing)), "global random state of torch"),
+    "attached in parts": (
+        rule(
+            unroll=unrolled(
+                lambda found, *rest: [each.detach() for each in found[:-1]] + found[-1:]
+            )
+        ),
+        "though others are attached",
+    ),
+    "another loss": (free(loss=losing(lambda loss, last, _: (2 * loss, last))), "has another loss"),
+    "another last iterate": (
+        free(loss=losing(lambda loss, last, _: (loss, 0.9 * last))),
+        "returns another iterate",
+    ),
+    "no gradient": (
+        free(loss=losing(lambda loss, last, _: (loss.detach(), last))),
+        "does not reach the weights",
+    ),
+    "moves the weights": (free(loss=losing(moving)), "the weights that it was given"),
+    "seed of its own": (free(loss=unseeded_loss), "generator of the same seed"),
 }
 
 

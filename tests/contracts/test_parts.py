@@ -26,7 +26,11 @@ HALTING_CASES = {
     "any-of": ["any_of(gradient_norm(), fixed_steps(steps=150))"],
     "all-of": ["all_of(energy_plateau(), fixed_steps(steps=4))"],
 }
-BACKPROP_CASES = {"last-step": ["last_step()"], "full-unroll": ["full_unroll()"]}
+BACKPROP_CASES = {
+    "last-step": ["last_step()"],
+    "full-unroll": ["full_unroll()"],
+    "gradient-free": ["gradient_free()", "gradient_free(pairs=1, sigma=0.1)"],
+}
 SPACE_CASES = {
     "vector": ["vector(5)", "vector(5, low=0.0)", "vector(3, low=-0.5, high=0.25)"],
     "matrix": ["matrix(2, 4)", "matrix(2, 2, high=0.5)"],

@@ -1,5 +1,7 @@
 """The convolutional energy: its formula, its homogeneity, and images of any size."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
@@ -7,6 +9,7 @@ from torch.nn import functional
 from irem_core import (
     IREM,
     ConvEnergy,
+    FixedSteps,
     GradientDescent,
     ImageSpace,
     Iterate,
@@ -21,12 +24,24 @@ from irem_core import (
 SPACE = ImageSpace(2, 7, 9)
 
 
-def energy(depth=3):
+LAYERS_OF_Y = ("candidate", "hidden", "correction")
+
+
+def energy(depth=3, contraction=0.9):
     torch.manual_seed(0)
-    made = ConvEnergy(SPACE, SPACE, width=4, depth=depth).double()
+    made = ConvEnergy(SPACE, SPACE, width=4, depth=depth, contraction=contraction).double()
     for weight in made.parameters():
         weight.data.normal_(std=0.3)
     return made
+
+
+def operator_norm(kernel, size=16):
+    """Return the largest singular value of a convolution on a torus, written out as a matrix."""
+    every = torch.eye(kernel.shape[1] * size**2, dtype=kernel.dtype)
+    padding = [kernel.shape[-1] // 2] * 4
+    padded = functional.pad(every.unflatten(1, (-1, size, size)), padding, mode="circular")
+    matrix = functional.conv2d(padded, kernel).flatten(1)
+    return float(torch.linalg.matrix_norm(matrix.detach(), ord=2))
 
 
 def images(*shape, seed=0):
@@ -46,12 +61,57 @@ def test_the_energy_is_the_squared_residual_of_its_formula():
             padding=dilation,
             dilation=dilation,
         )
-    hidden = functional.conv2d(y, weights["candidate.weight"], padding=1) + features
+    # What y may count for: the gain of its three layers, at most the contraction.
+    gains = [operator_norm(weights[f"{layer}.weight"]) for layer in LAYERS_OF_Y]
+    share = min(1.0, 0.9 / math.prod(gains))
+    hidden = functional.conv2d(share * y, weights["candidate.weight"], padding=1) + features
     hidden = functional.conv2d(hidden.clamp(min=0), weights["hidden.weight"]).clamp(min=0)
     residual = y - x + functional.conv2d(hidden, weights["correction.weight"], padding=1)
     expected = weights["log_scale"].exp() * (residual**2).sum((1, 2, 3)) / 2
 
     torch.testing.assert_close(made(Problem(x, SPACE), y), expected)
+
+
+def correction(made, x, y):
+    """Return r(x, y) by the energy's own layers."""
+    x, features, share = made.encode(Problem(x, SPACE))
+    hidden = made.hidden((made.candidate(share * y) + features).relu()).relu()
+    return made.correction(hidden)
+
+
+@pytest.mark.parametrize("contraction", [0.3, 0.9])
+@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0])
+def test_the_correction_contracts_in_y_however_large_the_weights(contraction, strength):
+    made = energy(contraction=contraction)
+    for weight in made.parameters():
+        weight.data.mul_(strength)
+    x, y, apart = (images(3, 2, 7, 9, seed=seed) for seed in range(3))
+    for _ in range(30):
+        # Towards the neighbour whose correction differs most.
+        apart = (0.1 * apart / apart.norm()).requires_grad_()
+        stretch = (correction(made, x, y + apart) - correction(made, x, y)).norm() / apart.norm()
+        assert stretch <= 1.02 * contraction
+        (apart,) = torch.autograd.grad(stretch, apart)
+    # What is allowed is put to use where the weights ask for it.
+    assert stretch > (0.2 * contraction if strength == 10 else 0)
+
+
+def test_every_start_descends_to_the_one_answer_of_zero_energy():
+    made, x = energy(contraction=0.5), images(2, 2, 7, 9)
+    answers = [
+        minimize(
+            made,
+            x,
+            start=100 * images(2, 2, 7, 9, seed=seed),
+            descent=GradientDescent(step_size=0.7),
+            halting=FixedSteps(steps=400),
+            max_steps=400,
+        )
+        for seed in (1, 2, 3)
+    ]
+    for each in answers:
+        assert (each.energy < 1e-18).all()
+        torch.testing.assert_close(each.y, answers[0].y, rtol=0, atol=1e-8)
 
 
 def test_a_solution_is_where_the_residual_vanishes():

@@ -19,7 +19,7 @@ def photographs(answer: Space) -> Preset:
         source="this library",
         solver={},
         training={
-            "iterations": 20_000,
+            "iterations": 96_000,
             "batch_size": 8,
             "learning_rate": 1e-3,
             "schedule": "cosine",

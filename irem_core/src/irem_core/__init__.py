@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from irem_core.arrays import write_arrays as write_arrays
     from irem_core.backprop import Backprop as Backprop
     from irem_core.backprop import FullUnroll as FullUnroll
+    from irem_core.backprop import GradientFree as GradientFree
     from irem_core.backprop import LastStep as LastStep
     from irem_core.checkpoint import load as load
     from irem_core.checkpoint import save as save
     from irem_core.composition import Composition as Composition
     from irem_core.composition import compose as compose
+    from irem_core.composition_scores import score_composition as score_composition
     from irem_core.descent import Adam as Adam
     from irem_core.descent import Backtracking as Backtracking
     from irem_core.descent import BarzilaiBorwein as BarzilaiBorwein
@@ -105,9 +107,10 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "arrays": ("read_arrays", "write_arrays"),
-    "backprop": ("Backprop", "FullUnroll", "LastStep"),
+    "backprop": ("Backprop", "FullUnroll", "GradientFree", "LastStep"),
     "checkpoint": ("load", "save"),
     "composition": ("Composition", "compose"),
+    "composition_scores": ("score_composition",),
     "descent": (
         "Adam",
         "Backtracking",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import attrs
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from irem_core import trees
+from irem_core import checks, trees
 from irem_core.descent.base import Descent, Probe
 from irem_core.energy import Landscape, differentiate
 from irem_core.iterate import Iterate, project
@@ -44,6 +48,41 @@ class Backprop(ABC):
             Iterates attached to the weights as the rule sees fit.
         """
 
+    def loss(
+        self,
+        energy: Landscape,
+        problem: Problem,
+        start: Iterate,
+        error: Callable[[Iterate], Float[Tensor, ""]],
+        generator: torch.Generator,
+        *,
+        descent: Descent,
+        steps: int,
+        every: bool = False,
+    ) -> tuple[Float[Tensor, ""], Iterate]:
+        """Return the loss after a descent, whose gradient in the weights is the rule's.
+
+        By default it is the sum of the errors of what `unroll` yields. A rule whose iterates are
+        not attached to the weights overrides this.
+
+        Args:
+            energy: the energy to train.
+            problem: the questions.
+            start: the iterates of step 0.
+            error: the loss on an iterate, smaller for better ones.
+            generator: the only source of randomness; the default draws nothing.
+            descent: how to step.
+            steps: N, the number of steps.
+            every: put the loss on the iterate of every step (Algorithm 1) rather than the last.
+
+        Returns:
+            The loss, and the last iterate.
+        """
+        errors, last = [], start
+        for last in self.unroll(energy, problem, start, descent=descent, steps=steps, every=every):
+            errors.append(error(last))
+        return torch.stack(errors).sum(), last
+
 
 def _unroll(
     energy: Landscape,
@@ -54,18 +93,19 @@ def _unroll(
     *,
     every: bool,
     truncate: bool,
+    attach: bool = True,
 ) -> Iterator[Iterate]:
     attached = energy.encode(problem)
     context = trees.detach(attached) if truncate else attached
     iterate = start
 
-    def probe(trial: Iterate) -> torch.Tensor:
+    def probe(trial: Iterate) -> Tensor:
         return differentiate(energy, context, trial, gradient=False).energy
 
     state = None
     for step in range(1, steps + 1):
         yielded = every or step == steps
-        graph = yielded or not truncate
+        graph = attach and (yielded or not truncate)
         if truncate:
             iterate, state = iterate.detach(), trees.detach(state)
         with torch.set_grad_enabled(graph):
@@ -123,3 +163,117 @@ class FullUnroll(Backprop):
     ) -> Iterator[Iterate]:
         """Descend, keeping the graph of every step (see `Backprop.unroll`)."""
         return _unroll(energy, problem, start, descent, steps, every=every, truncate=False)
+
+
+@attrs.frozen(kw_only=True)
+class GradientFree(Backprop):
+    """Estimate the gradient from losses at perturbed weights, and differentiate no descent.
+
+    The paper names gradient-free training as future work (Section 5). This is evolution strategies
+    with mirrored sampling (Salimans et al., 2017; with another distribution of directions, SPSA:
+    Spall, 1992). With L(w) the loss after the full descent and e a direction whose entries, one a
+    weight, are standard normal, the estimate is the mean over pairs of
+
+        (L(w + sigma e) - L(w - sigma e)) / (2 sigma) * e,
+
+    in expectation the gradient of L averaged over w + sigma e, which tends to that of `FullUnroll`
+    as sigma tends to 0. Its error is about sqrt(weights / pairs) times as long as the gradient, so
+    it suits energies with few weights, or long trainings. It also trains through descents that pass
+    no gradient on, such as `CoordinateFlip`.
+
+    An update takes 2 pairs + 1 descents, one after another, in the memory of one evaluation of the
+    energy. All share their starts and whatever layers such as dropout draw, so that the weights
+    alone make the difference. One of them descends with the weights as they are: its loss is the
+    value, as with any other rule, and its last iterate is the one to replay, since it is where
+    solving goes. Where a perturbed descent diverges the loss is NaN, so that training stops.
+
+    Args:
+        pairs: antithetic pairs of perturbations in each update, at least 1.
+        sigma: the standard deviation of a weight's perturbation: small beside the weights, whose
+            initial spread is 0.025 in the paper's layers of 512 units, and large beside rounding.
+    """
+
+    pairs: int = attrs.field(default=4, validator=checks.count)
+    sigma: float = attrs.field(default=0.001, validator=checks.positive)
+
+    def unroll(
+        self,
+        energy: Landscape,
+        problem: Problem,
+        start: Iterate,
+        *,
+        descent: Descent,
+        steps: int,
+        every: bool = False,
+    ) -> Iterator[Iterate]:
+        """Descend without a graph to the weights (see `Backprop.unroll`)."""
+        return _unroll(
+            energy, problem, start, descent, steps, every=every, truncate=True, attach=False
+        )
+
+    def loss(
+        self,
+        energy: Landscape,
+        problem: Problem,
+        start: Iterate,
+        error: Callable[[Iterate], Float[Tensor, ""]],
+        generator: torch.Generator,
+        *,
+        descent: Descent,
+        steps: int,
+        every: bool = False,
+    ) -> tuple[Float[Tensor, ""], Iterate]:
+        """Return the loss with the estimate for a gradient (see `Backprop.loss`).
+
+        The generator draws the directions.
+        """
+        where = energy, problem, start, error, generator
+        descend = partial(super().loss, *where, descent=descent, steps=steps, every=every)
+        weights = [weight for weight in energy.parameters() if weight.requires_grad]
+        with torch.no_grad():
+            estimates = self._estimate(weights, lambda: descend()[0], generator)
+            value, last = descend()
+        for weight, estimate in zip(weights, estimates, strict=True):
+            # Adds 0, exactly, and the estimate to the gradient.
+            value = value + ((weight - weight.detach()) * estimate).sum()
+        return value, last
+
+    def _estimate(
+        self,
+        weights: Sequence[Tensor],
+        loss: Callable[[], Float[Tensor, ""]],
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        gpus = {weight.device for weight in weights if weight.is_cuda}
+        estimates = [torch.zeros_like(weight) for weight in weights]
+        for _ in range(self.pairs):
+            directions = [_normal_like(weight, generator) for weight in weights]
+            ends = []
+            for shift in (self.sigma, -self.sigma):
+                moved = [w + shift * e for w, e in zip(weights, directions, strict=True)]
+                # Layers that draw from the global state draw the same in every descent.
+                with _lent(weights, moved), torch.random.fork_rng(gpus):
+                    ends.append(loss())
+            slope = (ends[0] - ends[1]) / (2 * self.sigma * self.pairs)
+            for estimate, direction in zip(estimates, directions, strict=True):
+                estimate += slope * direction
+        return estimates
+
+
+def _normal_like(weight: Tensor, generator: torch.Generator) -> Tensor:
+    shape, dtype, device = weight.shape, weight.dtype, weight.device
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)
+
+
+@contextmanager
+def _lent(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
+    """Give weights other values for a while; the memory with their own is never written to."""
+    # functional_call would not do: it loses the weights of a module that has two names.
+    own = [weight.data for weight in weights]
+    try:
+        for weight, value in zip(weights, values, strict=True):
+            weight.data = value
+        yield
+    finally:
+        for weight, value in zip(weights, own, strict=True):
+            weight.data = value

@@ -39,11 +39,11 @@ def paper(answer: Space) -> Preset:
                 "steps": 5,
                 "descent": GradientDescent(step_size=0.5),
                 "replay": 1000,
-                "replayed": 3.0,
+                "replayed": 0.5,
             },
             training={
-                "iterations": 10_000,
-                "batch_size": 3,
+                "iterations": 32_000,
+                "batch_size": 8,
                 "learning_rate": 1e-3,
                 "schedule": "cosine",
                 "clip_norm": 1.0,
@@ -148,26 +148,25 @@ class IREM(Solver):
         Args:
             problem: fresh questions.
             target: `(B, ...)` or `(rows, ...)` their answers.
-            generator: draws starts and replayed problems.
+            generator: draws starts and replayed problems, then whatever the rule draws.
         """
         example = Example(problem, target, self.energy.start(problem, generator))
         if self.buffer is not None:
             replayed = round(self.replayed * problem.layout.count)
             example = self.buffer.union(example, replayed, generator)
-        losses = []
-        last = example.iterate
-        for last in self.backprop.unroll(
+        loss, last = self.backprop.loss(
             self.energy,
             example.problem,
             example.iterate,
+            lambda iterate: functional.mse_loss(iterate.y, example.target),
+            generator,
             descent=self.descent,
             steps=self.steps,
             every=self.supervise == "every",
-        ):
-            losses.append(functional.mse_loss(last.y, example.target))
+        )
         if self.buffer is not None:
             self.buffer.push(attrs.evolve(example, iterate=last))
-        return torch.stack(losses).sum()
+        return loss
 
     def solve(
         self,

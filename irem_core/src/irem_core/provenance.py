@@ -1,11 +1,13 @@
-"""Where a result comes from: versions, commit and hardware."""
+"""Where a result comes from: versions, commit and hardware, and what memory it took."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -48,3 +50,14 @@ def hardware() -> dict[str, str | int]:
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held in memory so far."""
+    # What getrusage says on Linux may be the peak of the parent, which survives fork and exec.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -80,6 +80,8 @@ def train(
     given = {"iterations": iterations, "batch_size": batch_size}
     settings |= {name: value for name, value in given.items() if value is not None}
     bar = ProgressBar()
+    # Ten evaluations of a long training, which whole images would make longer still.
+    every = max(1000, settings.get("iterations", 0) // 10)
     difficulties = [name for name in problems.difficulties if name != "train"]
     try:
         progress = fit(
@@ -89,7 +91,7 @@ def train(
             out=folder,
             resume=resume,
             device=place,
-            callbacks=[bar, EvaluateEvery(1000, difficulties=difficulties)],
+            callbacks=[bar, EvaluateEvery(every, difficulties=difficulties)],
             **settings,
         )
     except KeyboardInterrupt:

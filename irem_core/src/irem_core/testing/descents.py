@@ -23,6 +23,7 @@ from irem_core.testing.support import (
     indices,
     no_global_randomness,
     same,
+    seeded_generator,
 )
 from irem_core.testing.terrains import KINDS, Terrain, make
 
@@ -119,20 +120,27 @@ def _check_training(descent: Descent, terrain: Terrain, title: str) -> None:
     (last,) = LastStep().unroll(
         terrain.energy, terrain.problem, terrain.start, descent=descent, steps=2
     )
-    assert _reaches_weight(last, terrain), (
+    assert _reaches_weight(last.y.sum(), terrain), (
         f"{title} cuts the gradient of a loss on its last step, so that no energy can be trained "
         "through it; compute the step from the evaluation's slope without detaching it, or declare "
         "needs_gradient = False"
     )
 
 
-def _reaches_weight(iterate: Iterate, terrain: Terrain) -> bool:
-    """Say whether a finite gradient that is not 0 leads from an iterate to the weight."""
-    if not iterate.y.requires_grad:
-        return False
+def _reaches_weight(value: Tensor, terrain: Terrain) -> bool:
+    """Say whether a finite gradient that is not 0 leads from a number to the weight."""
+    slope = _slope(value, terrain)
+    return bool(slope.isfinite()) and bool(slope != 0)
+
+
+def _slope(value: Tensor, terrain: Terrain) -> Tensor:
+    """Return the gradient of a number in the weight, 0 where none leads there."""
     weight = terrain.energy.get_parameter("weight")
-    (slope,) = torch.autograd.grad(iterate.y.sum(), weight, retain_graph=True, allow_unused=True)
-    return slope is not None and bool(slope.isfinite()) and bool(slope != 0)
+    if not value.requires_grad:
+        return torch.zeros_like(weight)
+    slopes = torch.autograd.grad(value, weight, retain_graph=True, materialize_grads=True)
+    slope: Tensor = slopes[0]
+    return slope
 
 
 def _assert_close(actual: Tensor, expected: Tensor, broken: str) -> None:
@@ -143,7 +151,7 @@ def _assert_close(actual: Tensor, expected: Tensor, broken: str) -> None:
 
 @contract
 def check_backprop(backprop: Backprop) -> None:
-    """Check that a backpropagation rule goes where solving goes, attached to the weights.
+    """Check that a backpropagation rule goes where solving goes, and lets energies be trained.
 
     Args:
         backprop: the backpropagation rule.
@@ -155,21 +163,23 @@ def check_backprop(backprop: Backprop) -> None:
     descents = [GradientDescent(step_size=0.5), Momentum(step_size=0.5), BarzilaiBorwein()]
     for kind in KINDS:
         terrain = make(kind)
-        for descent in descents:
-            for every in (False, True):
-                _check_unroll(backprop, terrain, descent, every=every)
+        title = f"{type(backprop).__name__} on {terrain.name} problems"
+        with no_global_randomness(title):
+            for descent in descents:
+                for every in (False, True):
+                    _check_unroll(backprop, terrain, descent, title, every=every)
+                    _check_loss(backprop, terrain, descent, title, every=every)
 
 
-def _check_unroll(backprop: Backprop, terrain: Terrain, descent: Descent, *, every: bool) -> None:
-    title = f"{type(backprop).__name__} on {terrain.name} problems"
-    kept = copied((terrain.problem, terrain.start))
+def _check_unroll(
+    backprop: Backprop, terrain: Terrain, descent: Descent, title: str, *, every: bool
+) -> None:
+    kept = _kept(terrain)
     unrolled = backprop.unroll(
         terrain.energy, terrain.problem, terrain.start, descent=descent, steps=3, every=every
     )
     iterates = list(unrolled)
-    assert same(kept, contents((terrain.problem, terrain.start))), (
-        f"{title} changes the problem or the start that it was given; compute new tensors"
-    )
+    _check_left_alone(terrain, kept, title)
     wanted = 3 if every else 1
     assert len(iterates) == wanted, (
         f"{title} yields {len(iterates)} iterates of 3 steps where every={every}, not {wanted}"
@@ -179,8 +189,64 @@ def _check_unroll(backprop: Backprop, terrain: Terrain, descent: Descent, *, eve
         _walk(descent, terrain, 3).last,
         f"{title} ends elsewhere than solving does after as many steps",
     )
-    assert all(_reaches_weight(iterate, terrain) for iterate in iterates), (
-        f"{title} yields an iterate from which the gradient of a loss does not reach the weights"
+    attached = any(iterate.y.requires_grad for iterate in iterates)
+    assert not attached or all(_reaches_weight(each.y.sum(), terrain) for each in iterates), (
+        f"{title} yields an iterate from which the gradient of a loss does not reach the weights, "
+        "though others are attached to them"
+    )
+
+
+def _check_loss(
+    backprop: Backprop, terrain: Terrain, descent: Descent, title: str, *, every: bool
+) -> None:
+    kept = _kept(terrain)
+    (loss, last), (again, _) = (
+        backprop.loss(
+            terrain.energy,
+            terrain.problem,
+            terrain.start,
+            _error,
+            seeded_generator(0),
+            descent=descent,
+            steps=3,
+            every=every,
+        )
+        for _ in range(2)
+    )
+    _check_left_alone(terrain, kept, title)
+    walks = [_walk(descent, terrain, steps) for steps in ((1, 2, 3) if every else (3,))]
+    wanted = torch.stack([_error(Iterate(walk.last, terrain.start.layout)) for walk in walks])
+    _assert_close(
+        loss.detach(),
+        wanted.sum(),
+        f"{title} has another loss than the errors of where solving goes add up to",
+    )
+    _assert_close(
+        last.y.detach(),
+        walks[-1].last,
+        f"{title} returns another iterate than that of the last step",
+    )
+    assert _reaches_weight(loss, terrain), (
+        f"{title} has a loss whose gradient does not reach the weights"
+    )
+    assert torch.equal(_slope(loss, terrain), _slope(again, terrain)), (
+        f"{title} has another gradient with a generator of the same seed"
+    )
+
+
+def _error(iterate: Iterate) -> Tensor:
+    return (iterate.y + 1).square().mean()
+
+
+def _kept(terrain: Terrain) -> list[Tensor]:
+    return copied((terrain.problem, terrain.start, terrain.energy.state_dict()))
+
+
+def _check_left_alone(terrain: Terrain, kept: list[Tensor], title: str) -> None:
+    held = contents((terrain.problem, terrain.start, terrain.energy.state_dict()))
+    assert same(kept, held), (
+        f"{title} changes the problem, the start or the weights that it was given; compute new "
+        "tensors"
     )
     assert terrain.energy.get_parameter("weight").grad is None, (
         f"{title} leaves a gradient on the weights, which is for the loss to do"

@@ -1,0 +1,136 @@
+"""The records in results/ as tables and figures read them, and tables of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import attrs
+
+from irem_baselines.reproduce.measures import TRAINED_STEPS
+
+Record = dict[str, Any]
+
+
+@attrs.define
+class Book:
+    """All records of a folder.
+
+    Args:
+        folder: of files TASK-METHOD-SEED.json.
+    """
+
+    folder: Path
+
+    @cached_property
+    def records(self) -> dict[tuple[str, str], list[Record]]:
+        """The records by task and method, of all seeds in order."""
+        found: dict[tuple[str, str], list[Record]] = {}
+        for file in sorted(self.folder.glob("*-*.json")):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            method = file.stem.removeprefix(f"{record['task']}-").rpartition("-")[0]
+            found.setdefault((record["task"], method), []).append(record)
+        return {key: sorted(each, key=lambda one: one["seed"]) for key, each in found.items()}
+
+    def of(self, task: str, method: str) -> list[Record]:
+        """Return the records of a task and method, which may be none."""
+        return self.records.get((task, method), [])
+
+    def errors(self, task: str, method: str, difficulty: str, kind: str = "mse") -> list[float]:
+        """Return an error of every seed: "mse", "mse_last", "mse_best_checkpoint", or "tuned".
+
+        Networks that answer step by step are scored after the steps that they were trained with.
+        """
+        return [
+            value
+            for record in self.of(task, method)
+            if (value := _error(record, difficulty, kind)) is not None
+        ]
+
+    def measured(self, task: str, method: str, measure: str) -> list[Any]:
+        """Return a measure of every seed that has it."""
+        kept = [record.get("measures", {}) for record in self.of(task, method)]
+        return [each[measure] for each in kept if measure in each]
+
+
+def _error(record: Record, difficulty: str, kind: str) -> float | None:
+    scores = record["evaluation"].get(difficulty)
+    if scores is None:
+        return None
+    if kind == "tuned":
+        found = record.get("measures", {}).get("steps", {}).get(difficulty)
+        return None if found is None else float(found["mse"])
+    if kind == "mse" and iterated(record):
+        return float(scores["mse_by_step"][str(TRAINED_STEPS)])
+    value = scores.get(kind)
+    return None if value is None else float(value)
+
+
+def iterated(record: Record) -> bool:
+    """Say whether a record is of a network that answers step by step and has no energy."""
+    scores = next(iter(record["evaluation"].values()))
+    return record["energy"] is None and str(TRAINED_STEPS) in scores["mse_by_step"]
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """A table of text.
+
+    Args:
+        title: what it shows.
+        columns: the heads.
+        rows: as many texts each.
+        notes: sentences below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, without its title."""
+        lines = [list(self.columns), ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return text + "".join(f"\n{note}\n" for note in self.notes)
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Write a number, or a dash where there is none."""
+    if value is None:
+        return "-"
+    # Below the rounding of the arithmetic an error is zero.
+    return "0" if abs(value) < 1e-12 else f"{value:.{digits}g}"
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Write the median over seeds, and the smallest and largest of several."""
+    if len(values) < 2:
+        return figure(values[0] if values else None)
+    return f"{figure(median(values))} ({figure(min(values))} to {figure(max(values))})"
+
+
+def provenance(records: Iterable[Record]) -> list[str]:
+    """Return sentences that say how many seeds and iterations were trained, and on what."""
+    listed = list(records)
+    learned = [each for each in listed if each["iterations"] > 1]
+    if not learned:
+        return []
+    iterations = sorted({each["iterations"] for each in learned})
+    seeds = sorted({each["seed"] for each in learned})
+    machines = sorted(
+        {
+            f"{each['hardware']['processor']}, {each['threads']} thread"
+            f"{'s' if each['threads'] > 1 else ''}"
+            for each in learned
+        }
+    )
+    length = " or ".join(f"{each:,}" for each in iterations)
+    return [
+        f"Trained for {length} iterations with seeds {', '.join(map(str, seeds))} at most, on "
+        f"{'; '.join(machines)}."
+    ]

@@ -1,0 +1,108 @@
+"""Cells: the trainings that tables and figures are made of, each a command and a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import attrs
+
+PAPER_TASKS = (
+    "add",
+    "matrix-completion",
+    "matrix-inverse",
+    "edge-copy",
+    "connected-components",
+    "shortest-path",
+)
+LEARNED = ("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward")
+REFERENCES = ("constant", "entrywise", "classical")
+STEP_SIZES = (10, 30, 100, 300, 1000)
+
+# What each method is on the command line; the other methods are solvers of their names.
+_SOLVERS = {
+    "irem-no-replay": "irem(replay=0)",
+    "irem-full": "irem(backprop=full_unroll())",
+    "irem-full-no-replay": "irem(replay=0, backprop=full_unroll())",
+    "recurrent-matched": "recurrent(width='matched')",
+    "irem-gradient-free": "irem(backprop=gradient_free())",
+    **{f"irem-step-{size}": f"irem(descent=gradient(step_size={size}.0))" for size in STEP_SIZES},
+}
+# Difficulties of shortest-path in Figure 2.
+GRAPH_SIZES = tuple(f"nodes={nodes}" for nodes in (10, 15, 20, 25, 30))
+
+
+@attrs.frozen(kw_only=True, order=True)
+class Cell:
+    """One training, and what is measured on the trained solver.
+
+    Args:
+        task: what is solved, such as "add" or "add(size=20)".
+        method: what solves it, the name that tables show.
+        seed: of weights, problems and starts.
+        variant: a name that stands for the task in the file, where that is not the task's own.
+        difficulties: on which the solver is scored, beside those that the task names.
+        measures: names of `measures.MEASURES`.
+        iterations: updates of the weights; the preset's if None.
+    """
+
+    task: str
+    method: str
+    seed: int = 0
+    variant: str | None = None
+    difficulties: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    iterations: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file: TASK-METHOD-SEED."""
+        return f"{self.variant or self.task}-{self.method}-{self.seed}"
+
+    def file(self, results: Path) -> Path:
+        """Return where the cell's record is kept."""
+        return results / f"{self.name}.json"
+
+    def words(self) -> list[str]:
+        """Return the words of the `irem train` that trains it, after `irem`."""
+        words = ["train", self.task, "--solver", _SOLVERS.get(self.method, self.method)]
+        words += ["--seed", str(self.seed), "--threads", "1"]
+        if self.iterations is not None:
+            words += ["--iterations", str(self.iterations)]
+        return words
+
+    def process(self, run: Path) -> list[str]:
+        """Return the command of a process that trains it into a folder, or goes on there."""
+        return [sys.executable, "-m", "irem_core", *self.words(), "--out", str(run), "--resume"]
+
+
+def cell(task: str, method: str, seed: int = 0) -> Cell:
+    """Return a cell of the paper's tables with all that tables and figures want to know of it."""
+    measures: list[str] = []
+    difficulties: tuple[str, ...] = ()
+    if method.startswith("irem"):
+        measures += ["steps", "halting"]
+    if task == "add":
+        measures.append("composition")
+    if method == "irem":
+        measures.append("descents")
+        if task == "shortest-path" and seed == 0:
+            measures.append("cost")
+        if task in PAPER_TASKS[:3]:
+            measures.append("landscape")
+        if task == "add" and seed == 0:
+            measures += ["elements", "nested", "contours"]
+    if task == "shortest-path" and method in ("irem", "recurrent"):
+        difficulties = GRAPH_SIZES
+    return Cell(
+        task=task,
+        method=method,
+        seed=seed,
+        difficulties=difficulties,
+        measures=tuple(measures),
+    )
+
+
+def small_add(method: str, seed: int = 0) -> Cell:
+    """Return a cell of addition of vectors of 20, which training without gradients can learn."""
+    return Cell(task="add(size=20)", variant="small-add", method=method, seed=seed)
