@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 
+from irem_baselines.reproduce.book import figure
 from irem_core import ImageSpace, MatrixSpace, Space, Task, VectorSpace, load_task
 from irem_core.registry import TASKS, Plugin, plugins
 from irem_tasks.sat import ClauseSpace
-from render_results import cell
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- tasks -->\n)(.*?)(<!-- /tasks -->)", re.DOTALL)
@@ -101,7 +101,7 @@ def measured(task: Task) -> Row:
     if task.energy() is not None:
         return dict.fromkeys(FLOORS, "-")
     floors = [task.floor(difficulty) for difficulty in tested(task)]
-    return {column: pair([cell(getattr(floor, column)) for floor in floors]) for column in FLOORS}
+    return {column: pair([figure(getattr(floor, column)) for floor in floors]) for column in FLOORS}
 
 
 def tested(task: Task) -> list[str]:

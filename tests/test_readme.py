@@ -31,6 +31,7 @@ READMES = [
     "irem_tasks/README.md",
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
+    "docs/reproduce.md",
     "docs/tasks.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
@@ -122,45 +123,37 @@ def test_results_are_those_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_results_are_rendered_from_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
-    readme.write_text("Before.\n\n<!-- results:add -->\nold\n<!-- /results:add -->\n\nAfter.\n")
-    results.mkdir()
-    for seed, error in ((0, 0.25), (1, 0.75)):
-        for solver, energy in (("irem", "mlp"), ("feedforward", None)):
-            scores = {"mse": error, "mse_last": 2 * error, "mse_best_checkpoint": error / 2}
-            record = {
-                "task": "add",
-                "solver": solver,
-                "energy": energy,
-                "seed": seed,
-                "iterations": 10_000,
-                "train_seconds": 600.0,
-                "threads": 1,
-                "settings": {"device": "cpu"},
-                "hardware": {"processor": "A processor", "cores": 2},
-                "evaluation": {"same": scores},
-            }
-            (results / f"add-{solver}-{seed}.json").write_text(json.dumps(record))
-    composed = json.dumps({"2": {"mse": 0.5}, "10": {"mse": 1.5}})
-    (results / "compose-add-irem-0.json").write_text(composed)
+    readme.write_text(
+        "Before.\n\n<!-- results:table3 -->\nold\n<!-- /results:table3 -->\n\nAfter.\n"
+    )
+    (results / "paper").mkdir(parents=True)
+    for size, error in ((100, 0.25), (300, 0.75)):
+        scores = {"mse": error, "mse_by_step": {"5": error}}
+        record = {
+            "task": "add",
+            "solver": "irem",
+            "energy": "mlp",
+            "seed": 0,
+            "iterations": 10_000,
+            "threads": 1,
+            "hardware": {"processor": "A processor", "cores": 2},
+            "evaluation": {"same": scores},
+        }
+        method = "irem" if size == 100 else f"irem-step-{size}"
+        (results / "paper" / f"add-{method}-0.json").write_text(json.dumps(record))
 
     arguments = ("--readme", readme, "--results", results)
     with pytest.raises(SystemExit, match="differs"):
         render(monkeypatch, *arguments, "--check")
     render(monkeypatch, *arguments)
     text = readme.read_text()
-    assert text.startswith("Before.\n\n<!-- results:add -->\n| mean squared error | same |")
-    assert text.endswith("\n<!-- /results:add -->\n\nAfter.\n")
+    assert text.startswith("Before.\n\n<!-- results:table3 -->\n| step size | same |")
+    assert text.endswith("\n<!-- /results:table3 -->\n\nAfter.\n")
     wanted = [
-        "| irem, lowest-energy answer | 0.5 (0.25 to 0.75) | - | 2 | 10,000 | 10 |",
-        "| irem, last iterate | 1 (0.5 to 1.5) | - |  |  |  |",
-        "| feedforward, answer | 0.5 (0.25 to 0.75) | - | 2 | 10,000 | 10 |",
-        "| irem, published | 0.0003 | 0.0021 |  |  |  |",
-        "| applications of one trained solver | 2 | 10 |",
-        "| irem | 0.5 | 1.5 |",
-        "| irem, published | 0.0014 | 0.0422 |",
-        "Hardware: A processor, 1 thread.",
+        "| 100 | 0.25 | 0.0003 | - | 0.0021 |",
+        "| 300 | 0.75 | 0.0004 | - | 0.0023 |",
+        "| 1000 | - | 0.0004 | - | 0.0025 |",
     ]
     assert [line for line in wanted if line not in text.splitlines()] == []
     assert "old" not in text
-    assert "feedforward, last" not in text
     render(monkeypatch, *arguments, "--check")

@@ -68,6 +68,21 @@ def test_nothing_is_nearer_to_the_answers(scale):
     assert abs(left.mean()) < 4 * left.std() / 250**0.5
 
 
+@pytest.mark.parametrize("scale", [0.05, 0.3])
+def test_the_task_answers_with_it_on_request(scale):
+    difficulty = f"scale={scale}"
+    task = MatrixCompletion(size=8, algorithm="posterior-mean")
+    problem, y = task.sample(200, difficulty, generator=generator(1))
+    found = task.classical(problem)
+    given = posterior_mean(problem.x, scale=scale, generator=generator(0))
+    # The scale that entries suggest is that of the difficulty, nearly.
+    errors = [float((each - y).square().mean()) for each in (found, given)]
+    assert errors[0] == pytest.approx(errors[1], rel=0.02)
+    assert torch.equal(found, task.classical(problem))
+    with pytest.raises(SettingError, match="expected 'soft-impute' or 'posterior-mean'"):
+        MatrixCompletion(algorithm="svd")
+
+
 def test_draws_come_from_the_generator_alone_and_problems_are_apart():
     x = MatrixCompletion(size=5).sample(3, generator=generator(0))[0].x
     state = torch.get_rng_state()

@@ -19,6 +19,8 @@ LEARNED = ("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward"
 REFERENCES = ("constant", "entrywise", "classical")
 STEP_SIZES = (10, 30, 100, 300, 1000)
 
+# The bound of completion, which is no method of any table: it knows how problems are drawn.
+BOUND = ("matrix-completion", "posterior-mean")
 # What each method is on the command line; the other methods are solvers of their names.
 _SOLVERS = {
     "irem-no-replay": "irem(replay=0)",
@@ -65,11 +67,19 @@ class Cell:
 
     def words(self) -> list[str]:
         """Return the words of the `irem train` that trains it, after `irem`."""
-        words = ["train", self.task, "--solver", _SOLVERS.get(self.method, self.method)]
+        task, solver = self.task, _SOLVERS.get(self.method, self.method)
+        if (task, self.method) == BOUND:
+            task, solver = f"{task}(algorithm='posterior-mean')", "classical"
+        words = ["train", task, "--solver", solver]
         words += ["--seed", str(self.seed), "--threads", "1"]
         if self.iterations is not None:
             words += ["--iterations", str(self.iterations)]
         return words
+
+    def command(self) -> str:
+        """Return the command that makes the record."""
+        short = "" if self.iterations is None else f" --iterations {self.iterations}"
+        return f"irem reproduce {self.name}{short}"
 
     def process(self, run: Path) -> list[str]:
         """Return the command of a process that trains it into a folder, or goes on there."""
@@ -101,6 +111,12 @@ def cell(task: str, method: str, seed: int = 0) -> Cell:
         difficulties=difficulties,
         measures=tuple(measures),
     )
+
+
+def denoise(method: str, seed: int = 0) -> Cell:
+    """Return a cell of Table 5."""
+    measures = ("psnr", "filters") if method == "irem" else ("psnr",)
+    return Cell(task="denoise", method=method, seed=seed, measures=measures)
 
 
 def small_add(method: str, seed: int = 0) -> Cell:

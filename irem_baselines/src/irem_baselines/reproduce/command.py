@@ -21,7 +21,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="table1 to table4, figure1 to figure7, descents, halting, gradient-free, all, or "
+            help="table1 to table5, figure1 to figure8, descents, halting, gradient-free, all, or "
             "one training by its file, such as add-irem-0.",
         ),
     ],
@@ -123,7 +123,7 @@ def _show(
     for table in target.tables(book) if target.tables else ():
         _print(table, table.title + look, markdown=markdown)
     if target.draw is not None:
-        _draw(name, target, book, figures, look)
+        draw(name, target, book, figures, look)
 
 
 def _print(table: Table, title: str, *, markdown: bool) -> None:
@@ -135,7 +135,8 @@ def _print(table: Table, title: str, *, markdown: bool) -> None:
 
     drawn = Drawn(title=title, title_justify="left", title_style="bold")
     for place, column in enumerate(table.columns):
-        drawn.add_column(column, justify="right" if place else "left", overflow="fold")
+        numeric = any(row[place][:1].isdigit() for row in table.rows)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*row)
     console = Console(highlight=False)
@@ -144,7 +145,13 @@ def _print(table: Table, title: str, *, markdown: bool) -> None:
         console.print(note)
 
 
-def _draw(name: str, target: Target, book: Book, figures: Path, look: str) -> None:
+def draw(name: str, target: Target, book: Book, figures: Path, look: str) -> None:
+    """Draw a target's figure as PNG and SVG, unless there are no records to draw.
+
+    Raises:
+        SettingError: matplotlib is not installed.
+        StorageError: a file cannot be written.
+    """
     from irem_core import SettingError, StorageError
 
     try:

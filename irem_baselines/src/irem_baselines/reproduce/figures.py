@@ -140,6 +140,23 @@ def figure_7(book: Book, figure: Figure) -> None:
     axes.legend()
 
 
+def figure_8(book: Book, figure: Figure) -> None:
+    """Draw the PSNR of denoised photographs by step."""
+    measured = book.measured("denoise", "irem", "psnr")[:1]
+    if not measured:
+        return
+    axes = figure.subplots()
+    one_shot = book.measured("denoise", "residual", "psnr")[:1]
+    for place, (sigma, by_step) in enumerate(measured[0].items()):
+        colour = f"C{place}"
+        axes.plot([int(step) for step in by_step], list(by_step.values()), color=colour)
+        axes.text(max(map(int, by_step)), by_step[max(by_step, key=int)], f" {sigma}", color=colour)
+        for other in one_shot:
+            axes.axhline(other[sigma]["1"], color=colour, linestyle=":", linewidth=1)
+    axes.set(xlabel="steps", ylabel="PSNR in dB", title="denoise: irem, and residual (dotted)")
+    axes.set_ylim(bottom=18)
+
+
 def descents(book: Book, figure: Figure) -> None:
     """Draw the error against the energy evaluations that each way to descend spends."""
     measured = {each: book.measured(each, "irem", "descents")[:1] for each in PAPER_TASKS}

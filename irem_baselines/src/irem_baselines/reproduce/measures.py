@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_baselines.reproduce.cost import cost
+from irem_baselines.reproduce.denoising import filters, psnr
 from irem_baselines.reproduce.pictures import contours, elements, nested
 from irem_core import (
     IREM,
@@ -230,8 +231,10 @@ MEASURES: dict[str, Measure] = {
     "cost": cost,
     "descents": descents,
     "elements": elements,
+    "filters": filters,
     "halting": halting,
     "landscape": landscape,
     "nested": nested,
+    "psnr": psnr,
     "steps": steps,
 }

@@ -10,12 +10,14 @@ import attrs
 from irem_baselines.reproduce import extras, figures, tables
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.cells import (
+    BOUND,
     LEARNED,
     PAPER_TASKS,
     REFERENCES,
     STEP_SIZES,
     Cell,
     cell,
+    denoise,
     small_add,
 )
 from irem_core import UnknownNameError
@@ -54,12 +56,15 @@ class Target:
             _cell(task, method, seed)
             for seed in range(1 if self.single else seeds)
             for task, method in self.cells
-            if not (seed and method in REFERENCES)
+            if not (seed and method in (*REFERENCES, BOUND[1]))
         ]
 
 
+_OWN = {"denoise": denoise, "small-add": small_add}
+
+
 def _cell(task: str, method: str, seed: int) -> Cell:
-    return small_add(method, seed) if task == "small-add" else cell(task, method, seed)
+    return _OWN[task](method, seed) if task in _OWN else cell(task, method, seed)
 
 
 def _each(tasks: tuple[str, ...], methods: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -72,7 +77,7 @@ _ABLATIONS = ("irem", "irem-full", "irem-full-no-replay")
 TARGETS: Mapping[str, Target] = {
     "table1": Target(
         title="errors of all methods on the six tasks",
-        cells=_each(PAPER_TASKS, (*LEARNED, *REFERENCES)),
+        cells=(*_each(PAPER_TASKS, (*LEARNED, *REFERENCES)), BOUND),
         measures=("steps",),
         tables=tables.table_1,
     ),
@@ -92,6 +97,12 @@ TARGETS: Mapping[str, Target] = {
         cells=_each(("add",), LEARNED),
         measures=("composition",),
         tables=tables.table_4,
+    ),
+    "table5": Target(
+        title="denoising photographs",
+        cells=_each(("denoise",), ("irem", "residual")),
+        measures=("psnr", "filters"),
+        tables=tables.table_5,
     ),
     "figure1": Target(
         title="a solve over the energy's contours",
@@ -143,6 +154,12 @@ TARGETS: Mapping[str, Target] = {
         cells=_each(("add",), LEARNED),
         measures=("composition",),
         draw=figures.figure_7,
+    ),
+    "figure8": Target(
+        title="PSNR by step",
+        cells=_each(("denoise",), ("irem", "residual")),
+        measures=("psnr",),
+        draw=figures.figure_8,
     ),
     "descents": Target(
         title="error against energy evaluations of each descent",

@@ -95,7 +95,7 @@ def make(cell: Cell, folders: Folders) -> Record:
             scores = evaluate(solver, task, difficulty=difficulty, seed=SEED)
             evaluation[difficulty] = scores.to_dict()
     record["measures"] = {name: MEASURES[name](solver, task, evaluation) for name in cell.measures}
-    record["command"] = f"irem reproduce cell {cell.name}"
+    record["command"] = cell.command()
     write(cell.file(folders.results), record)
     return record
 

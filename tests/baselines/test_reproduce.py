@@ -1,0 +1,433 @@
+"""`irem reproduce`: what is trained and measured, and how records become tables and figures."""
+
+import itertools
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import mannwhitneyu, spearmanr
+from typer.testing import CliRunner
+
+from irem_baselines.reproduce import measures, tables
+from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
+from irem_baselines.reproduce.cells import PAPER_TASKS, Cell, cell
+from irem_baselines.reproduce.command import draw
+from irem_baselines.reproduce.targets import TARGETS, find_cell
+from irem_baselines.reproduce.worker import Folders, make_all
+from irem_core import (
+    IREM,
+    EnergyFn,
+    EnergyPlateau,
+    GradientDescent,
+    StorageError,
+    UnknownNameError,
+)
+from irem_core.cli import app
+from irem_tasks import Add
+
+
+class Sum(EnergyFn):
+    """A hundred times the squared distance to the sum: steps of 0.01 oscillate, smaller fall."""
+
+    def energy(self, context, y):
+        first, second = context.chunk(2, 1)
+        return 100 * (y - first - second).square().sum(-1)
+
+
+TASK = Add(size=5)
+
+
+def solver(step_size):
+    return IREM(Sum.for_task(TASK), descent=GradientDescent(step_size=step_size))
+
+
+def record(task="add", name="irem", seed=0, energy="mlp", evaluation=None, **more):
+    scores = {"mse": 0.5, "mse_last": 0.6, "mse_best_checkpoint": 0.4, "mse_by_step": {"1": 0.5}}
+    return {
+        "task": task,
+        "solver": name,
+        "energy": energy,
+        "seed": seed,
+        "iterations": 10_000,
+        "parameters": 10,
+        "train_seconds": 600.0,
+        "threads": 1,
+        "hardware": {"processor": "A processor", "cores": 2},
+        "evaluation": {"same": scores, "harder": scores} if evaluation is None else evaluation,
+        **more,
+    }
+
+
+def write(folder, method, **fields):
+    made = record(name=method, **fields)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{made['task']}-{method}-{made['seed']}.json"
+    file.write_text(json.dumps(made))
+    return made
+
+
+def test_every_target_is_of_cells_that_are_found_by_their_files():
+    for target in TARGETS.values():
+        for seed in range(2):
+            for each in target.trainings(seed + 1):
+                assert find_cell(each.name) == each
+    with pytest.raises(UnknownNameError, match="no table, figure or cell 'add-irem'"):
+        find_cell("add-irem")
+    with pytest.raises(UnknownNameError):
+        find_cell("add-unknown-0")
+
+
+def test_one_seed_of_every_cell_comes_before_a_second_of_any():
+    cells = TARGETS["table1"].trainings(3)
+    assert [each.seed for each in cells] == sorted(each.seed for each in cells)
+    assert [(each.task, each.method) for each in cells[:6]] == [(t, "irem") for t in PAPER_TASKS]
+    # 5 learned methods have all seeds, 3 references and the bound of completion one.
+    assert len(cells) == 6 * (5 * 3 + 3) + 1
+    assert len({each.name for each in cells}) == len(cells)
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_what_a_target_needs_is_measured_on_its_cells(name):
+    target = TARGETS[name]
+    cells = target.trainings(1)
+    assert set(target.measures) <= {each for one in cells for each in one.measures}
+    assert all(each in measures.MEASURES for one in cells for each in one.measures)
+
+
+def test_cells_train_as_their_command_says():
+    assert cell("add", "irem-full-no-replay", 2).words() == [
+        *("train", "add", "--solver", "irem(replay=0, backprop=full_unroll())"),
+        *("--seed", "2", "--threads", "1"),
+    ]
+    quick = Cell(task="add", method="ponder", iterations=7)
+    assert quick.process(Path("r"))[3:] == [*quick.words(), "--out", "r", "--resume"]
+    assert quick.words()[-2:] == ["--iterations", "7"]
+
+
+def test_a_record_without_what_is_wanted_is_missing(tmp_path):
+    folders = Folders(results=tmp_path, runs=tmp_path / "runs")
+    wanted = Cell(task="add", method="irem", measures=("steps", "halting"))
+    assert folders.missing([wanted]) == [wanted]
+    write(tmp_path, "irem", measures={"steps": {}})
+    assert folders.missing([wanted], ["steps"]) == []
+    assert folders.missing([wanted], ["halting"]) == [wanted]
+    # Of a measure that the cell does not have, nothing is missing.
+    assert folders.missing([wanted], ["contours"]) == []
+    larger = Cell(task="add", method="irem", difficulties=("scale=9",))
+    assert folders.missing([larger]) == [larger]
+    wanted.file(tmp_path).write_text("{")
+    with pytest.raises(StorageError, match="cannot be read as JSON"):
+        folders.missing([wanted])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_auroc_is_that_of_the_rank_sum(seed):
+    generator = torch.Generator().manual_seed(seed)
+    # Whole numbers, so that there are ties.
+    energies = torch.randint(6, (41,), generator=generator).float()
+    errors = torch.rand(41, generator=generator)
+    wrong = errors >= errors.sort(descending=True).values[9]
+    statistic = mannwhitneyu(energies[wrong], energies[~wrong]).statistic
+    assert measures.auroc(energies, errors) == pytest.approx(statistic / (10 * 31))
+    assert measures.auroc(errors, errors) == 1
+    assert measures.auroc(-errors, errors) == 0
+
+
+def test_rank_correlation_is_spearmans():
+    first, second = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
+    expected = spearmanr(first, second).statistic
+    assert measures.rank_correlation(first, second) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("energies", "expected"),
+    [([3.0, 2, 1, 1], True), ([3.0, 1, 2], False), ([3.0, 1, 1 + 1e-5], True), ([1.0, 2], False)],
+)
+def test_energies_fall_but_for_rounding(energies, expected):
+    assert measures.falls(torch.tensor(energies)) is expected
+
+
+def test_the_largest_step_at_which_the_energy_never_rises_is_chosen():
+    # E = 100 d²: a step s multiplies d by 1 - 200 s, so that the energy falls below s = 0.01.
+    for size, expected in ((0.008, 0.008), (0.015, 0.0075), (0.03, 0.0075), (0.07, 0.00875)):
+        found = measures.steps(solver(size), TASK, {})
+        assert found["same"]["step_size"] == pytest.approx(expected)
+        assert found["same"]["falls"]
+    found = measures.steps(solver(0.2), TASK, {})
+    assert found["same"]["step_size"] == pytest.approx(0.025)
+    assert not found["same"]["falls"]
+
+
+def test_halting_is_compared_with_the_best_step():
+    at = {"mse_by_step": {"0": 1.0, "3": 0.25, "80": 0.5}}
+    made = IREM(
+        Sum.for_task(TASK),
+        descent=GradientDescent(step_size=0.004),
+        halting=EnergyPlateau(tolerance=1e-6),
+    )
+    found = measures.halting(made, TASK, {"same": at, "harder": at})["same"]
+    assert (found["best_step"], found["best_step_mse"]) == (3, 0.25)
+    assert found["steps_mean"] < 80
+    assert found["mse"] < 1e-6
+    # Here the energy is the error, in other units.
+    assert found["auroc"] == pytest.approx(1)
+
+
+def test_the_landscape_of_a_squared_distance_ranks_all_candidates():
+    found = measures.landscape(solver(0.004), TASK, {})
+    errors, energies = (torch.tensor(found[key]) for key in ("errors", "energies"))
+    torch.testing.assert_close(energies, 100 * 5 * errors, rtol=1e-3, atol=1e-4)
+    assert found["rank_correlation"] > 0.999
+    assert (errors[:, 0] == 0).all()
+
+
+def test_descents_spend_what_their_steps_cost():
+    found = measures.descents(solver(0.004), TASK, {})
+    assert found["gradient"]["evaluations_per_step"] == pytest.approx(1)
+    assert found["backtracking"]["evaluations_per_step"] > 1
+    for each in found.values():
+        assert each["mse"] <= each["mse_by_step"]["0"]
+
+
+def test_pictures_of_an_exact_solver_show_exact_sums():
+    task = Add(size=9)
+    made = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.004))
+    nested = measures.nested(made, task, {})
+    partial = list(itertools.accumulate(torch.tensor(nested["operands"])))
+    predictions, exact = torch.tensor(nested["predictions"]), torch.stack(partial[1:])
+    torch.testing.assert_close(predictions, exact, rtol=0, atol=1e-3)
+    torch.testing.assert_close(torch.tensor(nested["sum"]), partial[-1])
+    elements = torch.tensor(measures.elements(made, task, {})["squared_errors"])
+    assert elements.shape == (9, 41)
+    # d shrinks by 1 - 200 * 0.004 = 0.2 a step.
+    torch.testing.assert_close(elements[:, 1], 0.04 * elements[:, 0], rtol=1e-3, atol=1e-7)
+    drawn = measures.contours(made, task, {})
+    grid = torch.tensor(drawn["energies"])
+    second, first = (torch.tensor(drawn[key]) for key in ("second", "first"))
+    at = torch.tensor(drawn["solution"])
+    expected = 100 * ((second[:, None] - at[1]) ** 2 + (first - at[0]) ** 2)
+    torch.testing.assert_close(grid, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_table_1_shows_medians_over_seeds_beside_published_figures(tmp_path):
+    for seed, error in enumerate((0.3, 0.1, 0.2)):
+        scores = {"mse": error, "mse_best_checkpoint": error / 2, "mse_by_step": {"1": error}}
+        write(tmp_path, "irem", seed=seed, evaluation={"same": scores, "harder": scores})
+    by_step = {str(step): 1 / step for step in range(1, 81)}
+    scores = {"mse": by_step["80"], "mse_by_step": by_step}
+    write(tmp_path, "recurrent", energy=None, evaluation={"same": scores, "harder": scores})
+    errors, findings = tables.table_1(Book(tmp_path))
+    rows = {(row[1]): row[2:] for row in errors.rows[:10]}
+    assert rows["irem"] == ["0.2 (0.1 to 0.3)", "0.0003", "0.2 (0.1 to 0.3)", "0.0021"]
+    assert rows["irem, best checkpoint"][0] == "0.1 (0.05 to 0.15)"
+    # After the five steps of its training, not after 80.
+    assert rows["recurrent"] == ["0.2", "0.361", "0.2", "2.6133"]
+    assert rows["constant"] == ["-", "", "-", ""]
+    assert findings.rows[0][0] == "add, same"
+    assert findings.rows[0][2] == "published recurrent"
+
+
+@pytest.mark.parametrize(
+    ("task", "same", "harder", "constant", "expected"),
+    [
+        ("add", 0.0006, 0.0035, 1.0, ["reached", "reached"]),
+        ("add", 0.0009, 0.0042, 1.0, ["3.00 times the published", "2.00 times the published"]),
+        ("shortest-path", 0.0315, 0.0533, 0.09, ["reached", "reached"]),
+        ("shortest-path", 0.0315, 0.0533, 0.04, ["reached", "no better than a constant (0.0533)"]),
+        ("matrix-completion", 0.01, 0.1, 1.0, ["not learned, as published"] * 2),
+    ],
+)
+def test_a_cell_is_met_within_its_bar_and_below_the_constant(
+    tmp_path, task, same, harder, constant, expected
+):
+    scores = {
+        "same": {"mse": same, "mse_best_checkpoint": 0.0, "mse_by_step": {}},
+        "harder": {"mse": 9.0, "mse_best_checkpoint": harder, "mse_by_step": {}},
+    }
+    write(tmp_path, "irem", task=task, evaluation=scores)
+    flat = {"mse": constant, "mse_by_step": {}}
+    write(tmp_path, "constant", task=task, energy=None, evaluation={"same": flat, "harder": flat})
+    book = Book(tmp_path)
+    assert [tables.verdict(book, task, each) for each in ("same", "harder")] == expected
+
+
+def test_table_2_relates_costs_to_those_with_replay_and_truncation(tmp_path):
+    costs = {
+        "irem": {"seconds": 0.1, "bytes": 200},
+        "irem-full": {"seconds": 0.2, "bytes": 500},
+        "irem-full-no-replay": {"seconds": 0.125, "bytes": 300},
+    }
+    write(tmp_path, "irem", task="shortest-path", measures={"cost": costs})
+    (table,) = tables.table_2(Book(tmp_path))
+    assert [row[-2:] for row in table.rows] == [
+        ["80% (87%)", "150% (295%)"],
+        ["50% (83%)", "250% (295%)"],
+        ["100% (100%)", "100% (100%)"],
+    ]
+
+
+def test_table_4_counts_applications_and_operands(tmp_path):
+    composed = {
+        str(k): {"mse_by_application": [n / 100 for n in range(1, k + 1)]} for k in (2, 5, 10)
+    }
+    write(tmp_path, "irem", measures={"composition": composed})
+    (table,) = tables.table_4(Book(tmp_path))
+    assert [row[1:] for row in table.rows[:3]] == [
+        ["2", "0.02", "0.01", "0.0014"],
+        ["5", "0.05", "0.04", "0.0078"],
+        ["10", "0.1", "0.09", "0.0422"],
+    ]
+
+
+def test_a_table_in_markdown():
+    table = Table(title="T", columns=["a", "b"], rows=[["x", "1"]], notes=["Note."])
+    assert table.markdown() == "| a | b |\n| --- | ---: |\n| x | 1 |\n\nNote.\n"
+    assert [figure(None), figure(1e-13), figure(0.00123456)] == ["-", "0", "0.00123"]
+    assert over_seeds([]) == "-"
+
+
+def rich_records(folder):
+    """Write records with everything that figures draw."""
+    by_step = {str(step): 1 / (1 + step) for step in range(41)} | {"0": math.nan}
+    scores = {"mse": 0.5, "mse_by_step": by_step, "mse_best_checkpoint": 0.4}
+    names = ["same", "harder", *(f"nodes={n}" for n in (10, 15, 20, 25, 30))]
+    evaluation = dict.fromkeys(names, scores)
+    grid = [[0.0, 1.0], [2.0, 3.0]]
+    measured = {
+        "contours": {
+            "first": [0.0, 1.0],
+            "second": [0.0, 1.0],
+            "energies": grid,
+            "path": grid,
+            "solution": [0.5, 0.5],
+        },
+        "elements": {"squared_errors": grid},
+        "nested": {
+            "operands": [[0.1] * 9] * 4,
+            "predictions": [[0.4] * 9] * 3,
+            "sum": [0.4] * 9,
+        },
+        "landscape": {
+            "errors": grid,
+            "energies": grid,
+            "rank_correlation": 1.0,
+            "rank_correlation_of_a_problem": 1.0,
+        },
+        "composition": {"10": {"mse_by_application": [0.1] * 10}},
+        "descents": {"adam": {"evaluations_per_step": 1.0, "mse": 0.1, "mse_by_step": by_step}},
+        "psnr": {"45": {"5": 20.0, "10": 21.0, "30": 22.0, "100": 22.0}},
+    }
+    for task in (*PAPER_TASKS, "denoise"):
+        for method in ("irem", "recurrent", "residual"):
+            write(folder, method, task=task, evaluation=evaluation, measures=measured)
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if TARGETS[name].draw])
+def test_figures_are_drawn_from_records(tmp_path, name):
+    rich_records(tmp_path / "results")
+    if name == "figure8":
+        psnr = {"psnr": {"45": {"1": 21.5}}}
+        write(tmp_path / "results", "residual", task="denoise", measures=psnr)
+    draw(name, TARGETS[name], Book(tmp_path / "results"), tmp_path, "")
+    with Image.open(tmp_path / f"{name}.png") as picture:
+        assert len(picture.convert("RGB").getcolors(picture.width * picture.height)) > 20
+    assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["reproduce", *map(str, words)])
+
+
+def kept_apart(folder):
+    return ["--results", folder / "results", "--runs", folder / "runs", "--figures", folder / "f"]
+
+
+def test_without_matplotlib_tables_are_shown_and_the_figure_says_what_to_install(
+    tmp_path, monkeypatch
+):
+    rich_records(tmp_path / "results")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("figure5", "--no-train", *kept_apart(tmp_path))
+    assert "Figure 5: rank correlation" in result.output
+    assert "pip install 'irem-baselines[plot]'" in str(result.exception)
+    assert "Table 2" in run("table2", "--no-train", *kept_apart(tmp_path)).output
+
+
+def test_figures_without_records_are_not_drawn(tmp_path):
+    result = run("figure3", "--no-train", *kept_apart(tmp_path))
+    assert result.exit_code == 0
+    assert "there are no records to draw" in result.output
+    assert not (tmp_path / "f").exists()
+
+
+def test_records_are_not_trained_again(tmp_path):
+    for method in ("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward"):
+        composed = {str(k): {"mse_by_application": [0.1] * k} for k in (2, 5, 10)}
+        write(tmp_path / "results", method, measures={"composition": composed})
+    result = run("table4", "--markdown", *kept_apart(tmp_path))
+    assert result.exit_code == 0
+    assert "| irem | 2 | 0.1 | 0.1 | 0.0014 |" in result.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_fails_is_named_and_the_others_go_on():
+    said = []
+    cells = [Cell(task=name, method="irem") for name in ("good", "bad", "fine")]
+
+    def command(each):
+        broken = "raise SystemExit('irem: no')" if each.task == "bad" else "print('done')"
+        return [sys.executable, "-c", broken]
+
+    assert make_all(cells, command, jobs=2, say=said.append) == ["bad-irem-0"]
+    assert sorted(said) == ["bad-irem-0 failed. irem: no", "done", "done"]
+
+    def interrupted(each):
+        return [sys.executable, "-c", "raise SystemExit(130)"]
+
+    with pytest.raises(KeyboardInterrupt):
+        make_all(cells, interrupted, jobs=1, say=said.append)
+
+
+def test_a_quick_look_trains_and_is_labelled_and_kept_apart(tmp_path):
+    folders = kept_apart(tmp_path)
+    words = ["gradient-free", "--iterations", "2", "--jobs", "2", *folders]
+    command = [sys.executable, "-m", "irem_core", "reproduce", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "quick look: 2 iterations" in re.sub(r"\s+", " ", done.stdout)
+    assert "Trained for 2 iterations" in done.stdout
+    (folder,) = (tmp_path / "results").iterdir()
+    assert folder.name == "quick-2"
+    made = json.loads((folder / "small-add-irem-gradient-free-0.json").read_text())
+    assert made["iterations"] == 2
+    assert made["settings"]["task"] == {"size": 20}
+    assert made["command"] == "irem reproduce small-add-irem-gradient-free-0 --iterations 2"
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout == done.stdout
+    assert again.stderr == ""
+
+
+def test_a_training_that_fails_is_a_fault_that_names_its_log(tmp_path):
+    run_folder = tmp_path / "runs" / "quick-1" / "small-add-irem-0"
+    run_folder.mkdir(parents=True)
+    (run_folder / "training.safetensors").write_bytes(b"no checkpoint")
+    words = ["small-add-irem-0", "--iterations", "1", *kept_apart(tmp_path)]
+    command = [sys.executable, "-m", "irem_core", "reproduce", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("irem: The training of small-add-irem-0 ended with status")
+    assert "small-add-irem-0.log" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_target_is_a_users_mistake():
+    command = [sys.executable, "-m", "irem_core", "reproduce", "tabel1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("irem: There is no table, figure or cell 'tabel1'; expected")
+    assert done.stderr.count("\n") == 1
