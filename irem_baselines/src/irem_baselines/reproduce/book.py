@@ -131,6 +131,6 @@ def provenance(records: Iterable[Record]) -> list[str]:
     )
     length = " or ".join(f"{each:,}" for each in iterations)
     return [
-        f"Trained for {length} iterations with seeds {', '.join(map(str, seeds))} at most, on "
-        f"{'; '.join(machines)}."
+        f"Trained for {length} iterations; seeds {', '.join(map(str, seeds))} (one where no range "
+        f"is given); {'; '.join(machines)}."
     ]
