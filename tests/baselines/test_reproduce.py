@@ -24,11 +24,14 @@ from irem_core import (
     IREM,
     EnergyFn,
     EnergyPlateau,
+    FullUnroll,
     GradientDescent,
     StorageError,
     UnknownNameError,
+    load_task,
 )
 from irem_core.cli import app
+from irem_core.cli.train import build_solver
 from irem_tasks import Add
 
 
@@ -108,6 +111,21 @@ def test_cells_train_as_their_command_says():
     quick = Cell(task="add", method="ponder", iterations=7)
     assert quick.process(Path("r"))[3:] == [*quick.words(), "--out", "r", "--resume"]
     assert quick.words()[-2:] == ["--iterations", "7"]
+
+
+METHODS = {each.method: each for one in TARGETS.values() for each in one.trainings(1)}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_what_a_cell_writes_on_the_command_line_is_understood(method):
+    words = METHODS[method].words()
+    task = load_task(words[1])
+    _, built, _ = build_solver(words[3], None, None, {}, task, 0)
+    if method.startswith("irem-full"):
+        assert isinstance(built.backprop, FullUnroll)
+    assert (getattr(built, "buffer", 0) is None) == method.endswith("no-replay")
+    if method.startswith("irem-step-"):
+        assert built.descent.step_size == float(method.removeprefix("irem-step-"))
 
 
 def test_a_record_without_what_is_wanted_is_missing(tmp_path):

@@ -69,7 +69,7 @@ class Cell:
         """Return the words of the `irem train` that trains it, after `irem`."""
         task, solver = self.task, _SOLVERS.get(self.method, self.method)
         if (task, self.method) == BOUND:
-            task, solver = f"{task}(algorithm='posterior-mean')", "classical"
+            task, solver = f"{task.replace('-', '_')}(algorithm='posterior-mean')", "classical"
         words = ["train", task, "--solver", solver]
         words += ["--seed", str(self.seed), "--threads", "1"]
         if self.iterations is not None:
