@@ -103,7 +103,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
     except ImportError as error:
         raise SettingError(
             "Denoising is compared with the filters of scikit-image, which is not installed; pip "
-            "install 'irem-tasks[images]'."
+            "install 'irem-baselines[images]'."
         ) from error
 
     def non_local_means(grey: Any, sigma: float, strength: float) -> Any:
