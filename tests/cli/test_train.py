@@ -27,7 +27,7 @@ def test_train_writes_a_run_and_the_record_that_results_keep(irem: Irem, tmp_pat
         "metrics.jsonl",
         "evaluation.json",
     }
-    expected = {"task": "add", "solver": "irem", "energy": "mlp", "preset": "paper", "seed": 3}
+    expected = {"task": "add", "solver": "irem", "energy": "mlp", "preset": "default", "seed": 3}
     assert expected.items() <= record.items()
     assert record["iterations"] == 40
     assert record["parameters"] == (12 * 16 + 16) + 2 * (16 * 16 + 16) + 17

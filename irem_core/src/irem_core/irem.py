@@ -27,6 +27,24 @@ from irem_core.space import ImageSpace, Space
 from irem_core.task import Task
 
 
+def default(answer: Space) -> Preset:
+    """Return this library's settings for answers of a space: the paper's, but on graphs.
+
+    On shortest-path the paper's rate leaves an error of .10 after 4,000 iterations, and its step
+    size of 100 made the first losses of one seed five hundred times those of another. A larger rate
+    and smaller steps reach .045 within 400.
+    """
+    preset = paper(answer)
+    if not answer.ragged:
+        return preset
+    return attrs.evolve(
+        preset,
+        source="this library: the paper's settings but for the rate, the step and the clipping",
+        solver={**preset.solver, "descent": GradientDescent(step_size=10.0)},
+        training={**preset.training, "learning_rate": 1e-3, "clip_norm": 1.0},
+    )
+
+
 def paper(answer: Space) -> Preset:
     """Return the settings of the paper (Section 3.2, Appendix C) for answers of a space.
 
@@ -91,7 +109,7 @@ class IREM(Solver):
         SettingError: a setting is out of range.
     """
 
-    presets: ClassVar = {"paper": paper}
+    presets: ClassVar = {"default": default, "paper": paper}
 
     def __init__(
         self,
