@@ -21,6 +21,7 @@ from irem_core import (
     VectorSpace,
     differentiate,
     graphs,
+    load_task,
     minimize,
     trees,
 )
@@ -335,3 +336,23 @@ BAD = [
 def test_what_is_no_batch_of_graphs_with_values_is_refused(make, error, message, path):
     with pytest.raises(error, match=message):
         minimize(gine(path=path), make(), descent=GradientDescent(step_size=1.0), max_steps=2)
+
+
+@pytest.mark.parametrize("name", ["shortest-path", "edge-copy", "sparse-shortest-path"])
+def test_the_first_layer_of_a_task_has_its_kink_among_the_values_that_occur(name):
+    task = load_task(name)
+    for seed in range(3):
+        made = GINEEnergy.for_task(task, seed=seed)
+        generator = torch.Generator().manual_seed(100 + seed)
+        problem, _ = task.sample(200, generator=generator)
+        start = made.start(problem, generator)
+        seen = []
+        first = made.convolutions[0]
+        first.lin.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out.detach()))
+        made.path = "edges"
+        made(problem, start.y)
+        (messages,) = seen
+        assert abs(messages.mean()) < 0.1 * messages.std()
+        assert 0.05 < (messages > 0).double().mean() < 0.95
+        again = GINEEnergy.for_task(task, seed=seed)
+        assert torch.equal(again.convolutions[0].lin.bias, first.lin.bias)

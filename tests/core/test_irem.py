@@ -182,4 +182,4 @@ def test_the_default_preset_is_the_papers_but_for_rate_and_step_on_graphs():
     assert kept.solver["descent"] == GradientDescent(step_size=100.0)
     assert kept.training == {"iterations": 10_000, "batch_size": 64, "learning_rate": 1e-4}
     assert ours.solver == {**kept.solver, "descent": GradientDescent(step_size=10.0)}
-    assert ours.training == {**kept.training, "learning_rate": 1e-3, "clip_norm": 1.0}
+    assert ours.training == {**kept.training, "learning_rate": 1e-3}
