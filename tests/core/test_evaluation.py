@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from irem_baselines import Feedforward
 from irem_core import IREM, EnergyFn, GradientDescent, GradientNorm, Outcome, VectorSpace, evaluate
-from irem_core.evaluation import _ranks
+from irem_core.evaluation import rank_correlation
 from irem_tasks import Negate
 
 SIZE = 6
@@ -110,11 +110,11 @@ def test_rank_correlation_agrees_with_scipy(ties):
         first, second = first.round(), second.round()
 
     expected = spearmanr(first.numpy(), second.numpy()).statistic
-    assert _ranks(first, second) == pytest.approx(expected, abs=1e-12)
+    assert rank_correlation(first, second) == pytest.approx(expected, abs=1e-12)
 
 
 def test_there_is_no_correlation_with_a_constant():
-    assert _ranks(torch.ones(4), torch.arange(4.0)) is None
+    assert rank_correlation(torch.ones(4), torch.arange(4.0)) is None
 
 
 def test_one_shot_solvers_have_one_step_and_no_energy():

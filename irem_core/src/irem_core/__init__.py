@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from irem_core.errors import UnknownSettingError as UnknownSettingError
     from irem_core.evaluation import Scores as Scores
     from irem_core.evaluation import evaluate as evaluate
+    from irem_core.evaluation import rank_correlation as rank_correlation
     from irem_core.floors import Entries as Entries
     from irem_core.floors import fit_polynomials as fit_polynomials
     from irem_core.floors import monomials as monomials
@@ -146,7 +147,7 @@ _MODULES = {
         "UnknownNameError",
         "UnknownSettingError",
     ),
-    "evaluation": ("Scores", "evaluate"),
+    "evaluation": ("Scores", "evaluate", "rank_correlation"),
     "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
     "halting": (
         "AllOf",

@@ -239,7 +239,9 @@ class _Tally:
                 name: {step: value / count for step, value in values.items()}
                 for name, values in by_step.items()
             },
-            energy_error_correlation=None if energies is None else _ranks(energies, errors),
+            energy_error_correlation=None
+            if energies is None
+            else rank_correlation(energies, errors),
             errors=errors,
             energies=energies,
             steps=steps,
@@ -250,15 +252,17 @@ def _added(sums: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: sum(each[name] for each in sums) for name in sums[0]}
 
 
-def _ranks(first: Tensor, second: Tensor) -> float | None:
-    """Spearman's rank correlation, or None where either side is constant."""
+def rank_correlation(
+    first: Float[Tensor, " values"], second: Float[Tensor, " values"]
+) -> float | None:
+    """Return Spearman's rank correlation, or None where either side is constant."""
     if min(first.unique().numel(), second.unique().numel()) < 2:
         return None
-    ranked = torch.stack([_average_ranks(first), _average_ranks(second)])
+    ranked = torch.stack([_averagerank_correlation(first), _averagerank_correlation(second)])
     return float(torch.corrcoef(ranked)[0, 1])
 
 
-def _average_ranks(values: Tensor) -> Tensor:
+def _averagerank_correlation(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]

@@ -32,6 +32,7 @@ from irem_core import (
     Solver,
     Task,
     evaluate,
+    rank_correlation,
     score_composition,
 )
 
@@ -185,12 +186,6 @@ def landscape(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str,
             .mean()
         ),
     }
-
-
-def rank_correlation(first: Float[Tensor, " n"], second: Float[Tensor, " n"]) -> float:
-    """Return Spearman's rank correlation of values without ties."""
-    ranks = torch.stack([each.argsort().argsort().double() for each in (first, second)])
-    return float(torch.corrcoef(ranks)[0, 1])
 
 
 def rounded(values: Tensor) -> Any:
