@@ -39,7 +39,7 @@ def imports(file):
 
 
 # Modules whose functions are used by the module's name.
-PUBLIC_MODULES = {"checks", "graphs", "provenance", "testing"}
+PUBLIC_MODULES = {"checks", "graphs", "provenance", "storage", "testing"}
 
 
 def test_all_sources_are_looked_at():

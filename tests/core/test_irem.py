@@ -175,11 +175,15 @@ def test_learns_to_add():
     assert after.mse_by_step[2] < after.mse_by_step[0]
 
 
-def test_the_default_preset_is_the_papers_but_for_rate_schedule_and_step_on_graphs():
+def test_the_default_preset_is_the_papers_but_on_graphs():
     kept, ours = (IREM.presets[name](VectorSpace(4)) for name in ("paper", "default"))
     assert kept == ours
     kept, ours = (IREM.presets[name](EdgeSpace(1)) for name in ("paper", "default"))
     assert kept.solver["descent"] == GradientDescent(step_size=100.0)
     assert kept.training == {"iterations": 10_000, "batch_size": 64, "learning_rate": 1e-4}
-    assert ours.solver == {**kept.solver, "descent": GradientDescent(step_size=10.0)}
-    assert ours.training == {**kept.training, "learning_rate": 1e-3, "schedule": "cosine"}
+    descent = GradientDescent(step_size=10.0)
+    assert ours.solver == {**kept.solver, "descent": descent, "replayed": 3.0}
+    # As many problems an iteration as the paper's 64 and 32.
+    assert ours.training["batch_size"] * (1 + ours.solver["replayed"]) == 64 + 32
+    assert ours.training["iterations"] == kept.training["iterations"]
+    assert (ours.training["learning_rate"], ours.training["schedule"]) == (1e-3, "cosine")

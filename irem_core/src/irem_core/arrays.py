@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from irem_core.checkpoint import replacing
 from irem_core.errors import InputFileError
+from irem_core.storage import replacing
 
 FORMATS = (".npy", ".npz", ".csv", ".safetensors")
 """The endings of the files that can be read and written."""

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from irem_core.description import describe, rebuild
 from irem_core.energy import Landscape
-from irem_core.errors import CheckpointError, StorageError
+from irem_core.errors import CheckpointError
 from irem_core.part import seeded
 from irem_core.provenance import versions
 from irem_core.registry import ENERGIES, SOLVERS
 from irem_core.solver import Solver
 from irem_core.space import Space
+from irem_core.storage import replacing
 from irem_core.task import Task
 
 FORMAT = 1
@@ -173,38 +174,6 @@ def read(
             "content. Copy it again from where it came from."
         )
     return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
-
-
-@contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Give a temporary path that replaces `file` at the end: fsync, then rename.
-
-    Raises:
-        StorageError: writing failed; the temporary file is removed and `file` stays as it was.
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        permissions = temporary.stat().st_mode
-        yield temporary
-        # safetensors gives its files to their owner alone; these are as open as any new file.
-        temporary.chmod(permissions)
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"{file} could not be written ({' '.join(str(error).split())}); what was there before "
-            "is untouched. Free some space or choose another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _rebuilt(described: Any, kind: type, file: Path, replacements: dict[str, Any]) -> Any:

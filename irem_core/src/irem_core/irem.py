@@ -31,18 +31,24 @@ def default(answer: Space) -> Preset:
     """Return this library's settings for answers of a space: the paper's, but on graphs.
 
     On shortest-path the paper's rate left an error of .10 after 4,000 iterations, and its step size
-    of 100 made the first losses of one seed five hundred times those of another. A larger rate and
-    smaller steps reach .03 within 600; the rate then falls to zero, since at a steady one the error
-    went up and down by a half between checkpoints.
+    of 100 made the first losses of one seed five hundred times those of another. A larger rate that
+    falls to zero and smaller steps learn within 1,000. With one replayed problem for two fresh ones
+    hardly any start is older than ten steps, and solving drifts from the answer behind them: .027
+    after 6 steps, .042 after 40, and .21 on larger graphs. Three for a fresh one hold it.
     """
     preset = paper(answer)
     if not answer.ragged:
         return preset
     return attrs.evolve(
         preset,
-        source="the paper, but for the learning rate, its schedule and the step size",
-        solver={**preset.solver, "descent": GradientDescent(step_size=10.0)},
-        training={**preset.training, "learning_rate": 1e-3, "schedule": "cosine"},
+        source="this library: the paper's but for step size, share of replay and learning rate",
+        solver={**preset.solver, "descent": GradientDescent(step_size=10.0), "replayed": 3.0},
+        training={
+            **preset.training,
+            "batch_size": 24,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+        },
     )
 
 

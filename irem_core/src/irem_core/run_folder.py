@@ -14,6 +14,7 @@ from torch import Tensor
 from irem_core import checkpoint
 from irem_core.distributed import Ranks
 from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
+from irem_core.storage import replacing
 
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
@@ -126,7 +127,7 @@ class RunFolder:
         """
         kept = [each for each in read_metrics(self.path) if each["iteration"] <= iteration]
         if self.ranks.leads:
-            with checkpoint.replacing(self.path / METRICS) as temporary:
+            with replacing(self.path / METRICS) as temporary:
                 lines = (json.dumps(record) + "\n" for record in kept)
                 temporary.write_text("".join(lines), encoding="utf-8")
         return kept

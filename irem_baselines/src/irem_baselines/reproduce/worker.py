@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from irem_baselines.reproduce.cells import Cell
-from irem_core import StorageError, TrainingDivergedError
+from irem_core import StorageError, TrainingDivergedError, storage
 
 Record = dict[str, Any]
 
@@ -101,18 +101,13 @@ def make(cell: Cell, folders: Folders) -> Record:
 
 
 def write(file: Path, record: Record) -> None:
-    """Write a record, in one step.
+    """Write a record; it is complete or not there.
 
     Raises:
         StorageError: it cannot be written.
     """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".json.new")
-        beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        beside.replace(file)
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written ({error.strerror}).") from error
+    with storage.replacing(file) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def make_all(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from irem_core.callbacks import best_evaluation
-from irem_core.checkpoint import replacing
 from irem_core.cli import show
 from irem_core.description import describe
 from irem_core.evaluation import evaluate, takes
 from irem_core.provenance import commit, hardware, versions
 from irem_core.run_folder import EVALUATION
+from irem_core.storage import replacing
 
 if TYPE_CHECKING:
     from irem_core.progress import Progress
