@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energy import EnergyFn
@@ -15,6 +17,9 @@ from irem_core.iterate import Iterate
 from irem_core.problem import Problem
 from irem_core.space import ImageSpace, Space
 
+# Height and width of the blocks of pixels that convolutions see.
+_BLOCK = 2
+
 # Of each axis, at which gains are taken; kernels of 3 pixels have smooth responses.
 _FREQUENCIES = 16
 
@@ -22,15 +27,17 @@ _FREQUENCIES = 16
 class ConvEnergy(EnergyFn):
     """E(x, y) = scale / 2 |y - x + r(x, y)|^2: the square of a residual that is zero at a solution.
 
-    The correction r is a convolutional network. Its layers on x alone run once a solve; y enters
-    behind them, so that a step costs little. No layer but the read-out of pixels sees further than
-    y's neighbours, and x is seen through kernels whose dilation rises and falls, 1, 2, 3, 3, 2, 1.
+    The correction r is a convolutional network on blocks of 2 x 2 pixels, each block one pixel with
+    four times the channels: at a quarter of the cost its kernels see twice as far (Zhang et al.,
+    FFDNet, 2018). Its layers on x alone run once a solve; y enters behind them, so that a step
+    costs little. They see y's neighbours alone, and x through kernels whose dilation rises and
+    falls, 1, 2, 3, 3, 2, 1. So what y has to tell travels a few blocks a step: the more noise, the
+    more steps.
 
     In y the correction contracts: answers that differ by d get corrections that differ by at most
     `contraction` d, since y is scaled down where the gains of the layers behind it would allow
     more. So there is one answer of zero energy, every descent with small enough steps leads to it
     at a steady rate, and a loss on the last step alone trains it (compare Fung et al., AAAI 2022).
-    Without it descent went on past the best answer: 1.3 dB lower after 30 steps than after 5.
 
     There is no bias anywhere, so the energy of (a x, a y) is a^2 that of (x, y): what is learned at
     one level of contrast and noise holds at any other (Mohan et al., ICLR 2020). Images may have
@@ -39,7 +46,8 @@ class ConvEnergy(EnergyFn):
     Args:
         question: space of x, an `ImageSpace`.
         answer: space of y, of the same shape.
-        width: channels of the features.
+        width: channels of the features of x.
+        inner: channels of the layers that y passes.
         depth: number of layers on x.
         contraction: above 0 and below 1.
 
@@ -54,13 +62,14 @@ class ConvEnergy(EnergyFn):
         question: Space,
         answer: Space,
         *,
-        width: int = 32,
+        width: int = 40,
+        inner: int = 32,
         depth: int = 6,
         contraction: float = 0.9,
     ) -> None:
-        """Draw the kernels with He's initialisation; the correction begins small."""
+        """Draw the kernels with He's initialisation; the correction begins as zero."""
         super().__init__()
-        checks.check(checks.count, "ConvEnergy", width=width, depth=depth)
+        checks.check(checks.count, "ConvEnergy", width=width, inner=inner, depth=depth)
         checks.check(checks.proper_fraction, "ConvEnergy", contraction=contraction)
         if not isinstance(question, ImageSpace) or question.shape != answer.shape:
             raise SettingError(
@@ -70,27 +79,25 @@ class ConvEnergy(EnergyFn):
         self.question = question
         self.answer = answer
         self.contraction = contraction
-        channels = question.channels
+        channels = question.channels * _BLOCK**2
+        widths = [channels, *[width] * (depth - 1), inner]
         self.encoder = nn.ModuleList(
-            _convolution(
-                channels if layer == 0 else width, width, min(layer, depth - 1 - layer) + 1
-            )
-            for layer in range(depth)
+            _convolution(*pair, min(layer, depth - 1 - layer) + 1)
+            for layer, pair in enumerate(itertools.pairwise(widths))
         )
-        self.candidate = _convolution(channels, width)
-        self.hidden = nn.Conv2d(width, width, 1, bias=False)
-        self.correction = _convolution(width, channels)
+        self.candidate = _convolution(channels, inner)
+        self.hidden = nn.Conv2d(inner, inner, 1, bias=False)
+        self.correction = _convolution(inner, channels)
         nn.init.zeros_(self.correction.weight)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def encode(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x, its features `(B, width, height, width)`, and y's share.
+        """Return x, the features of its blocks `(B, inner, blocks, blocks)`, and y's share.
 
         The share `(B, 1, 1, 1)` is how much of y the correction may see so that it contracts.
         """
         first, *others = self.encoder
-        # Pixel by pixel in memory, in which order convolutions on CPU take about half the time.
-        features: Tensor = first(problem.x)
+        features: Tensor = first(_blocks(problem.x))
         for convolution in others:
             features = convolution(features.relu())
         share = self._share().expand(problem.layout.count, 1, 1, 1)
@@ -108,14 +115,25 @@ class ConvEnergy(EnergyFn):
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`, sums over pixels; the context is what `encode` returned."""
         x, features, share = context
-        hidden = self.hidden((self.candidate(share * y) + features).relu()).relu()
-        residual = y - x + self.correction(hidden)
+        hidden = (self.candidate(_blocks(share * y)) + features).relu()
+        correction = functional.pixel_shuffle(self.correction(self.hidden(hidden).relu()), _BLOCK)
+        height, width = y.shape[2:]
+        residual = y - x + correction[:, :, :height, :width]
         energy: Tensor = self.log_scale.exp() / 2 * residual.square().flatten(1).sum(1)
         return energy
 
     def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
         """Start at the question itself."""
         return Iterate(problem.x.detach().clone(), problem.layout)
+
+
+def _blocks(
+    image: Float[Tensor, "problems channels height width"],
+) -> Float[Tensor, "problems more_channels blocks_down blocks_across"]:
+    """Fold an image into blocks; where its size is odd, a row or column of zeros completes it."""
+    height, width = image.shape[2:]
+    even = functional.pad(image, (0, -width % _BLOCK, 0, -height % _BLOCK))
+    return functional.pixel_unshuffle(even, _BLOCK)
 
 
 def _convolution(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
