@@ -30,11 +30,11 @@ from irem_core.task import Task
 def default(answer: Space) -> Preset:
     """Return this library's settings for answers of a space: the paper's, but on graphs.
 
-    On shortest-path the paper's rate left an error of .10 after 4,000 iterations, and its step size
-    of 100 made the first losses of one seed five hundred times those of another. A larger rate that
-    falls to zero and smaller steps learn within 1,000. With one replayed problem for two fresh ones
-    hardly any start is older than ten steps, and solving drifts from the answer behind them: .027
-    after 6 steps, .042 after 40, and .21 on larger graphs. Three for a fresh one hold it.
+    At the paper's rate the energy of graphs is far from learned when the iterations are over, and
+    with its step size of 100 the first losses of some seeds are hundreds of times those of others;
+    so the rate is larger, and falls to zero, and steps are smaller. With the paper's one replayed
+    problem for two fresh ones hardly any start is older than ten steps, and solving drifts from the
+    answer behind them, on larger graphs far; three for a fresh one hold it there.
     """
     preset = paper(answer)
     if not answer.ragged:
