@@ -77,7 +77,7 @@ class _Edges:
         shape = (self.layout.count, self.slots, self.slots)
         made = features.new_full((torch.Size(shape).numel(), features.shape[1]), fill)
         place = self._place(self.source, self.target)
-        return made.index_copy(0, place, features).unflatten(0, shape)
+        return cast(Tensor, made.index_copy(0, place, features).unflatten(0, shape))
 
     def entries(self, squares: Float[Tensor, "problems n n width"]) -> Float[Tensor, "rows width"]:
         """Return the features of matrices as those of entries."""
@@ -112,7 +112,7 @@ class PairwiseEnergy(EnergyFn):
         answer: space of y, of the same kind.
         width: features of an entry.
         blocks: number of blocks.
-        pooling: "max" of sums over k, or "product", the sum of products.
+        pooling: "max" of sums over k, or "product", asinh of the sum of products.
 
     Raises:
         SettingError: the spaces are of another kind, or a setting is out of range.

@@ -44,14 +44,17 @@ def _largest(left: Tensor, right: Tensor) -> Int[Tensor, "problems i j channels"
 def product(
     left: Float[Tensor, "problems i k channels"], right: Float[Tensor, "problems k j channels"]
 ) -> Float[Tensor, "problems i j channels"]:
-    """Return sum_k left_ik right_kj, the matrix product of each channel.
+    """Return asinh of sum_k left_ik right_kj, the matrix product of each channel.
+
+    asinh leaves small sums as they are and takes the logarithm of large ones. So energies do not
+    grow with the fourth power of candidates that are far off, from which descent would not return.
 
     Args:
         left: of the ways' first halves; 0 where there is none.
         right: of their second halves.
     """
     first, second = left.permute(0, 3, 1, 2), right.permute(0, 3, 1, 2)
-    return (first @ second).permute(0, 2, 3, 1)
+    return (first @ second).asinh().permute(0, 2, 3, 1)
 
 
 POOLINGS = {"max": (max_plus, -torch.inf), "product": (product, 0.0)}
