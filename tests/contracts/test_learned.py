@@ -45,6 +45,10 @@ ENERGY_CASES = {
         ("add(size=3)", "mlp(width=6, depth=1)"),
         ("negate(size=5)", "mlp(width=6, depth=3)"),
     ],
+    "pairwise": [
+        ("shortest_path()", "pairwise(width=6)"),
+        ("matrix_inverse(size=4)", "pairwise(width=6, blocks=1, pooling='product')"),
+    ],
     "scratchpad-mlp": [("add(size=3)", "scratchpad_mlp(scratchpad=2, width=6, depth=2)")],
 }
 # A task, a solver, its energy where it takes one, and how to check it.

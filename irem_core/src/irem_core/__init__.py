@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from irem_core.energies.gine import GINEEnergy as GINEEnergy
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
     from irem_core.energies.mlp import ScratchpadMLPEnergy as ScratchpadMLPEnergy
+    from irem_core.energies.pairwise import PairwiseEnergy as PairwiseEnergy
     from irem_core.energy import EnergyFn as EnergyFn
     from irem_core.energy import Evaluation as Evaluation
     from irem_core.energy import Landscape as Landscape
@@ -127,6 +128,7 @@ _MODULES = {
     "energies": ("default_energy",),
     "energies.conv": ("ConvEnergy",),
     "energies.gine": ("GINEEnergy",),
+    "energies.pairwise": ("PairwiseEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),
     "errors": (

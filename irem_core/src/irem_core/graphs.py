@@ -239,3 +239,43 @@ def _one_a_graph(batch: Batch, name: str) -> bool:
 
 def _names_nodes(name: str) -> bool:
     return "index" in name or name == "face"
+
+
+def are_complete(batch: Batch) -> bool:
+    """Say whether all graphs are complete, edges ordered as by `complete_edges`, all wanted."""
+    nodes = batch.ptr.diff()
+    if PAIRS in batch or int(nodes.square().sum()) != batch.num_edges:
+        return False
+    return torch.equal(batch.edge_index, complete_edges(nodes))
+
+
+def check_values(owner: str, batch: Any, channels: int, weight: Tensor) -> None:
+    """Check that x is a batch of graphs with values on their edges.
+
+    Args:
+        owner: the energy that is asked, named in errors.
+        batch: what it was given.
+        channels: values of an edge.
+        weight: whose type and device the values must have.
+
+    Raises:
+        ShapeError: x is anything else.
+    """
+    if not is_batch(batch):
+        raise ShapeError(
+            f"{owner} got x of type {type(batch).__name__}; expected a torch-geometric Batch, "
+            "such as graphs.complete or Batch.from_data_list makes."
+        )
+    values = getattr(batch, "edge_attr", None)
+    rows = batch.num_edges
+    if values is None or tuple(values.shape) != (rows, channels):
+        given = "none" if values is None else f"of shape {tuple(values.shape)}"
+        raise ShapeError(
+            f"{owner} got graphs with {rows} edges and edge_attr {given}; expected "
+            f"({rows}, {channels}), the values of x on the edges."
+        )
+    if values.dtype != weight.dtype or values.device != weight.device:
+        raise ShapeError(
+            f"{owner} got edge_attr of {values.dtype} on {values.device} and has weights of "
+            f"{weight.dtype} on {weight.device}; convert one of them with .to(...)."
+        )

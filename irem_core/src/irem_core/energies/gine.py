@@ -157,8 +157,8 @@ class GINEEnergy(EnergyFn):
                 the path is "complete" and a graph is not.
         """
         batch = problem.x
-        _check(batch, self.question.size, self.question_map.weight)
-        complete = self.path != "edges" and _is_complete(batch, problem.layout)
+        graphs.check_values("GINEEnergy", batch, self.question.size, self.question_map.weight)
+        complete = self.path != "edges" and graphs.are_complete(batch)
         if complete:
             return self._messages(problem)
         if self.path == "complete":
@@ -247,33 +247,3 @@ class GINEEnergy(EnergyFn):
     ) -> Float[Tensor, " problems"]:
         pooled = features.masked_fill(~real[..., None], -torch.inf).amax(1)
         return cast(Tensor, self.head(pooled)).squeeze(-1)
-
-
-def _check(batch: Any, channels: int, weight: Tensor) -> None:
-    if not graphs.is_batch(batch):
-        raise ShapeError(
-            f"GINEEnergy got x of type {type(batch).__name__}; expected a torch-geometric Batch, "
-            "such as graphs.complete or Batch.from_data_list makes."
-        )
-    values = getattr(batch, "edge_attr", None)
-    rows = batch.num_edges
-    if values is None or tuple(values.shape) != (rows, channels):
-        given = "none" if values is None else f"of shape {tuple(values.shape)}"
-        raise ShapeError(
-            f"GINEEnergy got graphs with {rows} edges and edge_attr {given}; expected "
-            f"({rows}, {channels}), the values of x on the edges."
-        )
-    if values.dtype != weight.dtype or values.device != weight.device:
-        raise ShapeError(
-            f"GINEEnergy got edge_attr of {values.dtype} on {values.device} and has weights of "
-            f"{weight.dtype} on {weight.device}; convert one of them with .to(...)."
-        )
-
-
-def _is_complete(batch: Any, layout: Layout) -> bool:
-    if graphs.PAIRS in batch or layout.rows != batch.edge_index.shape[1]:
-        return False
-    nodes = batch.ptr.diff()
-    if int(nodes.square().sum()) != layout.rows:
-        return False
-    return torch.equal(batch.edge_index, graphs.complete_edges(nodes))

@@ -1,0 +1,227 @@
+"""An energy that compares pairs of entries, for square matrices and complete graphs of any size."""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import attrs
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from irem_core import checks, graphs
+from irem_core.energies import triangles
+from irem_core.energy import EnergyFn
+from irem_core.errors import SettingError, ShapeError
+from irem_core.layout import Layout
+from irem_core.problem import Problem
+from irem_core.space import EdgeSpace, MatrixSpace, Space
+
+
+@attrs.frozen(eq=False)
+class _Matrices:
+    """Entries of matrices of one size, where they stand: `(B, n, n, width)`.
+
+    Args:
+        features: of the question.
+    """
+
+    features: Float[Tensor, "problems n n width"]
+
+    def squares(self, features: Tensor, fill: float) -> Float[Tensor, "problems n n width"]:
+        """Return the features of entries as matrices."""
+        return features
+
+    def entries(self, squares: Float[Tensor, "problems n n width"]) -> Tensor:
+        """Return the features of matrices as those of entries."""
+        return squares
+
+    def transposed(self, features: Tensor) -> Tensor:
+        """Return for each entry ij the features of ji."""
+        return features.transpose(1, 2)
+
+    def sum(self, values: Float[Tensor, "problems n n"]) -> Float[Tensor, " problems"]:
+        """Add up the entries of each matrix."""
+        return values.sum((1, 2))
+
+
+@attrs.frozen(eq=False)
+class _Edges:
+    """Entries of matrices of several sizes, a row each: the edges of complete graphs.
+
+    Nodes are numbered within their graph, so that numbers stay right when graphs are dropped.
+
+    Args:
+        layout: whose rows the entries are.
+        features: `(rows, width)` of the question.
+        source: `(rows,)` the row of the matrix.
+        target: `(rows,)` its column.
+        slots: the size of the largest matrix.
+    """
+
+    layout: Layout
+    features: Float[Tensor, "rows width"]
+    source: Int[Tensor, " rows"]
+    target: Int[Tensor, " rows"]
+    slots: int
+
+    def _place(self, source: Tensor, target: Tensor) -> Int[Tensor, " rows"]:
+        assert self.layout.owner is not None
+        return (self.layout.owner * self.slots + source) * self.slots + target
+
+    def squares(
+        self, features: Float[Tensor, "rows width"], fill: float
+    ) -> Float[Tensor, "problems n n width"]:
+        """Return the features of entries as matrices of the largest size, filled up."""
+        shape = (self.layout.count, self.slots, self.slots)
+        made = features.new_full((torch.Size(shape).numel(), features.shape[1]), fill)
+        place = self._place(self.source, self.target)
+        return cast(Tensor, made.index_copy(0, place, features).unflatten(0, shape))
+
+    def entries(self, squares: Float[Tensor, "problems n n width"]) -> Float[Tensor, "rows width"]:
+        """Return the features of matrices as those of entries."""
+        rows: Tensor = squares.flatten(0, 2)
+        return rows.index_select(0, self._place(self.source, self.target))
+
+    def transposed(self, features: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
+        """Return for each entry ij the features of ji."""
+        squares = self.squares(features, 0.0).flatten(0, 2)
+        return squares.index_select(0, self._place(self.target, self.source))
+
+    def sum(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " problems"]:
+        """Add up the entries of each matrix."""
+        return self.layout.sum(values)
+
+
+class PairwiseEnergy(EnergyFn):
+    """E(x, y) = scale / 2 sum_ij mean_c r_ijc^2, with a residual r_ij for every entry of y.
+
+    Each entry has features h_ij, which begin as a linear map of x_ij, y_ij and whether i = j. Every
+    block adds to them
+
+        MLP[h_ij, h_ji, pool_k (a(h_ik), b(h_kj))],
+
+    so that an entry is compared with what the ways from i to j over any k make of it: the largest
+    sum for shortest paths and for what is connected, the product for inverses. Where the answer is
+    right such checks are exact, and a residual that vanishes there makes it a minimum of zero
+    energy. Neither weights nor poolings depend on the size.
+
+    Args:
+        question: space of x, square matrices or values on the edges of complete graphs.
+        answer: space of y, of the same kind.
+        width: features of an entry.
+        blocks: number of blocks.
+        pooling: "max" of sums over k, or "product", asinh of the sum of products.
+
+    Raises:
+        SettingError: the spaces are of another kind, or a setting is out of range.
+    """
+
+    size_free: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        width: int = 32,
+        blocks: int = 2,
+        pooling: str = "max",
+    ) -> None:
+        """Make the layers with torch's default initialisation."""
+        super().__init__()
+        checks.check(checks.count, "PairwiseEnergy", width=width, blocks=blocks)
+        checks.check(checks.one_of(*triangles.POOLINGS), "PairwiseEnergy", pooling=pooling)
+        inputs, outputs = (
+            _channels(name, space) for name, space in (("question", question), ("answer", answer))
+        )
+        if question.ragged != answer.ragged or (
+            question.shape != answer.shape and not answer.ragged
+        ):
+            raise SettingError(
+                f"PairwiseEnergy got question={question!r} and answer={answer!r}; expected two "
+                "spaces of square matrices of one size, or two of values on edges."
+            )
+        self.question = question
+        self.answer = answer
+        self.question_map = nn.Linear(inputs + 1, width)
+        self.answer_map = nn.Linear(outputs, width, bias=False)
+        self.blocks = nn.ModuleList(_Block(width, pooling) for _ in range(blocks))
+        self.read_out = nn.Linear(width, width)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def encode(self, problem: Problem) -> _Matrices | _Edges:
+        """Return the features of the question's entries, and where these stand.
+
+        Raises:
+            ShapeError: graphs are not complete, or matrices not square.
+        """
+        if isinstance(problem.x, Tensor):
+            rows, columns = problem.x.shape[1:]
+            if rows != columns:
+                raise ShapeError(
+                    f"PairwiseEnergy got matrices of {rows} x {columns}; expected square ones."
+                )
+            values = problem.x[..., None]
+            eye = torch.eye(rows, dtype=values.dtype, device=values.device).expand(values.shape[:3])
+            return _Matrices(self.question_map(torch.cat([values, eye[..., None]], -1)))
+        weight = self.question_map.weight
+        graphs.check_values("PairwiseEnergy", problem.x, self.question.size, weight)
+        if not graphs.are_complete(problem.x):
+            raise ShapeError(
+                "PairwiseEnergy got graphs whose edges are not those of complete graphs with self "
+                "loops, in the order of the entries of a matrix; graphs.complete makes such."
+            )
+        values, nodes = problem.x.edge_attr, problem.x.ptr.diff()
+        counts = nodes.square()
+        place, each = graphs.within(counts), nodes.repeat_interleave(counts)
+        source, target = place // each, place % each
+        eye = (source == target).to(values.dtype)[:, None]
+        return _Edges(
+            layout=problem.layout,
+            features=self.question_map(torch.cat([values, eye], 1)),
+            source=source,
+            target=target,
+            slots=int(nodes.max()),
+        )
+
+    def energy(self, context: _Matrices | _Edges, y: Tensor) -> Float[Tensor, " problems"]:
+        """Return the energies `(B,)` of matrices `(B, n, n)` or of values `(rows, channels)`."""
+        return context.sum(self.contributions(context, y))
+
+    def contributions(self, context: _Matrices | _Edges, y: Tensor) -> Tensor:
+        """Return what each entry adds to the energy, `(B, n, n)` or `(rows,)`."""
+        values = y[..., None] if isinstance(context, _Matrices) else y
+        features = context.features + self.answer_map(values)
+        for block in self.blocks:
+            features = features + block(features, context)
+        residual: Tensor = self.read_out(features)
+        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+
+
+class _Block(nn.Module):
+    """What one block adds to the features of entries."""
+
+    def __init__(self, width: int, pooling: str) -> None:
+        super().__init__()
+        self.pool, self.fill = triangles.POOLINGS[pooling]
+        self.sides = nn.Linear(width, 2 * width)
+        self.first = nn.Linear(3 * width, 2 * width)
+        self.second = nn.Linear(2 * width, width)
+
+    def forward(self, features: Tensor, context: _Matrices | _Edges) -> Tensor:
+        left, right = context.squares(self.sides(features), self.fill).chunk(2, -1)
+        pooled = context.entries(self.pool(left, right))
+        joined = torch.cat([features, context.transposed(features), pooled], -1)
+        return cast(Tensor, self.second(functional.silu(self.first(joined))))
+
+
+def _channels(name: str, space: Space) -> int:
+    if isinstance(space, EdgeSpace):
+        return space.size
+    if isinstance(space, MatrixSpace) and space.height == space.width:
+        return 1
+    raise SettingError(
+        f"PairwiseEnergy got {name}={space!r}; expected an EdgeSpace or a square MatrixSpace."
+    )
