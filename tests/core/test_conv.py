@@ -67,13 +67,11 @@ def test_the_energy_is_the_squared_residual_of_its_formula():
     made, x, y = energy(), images(3, 2, 7, 9), images(3, 2, 7, 9, seed=1)
     weights = dict(made.named_parameters())
     features = blocks(x)
-    # The dilations of three layers rise and fall: 1, 2, 1.
-    for layer, dilation in enumerate((1, 2, 1)):
+    for layer in range(3):
         features = functional.conv2d(
             features if layer == 0 else features.clamp(min=0),
             weights[f"encoder.{layer}.weight"],
-            padding=dilation,
-            dilation=dilation,
+            padding=1,
         )
     # What y may count for: the gain of its three layers, at most the contraction.
     gains = [operator_norm(weights[f"{layer}.weight"]) for layer in LAYERS_OF_Y]

@@ -30,8 +30,8 @@ def photographs(answer: Space) -> Preset:
 class Residual(OneShot):
     """y = x - r(x), where r is a stack of 3 x 3 convolutions with ReLU (Zhang et al., 2017).
 
-    As in irem's convolutional energy, dilations rise and fall along the stack, so that both see as
-    far; there is no batch normalisation.
+    Dilations rise and fall along the stack, so that it sees 16 pixels far, as irem's convolutional
+    energy does; there is no batch normalisation.
 
     Args:
         question: space of x, an `ImageSpace`.

@@ -30,9 +30,9 @@ class ConvEnergy(EnergyFn):
     The correction r is a convolutional network on blocks of 2 x 2 pixels, each block one pixel with
     four times the channels: at a quarter of the cost its kernels see twice as far (Zhang et al.,
     FFDNet, 2018). Its layers on x alone run once a solve; y enters behind them, so that a step
-    costs little. They see y's neighbours alone, and x through kernels whose dilation rises and
-    falls, 1, 2, 3, 3, 2, 1. So what y has to tell travels a few blocks a step: the more noise, the
-    more steps.
+    costs little and sees y's neighbours alone. Kernels are not dilated, since patches to train on
+    are small: a network whose reach is that of a patch learns how their edges look, and on whole
+    images descent goes on past the answer.
 
     In y the correction contracts: answers that differ by d get corrections that differ by at most
     `contraction` d, since y is scaled down where the gains of the layers behind it would allow
@@ -81,10 +81,7 @@ class ConvEnergy(EnergyFn):
         self.contraction = contraction
         channels = question.channels * _BLOCK**2
         widths = [channels, *[width] * (depth - 1), inner]
-        self.encoder = nn.ModuleList(
-            _convolution(*pair, min(layer, depth - 1 - layer) + 1)
-            for layer, pair in enumerate(itertools.pairwise(widths))
-        )
+        self.encoder = nn.ModuleList(_convolution(*pair) for pair in itertools.pairwise(widths))
         self.candidate = _convolution(channels, inner)
         self.hidden = nn.Conv2d(inner, inner, 1, bias=False)
         self.correction = _convolution(inner, channels)
@@ -136,8 +133,8 @@ def _blocks(
     return functional.pixel_unshuffle(even, _BLOCK)
 
 
-def _convolution(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
-    made = nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=False)
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    made = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(made.weight, nonlinearity="relu")
     return made
 
