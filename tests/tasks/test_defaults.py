@@ -33,7 +33,7 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss.backward()
 
     assert preset == "default"
-    assert settings["iterations"] == (32_000 if name == "denoise" else 10_000)
+    assert settings["iterations"] == (120_000 if name == "denoise" else 10_000)
     assert type(solver.energy) is ENERGIES.get(type(task.answer), MLPEnergy)
     assert solver.steps == 5
     assert loss.isfinite()
