@@ -128,8 +128,8 @@ _MODULES = {
     "energies": ("default_energy",),
     "energies.conv": ("ConvEnergy",),
     "energies.gine": ("GINEEnergy",),
-    "energies.pairwise": ("PairwiseEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
+    "energies.pairwise": ("PairwiseEnergy",),
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),
     "errors": (
         "CheckpointError",

@@ -258,11 +258,11 @@ def rank_correlation(
     """Return Spearman's rank correlation, or None where either side is constant."""
     if min(first.unique().numel(), second.unique().numel()) < 2:
         return None
-    ranked = torch.stack([_averagerank_correlation(first), _averagerank_correlation(second)])
+    ranked = torch.stack([_average_ranks(first), _average_ranks(second)])
     return float(torch.corrcoef(ranked)[0, 1])
 
 
-def _averagerank_correlation(values: Tensor) -> Tensor:
+def _average_ranks(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]

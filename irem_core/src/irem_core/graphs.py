@@ -177,10 +177,15 @@ def complete_edges(nodes: Int[Tensor, " problems"]) -> Int[Tensor, "2 rows"]:
     Args:
         nodes: of each graph.
     """
+    first = (nodes.cumsum(0) - nodes).repeat_interleave(nodes.square())
+    return first + complete_places(nodes)
+
+
+def complete_places(nodes: Int[Tensor, " problems"]) -> Int[Tensor, "2 rows"]:
+    """Return source and target of every edge of complete graphs, nodes numbered in each from 0."""
     counts = nodes.square()
-    each, place = nodes.repeat_interleave(counts), within(counts)
-    first = (nodes.cumsum(0) - nodes).repeat_interleave(counts)
-    return torch.stack([first + place // each, first + place % each])
+    place, each = within(counts), nodes.repeat_interleave(counts)
+    return torch.stack([place // each, place % each])
 
 
 def complete(nodes: Int[Tensor, " problems"], values: Float[Tensor, "rows channels"]) -> Batch:

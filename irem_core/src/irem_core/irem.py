@@ -56,8 +56,7 @@ def paper(answer: Space) -> Preset:
     """Return the settings of the paper (Section 3.2, Appendix C) for answers of a space.
 
     For images the paper gives five steps and nothing else; the rest is this library's own. There is
-    no replay, since descent of the convolutional energy holds still by itself and fresh patches
-    teach more.
+    no replay: the time that it takes buys more fresh patches.
     """
     if isinstance(answer, ImageSpace):
         return Preset(

@@ -179,8 +179,7 @@ class GINEEnergy(EnergyFn):
     def _messages(self, problem: Problem) -> _Messages:
         batch = problem.x
         nodes = batch.ptr.diff()
-        counts = nodes.square()
-        place, each = graphs.within(counts), nodes.repeat_interleave(counts)
+        source, target = graphs.complete_places(nodes)
         half = self.question_map.out_features
         shares = []
         for layer in self._layers:
@@ -191,8 +190,8 @@ class GINEEnergy(EnergyFn):
             shares.append(torch.addmm(bias, batch.edge_attr, combined.T))
         return _Messages(
             layout=problem.layout,
-            source=place // each,
-            target=place % each,
+            source=source,
+            target=target,
             shares=shares,
             nodes=nodes,
             slots=int(nodes.max()),

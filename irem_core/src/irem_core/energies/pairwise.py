@@ -57,6 +57,7 @@ class _Edges:
         features: `(rows, width)` of the question.
         source: `(rows,)` the row of the matrix.
         target: `(rows,)` its column.
+        mirror: `(rows,)` how many rows further on the transposed entry stands.
         slots: the size of the largest matrix.
     """
 
@@ -64,11 +65,12 @@ class _Edges:
     features: Float[Tensor, "rows width"]
     source: Int[Tensor, " rows"]
     target: Int[Tensor, " rows"]
+    mirror: Int[Tensor, " rows"]
     slots: int
 
-    def _place(self, source: Tensor, target: Tensor) -> Int[Tensor, " rows"]:
+    def _place(self) -> Int[Tensor, " rows"]:
         assert self.layout.owner is not None
-        return (self.layout.owner * self.slots + source) * self.slots + target
+        return (self.layout.owner * self.slots + self.source) * self.slots + self.target
 
     def squares(
         self, features: Float[Tensor, "rows width"], fill: float
@@ -76,18 +78,18 @@ class _Edges:
         """Return the features of entries as matrices of the largest size, filled up."""
         shape = (self.layout.count, self.slots, self.slots)
         made = features.new_full((torch.Size(shape).numel(), features.shape[1]), fill)
-        place = self._place(self.source, self.target)
+        place = self._place()
         return cast(Tensor, made.index_copy(0, place, features).unflatten(0, shape))
 
     def entries(self, squares: Float[Tensor, "problems n n width"]) -> Float[Tensor, "rows width"]:
         """Return the features of matrices as those of entries."""
         rows: Tensor = squares.flatten(0, 2)
-        return rows.index_select(0, self._place(self.source, self.target))
+        return rows.index_select(0, self._place())
 
     def transposed(self, features: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """Return for each entry ij the features of ji."""
-        squares = self.squares(features, 0.0).flatten(0, 2)
-        return squares.index_select(0, self._place(self.target, self.source))
+        rows = torch.arange(len(features), device=features.device)
+        return features.index_select(0, rows + self.mirror)
 
     def sum(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " problems"]:
         """Add up the entries of each matrix."""
@@ -174,15 +176,14 @@ class PairwiseEnergy(EnergyFn):
                 "loops, in the order of the entries of a matrix; graphs.complete makes such."
             )
         values, nodes = problem.x.edge_attr, problem.x.ptr.diff()
-        counts = nodes.square()
-        place, each = graphs.within(counts), nodes.repeat_interleave(counts)
-        source, target = place // each, place % each
+        source, target = graphs.complete_places(nodes)
         eye = (source == target).to(values.dtype)[:, None]
         return _Edges(
             layout=problem.layout,
             features=self.question_map(torch.cat([values, eye], 1)),
             source=source,
             target=target,
+            mirror=(target - source) * (nodes[problem.layout.owner] - 1),
             slots=int(nodes.max()),
         )
 
