@@ -67,8 +67,8 @@ def table_1(book: Book) -> list[Table]:
             "Over all entries of 1,000 problems, of the lowest-energy answer, or of output 5 where "
             "a network answers step by step. With several seeds: the median, the smallest and the "
             "largest. Published figures are minima over checkpoints. The step by energy is the "
-            "largest of 100, 50, 25 and 12.5 at which the median energy of other problems never "
-            "rises.",
+            "largest of the training's and its half, quarter and eighth at which the median energy "
+            "of other problems never rises.",
             *provenance(records),
         ],
     )
