@@ -175,10 +175,10 @@ def test_learns_to_add():
     assert after.mse_by_step[2] < after.mse_by_step[0]
 
 
-def test_the_default_preset_is_the_papers_but_on_graphs():
-    kept, ours = (IREM.presets[name](VectorSpace(4)) for name in ("paper", "default"))
+def test_the_tuned_preset_is_the_papers_but_on_graphs():
+    kept, ours = (IREM.presets[name](VectorSpace(4)) for name in ("paper", "tuned"))
     assert kept == ours
-    kept, ours = (IREM.presets[name](EdgeSpace(1)) for name in ("paper", "default"))
+    kept, ours = (IREM.presets[name](EdgeSpace(1)) for name in ("paper", "tuned"))
     assert kept.solver["descent"] == GradientDescent(step_size=100.0)
     assert kept.training == {"iterations": 10_000, "batch_size": 64, "learning_rate": 1e-4}
     descent = GradientDescent(step_size=10.0)

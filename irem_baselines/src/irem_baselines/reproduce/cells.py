@@ -71,6 +71,8 @@ class Cell:
         if (task, self.method) == BOUND:
             task, solver = f"{task.replace('-', '_')}(algorithm='posterior-mean')", "classical"
         words = ["train", task, "--solver", solver]
+        if solver.startswith("irem"):
+            words += ["--preset", "tuned"]
         words += ["--seed", str(self.seed), "--threads", "1"]
         if self.iterations is not None:
             words += ["--iterations", str(self.iterations)]
