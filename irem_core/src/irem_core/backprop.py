@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 import attrs
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_core import checks, trees
+from irem_core.average import lent
 from irem_core.descent.base import Descent, Probe
 from irem_core.energy import Landscape, differentiate
 from irem_core.iterate import Iterate, project
@@ -252,7 +252,7 @@ class GradientFree(Backprop):
             for shift in (self.sigma, -self.sigma):
                 moved = [w + shift * e for w, e in zip(weights, directions, strict=True)]
                 # Layers that draw from the global state draw the same in every descent.
-                with _lent(weights, moved), torch.random.fork_rng(gpus):
+                with lent(weights, moved), torch.random.fork_rng(gpus):
                     ends.append(loss())
             slope = (ends[0] - ends[1]) / (2 * self.sigma * self.pairs)
             for estimate, direction in zip(estimates, directions, strict=True):
@@ -263,17 +263,3 @@ class GradientFree(Backprop):
 def _normal_like(weight: Tensor, generator: torch.Generator) -> Tensor:
     shape, dtype, device = weight.shape, weight.dtype, weight.device
     return torch.randn(shape, generator=generator, dtype=dtype, device=device)
-
-
-@contextmanager
-def _lent(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
-    """Give weights other values for a while; the memory with their own is never written to."""
-    # functional_call would not do: it loses the weights of a module that has two names.
-    own = [weight.data for weight in weights]
-    try:
-        for weight, value in zip(weights, values, strict=True):
-            weight.data = value
-        yield
-    finally:
-        for weight, value in zip(weights, own, strict=True):
-            weight.data = value

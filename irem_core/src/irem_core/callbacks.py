@@ -53,17 +53,18 @@ class EvaluateEvery(Callback):
             return
         state = torch.get_rng_state()
         progress.solver.eval()
-        errors = {
-            difficulty: evaluate(
-                progress.solver,
-                progress.task,
-                difficulty=difficulty,
-                problems=self.problems,
-                seed=self.seed,
-            ).mse
-            for difficulty in self.difficulties
-            if takes(progress.solver, progress.task, difficulty)
-        }
+        with progress.averaged():
+            errors = {
+                difficulty: evaluate(
+                    progress.solver,
+                    progress.task,
+                    difficulty=difficulty,
+                    problems=self.problems,
+                    seed=self.seed,
+                ).mse
+                for difficulty in self.difficulties
+                if takes(progress.solver, progress.task, difficulty)
+            }
         progress.solver.train()
         torch.set_rng_state(state)
         progress.log(evaluation=errors)

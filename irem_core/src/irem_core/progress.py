@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from irem_core import checks
+from irem_core.average import WeightAverage
 from irem_core.run_folder import RunFolder
 from irem_core.solver import Solver
 from irem_core.task import Task
@@ -24,6 +26,8 @@ class Training:
         learning_rate: of Adam.
         schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
+        average: decay of the moving average of the weights that is the trained model; None to keep
+            the last weights.
         seed: of problems, starts and replay.
         device: where training runs.
         threads: threads that torch computes with on CPU.
@@ -36,6 +40,9 @@ class Training:
     schedule: str = attrs.field(default="constant", validator=checks.one_of("constant", "cosine"))
     clip_norm: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(checks.positive)
+    )
+    average: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checks.proper_fraction)
     )
     seed: int = attrs.field(validator=checks.count_or_zero)
     device: str
@@ -54,7 +61,7 @@ class Progress:
     """A training as callbacks see it; `fit` returns it at the end.
 
     Args:
-        solver: what is trained.
+        solver: what is trained; while it is, with the weights of the last update.
         task: on what.
         training: the settings.
         iteration: updates done so far.
@@ -75,6 +82,14 @@ class Progress:
     leads: bool = True
     out: Path | None = None
     _folder: RunFolder | None = None
+    _average: WeightAverage | None = None
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Give the solver, for a while, the weights that it would have if training ended now.
+
+        These are averages where the training makes such, else those that it has.
+        """
+        return nullcontext() if self._average is None else self._average.lent()
 
     def log(self, **record: Any) -> None:
         """Keep a record under the current iteration, and in the run's metrics."""

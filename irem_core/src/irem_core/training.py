@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from irem_core import checkpoint, checks
+from irem_core.average import WeightAverage
 from irem_core.description import describe
 from irem_core.distributed import Ranks, derive
 from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
@@ -36,6 +37,7 @@ def fit(
     learning_rate: float = 1e-4,
     schedule: str = "constant",
     clip_norm: float | None = None,
+    average: float | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -64,6 +66,8 @@ def fit(
         learning_rate: of Adam.
         schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
+        average: decay, such as 0.999, of the moving average of the weights that the solver ends
+            with and that is judged and saved on the way; None to keep the last weights.
         seed: of problems, starts and replay.
         out: the run's folder.
         resume: go on from the folder's checkpoint, or start afresh where it has none.
@@ -98,6 +102,7 @@ def fit(
         learning_rate=learning_rate,
         schedule=schedule,
         clip_norm=clip_norm,
+        average=average,
         seed=seed,
         device=place.type,
         threads=torch.get_num_threads(),
@@ -146,6 +151,9 @@ class _Loop:
         self.ranks = ranks
         self.device = device
         self.folder = None if out is None else RunFolder(out, ranks)
+        self.parameters = [each for each in solver.parameters() if each.requires_grad]
+        decay = training.average
+        self.average = None if decay is None else WeightAverage(self.parameters, decay)
         self.progress = Progress(
             solver,
             task,
@@ -153,8 +161,8 @@ class _Loop:
             leads=ranks.leads,
             out=None if out is None else Path(out),
             folder=self.folder,
+            average=self.average,
         )
-        self.parameters = [each for each in solver.parameters() if each.requires_grad]
         # One group, which may be empty, as of a solver in closed form.
         groups = [{"params": self.parameters}]
         self.optimizer = torch.optim.Adam(groups, lr=training.learning_rate, fused=True)
@@ -203,6 +211,8 @@ class _Loop:
                     raise KeyboardInterrupt
         if self.folder is not None and self.ranks.leads:
             self._save_model(self.folder)
+        if self.average is not None:
+            self.average.settle()
         progress.solver.eval()
         for callback in callbacks:
             callback.finished(progress)
@@ -218,6 +228,8 @@ class _Loop:
         if not progress.solver.closed_form:
             self._descend(loss)
         progress.iteration += 1
+        if self.average is not None:
+            self.average.update(progress.iteration)
         value = loss.detach()
         self.total += value
         # Kept on the device, so that no iteration waits for it; read when something is reported.
@@ -281,6 +293,8 @@ class _Loop:
             for name, tensor in state.items()
         }
         carried = {f"solver.{name}": each for name, each in solver.training_state().items()}
+        averages = {} if self.average is None else dict(enumerate(self.average.values))
+        carried |= {f"average.{index}": each for index, each in averages.items()}
         random = {
             "random.problems": self.generator.get_state(),
             "random.cpu": torch.get_rng_state(),
@@ -300,16 +314,17 @@ class _Loop:
 
     def _save_model(self, folder: RunFolder) -> None:
         progress = self.progress
-        checkpoint.save(
-            progress.solver,
-            folder.path,
-            task=progress.task,
-            training={
-                **attrs.asdict(progress.training),
-                "iteration": progress.iteration,
-                "seconds": round(progress.seconds, 3),
-            },
-        )
+        with progress.averaged():
+            checkpoint.save(
+                progress.solver,
+                folder.path,
+                task=progress.task,
+                training={
+                    **attrs.asdict(progress.training),
+                    "iteration": progress.iteration,
+                    "seconds": round(progress.seconds, 3),
+                },
+            )
 
     def _settings(self) -> dict[str, Any]:
         training = attrs.asdict(self.progress.training)
@@ -345,6 +360,9 @@ class _Loop:
         progress.solver.restore_training_state(
             {name: tensor.to(self.device) for name, tensor in groups.get("solver", {}).items()}
         )
+        if self.average is not None:
+            for place, value in enumerate(self.average.values):
+                value.copy_(groups["average"][str(place)])
         self.generator.set_state(groups["random"]["problems"])
         torch.set_rng_state(groups["random"]["cpu"])
         if self.device.type == "cuda":

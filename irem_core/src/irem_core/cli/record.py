@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 PROBLEMS = 1000
 TEST_SEED = 1
 
+# What a record says of the training, beside what it says of the solver and the task.
+_TRAINING = (
+    *("batch_size", "learning_rate", "schedule", "clip_norm", "average"),
+    *("ranks", "device"),
+)
+
 
 def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json: bool) -> None:
     """Evaluate a finished training on the task's difficulties, write the record and show it.
@@ -48,10 +54,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
         "settings": {
             "solver": settings["settings"],
             "task": describe(task)["settings"],
-            "batch_size": progress.training.batch_size,
-            "learning_rate": progress.training.learning_rate,
-            "ranks": progress.training.ranks,
-            "device": progress.training.device,
+            **{name: getattr(progress.training, name) for name in _TRAINING},
         },
         "train_seconds": round(progress.seconds, 1),
         "threads": progress.training.threads,

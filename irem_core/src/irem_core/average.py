@@ -1,0 +1,65 @@
+"""Weights: lending a module others for a while, and averages of what training goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+@contextmanager
+def lent(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
+    """Give weights other values for a while; the memory with their own is never written to.
+
+    Args:
+        weights: parameters of a module.
+        values: as many tensors of the same shapes.
+    """
+    # functional_call would not do: it loses the weights of a module that has two names.
+    own = [weight.data for weight in weights]
+    try:
+        for weight, value in zip(weights, values, strict=True):
+            weight.data = value
+        yield
+    finally:
+        for weight, value in zip(weights, own, strict=True):
+            weight.data = value
+
+
+class WeightAverage:
+    """An exponential moving average of weights over the updates of a training.
+
+    After update t it is decay average + (1 - decay) weights, with a decay of (1 + t) / (10 + t)
+    where that is less, so that the first, untrained weights are soon forgotten.
+
+    Args:
+        weights: parameters that training changes in place.
+        decay: share of the average that an update keeps, between 0 and 1.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], decay: float) -> None:
+        """Begin with the weights as they are."""
+        self.weights = weights
+        self.decay = decay
+        self.values = [weight.detach().clone() for weight in weights]
+
+    def update(self, iteration: int) -> None:
+        """Take in the weights after an update, counted from 1."""
+        decay = min(self.decay, (1 + iteration) / (10 + iteration))
+        with torch.no_grad():
+            get_ema_multi_avg_fn(decay)(self.values, self.weights, iteration)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give the averages to whatever has the weights, for a while."""
+        with lent(self.weights, self.values):
+            yield
+
+    def settle(self) -> None:
+        """Set the weights to the averages."""
+        with torch.no_grad():
+            for weight, value in zip(self.weights, self.values, strict=True):
+                weight.copy_(value)
