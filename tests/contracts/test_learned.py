@@ -50,6 +50,19 @@ ENERGY_CASES = {
         ("matrix_inverse(size=4)", "pairwise(width=6, blocks=1, pooling='product')"),
     ],
     "scratchpad-mlp": [("add(size=3)", "scratchpad_mlp(scratchpad=2, width=6, depth=2)")],
+    "weighted": [
+        (
+            "add(size=3)",
+            "weighted(energies=[scratchpad_mlp(scratchpad=2, width=6), mlp(width=4, depth=1)], "
+            "weights=[1, 0.5])",
+        ),
+        (
+            "add(size=3)",
+            "weighted(energies=[scratchpad_mlp(scratchpad=2, width=6), "
+            "scratchpad_mlp(scratchpad=1, width=4)])",
+        ),
+        ("shortest_path()", "weighted(energies=[pairwise(width=4, blocks=1), gine(width=4)])"),
+    ],
 }
 # A task, a solver, its energy where it takes one, and how to check it.
 MLP, SCRATCHPAD = "mlp(width=8, depth=2)", "scratchpad_mlp(scratchpad=2, width=8, depth=2)"

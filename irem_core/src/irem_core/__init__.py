@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from irem_core.difficulty import Between as Between
     from irem_core.difficulty import Difficulty as Difficulty
     from irem_core.energies import default_energy as default_energy
+    from irem_core.energies.combined import WeightedEnergies as WeightedEnergies
     from irem_core.energies.conv import ConvEnergy as ConvEnergy
     from irem_core.energies.gine import GINEEnergy as GINEEnergy
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
@@ -126,6 +127,7 @@ _MODULES = {
     ),
     "difficulty": ("Between", "Difficulty"),
     "energies": ("default_energy",),
+    "energies.combined": ("WeightedEnergies",),
     "energies.conv": ("ConvEnergy",),
     "energies.gine": ("GINEEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 import torch
@@ -15,9 +16,10 @@ from irem_core.errors import EnergyError, ShapeError
 from irem_core.iterate import Iterate
 from irem_core.part import Recorded
 from irem_core.problem import Problem
-from irem_core.space import Space, require_finite
+from irem_core.space import Space, require_finite, uniform
 
 if TYPE_CHECKING:
+    from irem_core.energies.combined import WeightedEnergies
     from irem_core.task import Task
 
 
@@ -59,8 +61,10 @@ class Landscape(Recorded, nn.Module, ABC):
 
     answer: Space | None = None
     """The space of the answers; `for_task` sets it where the constructor does not."""
-    size_free: ClassVar[bool] = False
+    size_free: bool = False
     """Whether the energy takes questions of any height and width, whatever it was built for."""
+    scratchpad: int = 0
+    """Width of the scratchpad z (Appendix B); 0 where there is none."""
 
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
@@ -105,7 +109,49 @@ class Landscape(Recorded, nn.Module, ABC):
         y = problem.answer.start(
             problem.layout, generator, device=problem.device, dtype=problem.dtype
         )
-        return Iterate(y, problem.layout)
+        return self.with_scratchpad(Iterate(y, problem.layout), generator)
+
+    def with_scratchpad(self, iterate: Iterate, generator: torch.Generator) -> Iterate:
+        """Give an iterate without z one from U(-1, 1) (Algorithm 3); none without a scratchpad."""
+        if not self.scratchpad:
+            return iterate
+        y, shape = iterate.y, (iterate.layout.count, self.scratchpad)
+        return Iterate(y, iterate.layout, uniform(shape, generator, y.device, y.dtype))
+
+    def forward(self, x: Any, y: Tensor) -> Float[Tensor, " problems"]:
+        """Return E(x, y) for a batch of questions and candidates; a scratchpad is then zero.
+
+        Args:
+            x: questions, or a `Problem`.
+            y: candidates.
+
+        Raises:
+            ShapeError: the energy returned something other than `(B,)`.
+        """
+        problem = self.problem(x)
+        energy = self.value(self.encode(problem), Iterate(y, problem.layout))
+        return checked(energy, problem.layout.count, self)
+
+    def __add__(self, other: Landscape) -> WeightedEnergies:
+        """Return the sum of two energies, itself an energy."""
+        return self._combined((1.0, self), (1.0, other))
+
+    def __radd__(self, other: Any) -> Landscape:
+        """Begin a `sum` of energies."""
+        return self if other == 0 else NotImplemented
+
+    def __mul__(self, weight: float) -> WeightedEnergies:
+        """Return a multiple of an energy, itself an energy."""
+        return self._combined((weight, self))
+
+    __rmul__ = __mul__
+
+    def _combined(self, *terms: tuple[float, Landscape]) -> WeightedEnergies:
+        from irem_core.energies.combined import combined
+
+        if not all(isinstance(w, Real) and isinstance(e, Landscape) for w, e in terms):
+            return NotImplemented  # type: ignore[no-any-return]
+        return combined(terms)
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
@@ -137,20 +183,6 @@ class EnergyFn(Landscape):
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return `energy` at the iterate's y."""
         return self.energy(context, iterate.y)
-
-    def forward(self, x: Any, y: Tensor) -> Float[Tensor, " problems"]:
-        """Return E(x, y) for a batch of questions and candidates.
-
-        Args:
-            x: questions, or a `Problem`.
-            y: candidates.
-
-        Raises:
-            ShapeError: the energy returned something other than `(B,)`.
-        """
-        problem = self.problem(x)
-        energy = self.energy(self.encode(problem), y)
-        return checked(energy, problem.layout.count, self)
 
 
 def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " problems"]:

@@ -20,7 +20,6 @@ from irem_core.iterate import Iterate, project
 from irem_core.layout import Layout
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
-from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.solution import Recorder, Solution
 from irem_core.space import Space, VectorSpace, require_finite
 
@@ -228,7 +227,7 @@ def _start(
         iterate = project(problem.answer, iterate)
     else:
         require_finite("start", iterate.y)
-    if isinstance(energy, ScratchpadEnergy):
+    if energy.scratchpad:
         if iterate.z is None:
             return energy.with_scratchpad(iterate, generator)
         VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)

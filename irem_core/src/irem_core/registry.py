@@ -53,6 +53,7 @@ KINDS = {
 # Which group a setting's value belongs to, where a part is written inside another.
 _GROUP_OF_SETTING = {
     "energy": ENERGIES,
+    "energies": ENERGIES,
     "descent": DESCENTS,
     "halting": HALTING,
     "backprop": BACKPROPS,
@@ -367,6 +368,8 @@ def _parse_value(group: str, node: ast.expr, text: str, target: Target | None) -
         return construct(find(group, name), args, settings, target)
     if isinstance(node, ast.Name):
         return construct(find(group, node.id.replace("_", "-")), (), {}, target)
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_parse_value(group, element, text, target) for element in node.elts]
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError) as error:

@@ -10,14 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from irem_core.energy import Landscape
 from irem_core.iterate import Iterate
-from irem_core.problem import Problem
-from irem_core.space import uniform
 
 
 class ScratchpadEnergy(Landscape):
@@ -46,17 +43,3 @@ class ScratchpadEnergy(Landscape):
         if z is None:
             z = iterate.y.new_zeros(iterate.layout.count, self.scratchpad)
         return self.energy(context, iterate.y, z)
-
-    def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
-        """Draw y, then z, from U(-1, 1) (Algorithm 3).
-
-        Raises:
-            ShapeError: the problem's answer space is not known.
-        """
-        return self.with_scratchpad(super().start(problem, generator), generator)
-
-    def with_scratchpad(self, iterate: Iterate, generator: torch.Generator) -> Iterate:
-        """Give an iterate without z one that is drawn from U(-1, 1)."""
-        y = iterate.y
-        shape = (iterate.layout.count, self.scratchpad)
-        return Iterate(y, iterate.layout, uniform(shape, generator, y.device, y.dtype))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -55,7 +54,7 @@ class ConvEnergy(EnergyFn):
         SettingError: the spaces are not images of one shape, or a number is out of range.
     """
 
-    size_free: ClassVar[bool] = True
+    size_free = True
 
     def __init__(
         self,

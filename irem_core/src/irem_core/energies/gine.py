@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 import torch
@@ -87,7 +87,7 @@ class GINEEnergy(EnergyFn):
         SettingError: a space is not that of edges, the width is odd, or a number is out of range.
     """
 
-    size_free: ClassVar[bool] = True
+    size_free = True
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import cast
 
 import attrs
 import torch
@@ -120,7 +120,7 @@ class PairwiseEnergy(EnergyFn):
         SettingError: the spaces are of another kind, or a setting is out of range.
     """
 
-    size_free: ClassVar[bool] = True
+    size_free = True
 
     def __init__(
         self,

@@ -121,7 +121,6 @@ def make(kind: str) -> Terrain:
     center = torch.rand(shape, generator=generator, dtype=torch.float64)
     curvature = 0.4 + 0.6 * torch.rand(shape, generator=generator, dtype=torch.float64)
     start = Iterate(1 - center.round(), layout)
-    if isinstance(energy, ScratchpadEnergy):
-        start = energy.with_scratchpad(start, generator)
+    start = energy.with_scratchpad(start, generator)
     problem = Problem({"center": center, "curvature": curvature}, space, layout)
     return Terrain(name=kind, energy=energy, problem=problem, start=start)
