@@ -64,6 +64,7 @@ def minimize(
     halting: HaltingCriterion | None = None,
     max_steps: int = 1000,
     start: Tensor | Iterate | None = None,
+    restarts: int = 0,
     generator: torch.Generator | None = None,
     record: Sequence[str] = (),
     observer: Observer | None = None,
@@ -81,66 +82,90 @@ def minimize(
         halting: when a problem has arrived; the energy's plateau by default.
         max_steps: the most steps any problem takes, at least 0.
         start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
+        restarts: how often each problem is descended again, from another random start. The answer
+            is that of the lowest energy; steps and outcome are of the descent that found it, energy
+            evaluations of all.
         generator: where random starts come from; seed 0 if None.
-        record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers).
-        observer: called after the start and after every step.
+        record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
+            with restarts, of the first descent.
+        observer: called after the start and after every step of the first descent.
 
     Returns:
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: `max_steps` or `record` is out of range.
+        SettingError: `max_steps`, `restarts` or `record` is out of range.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
-    checks.check(checks.count_or_zero, "minimize", max_steps=max_steps)
+    checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = EnergyPlateau() if halting is None else halting
     with _solving():
         problem = _ordinary(energy.problem(x))
         check_problem(energy, problem)
+        if generator is None:
+            generator = torch.Generator(problem.device).manual_seed(0)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
-        held = _begin(energy, problem, _start(energy, problem, start, generator), descent, halting)
-        found = trees.map_leaves(_copy, held.found)
-        for step in range(max_steps + 1):
-            running = held.found.outcome == Outcome.RUNNING
-            # At the start every problem is shown; later those that have just taken a step.
-            shown = running | (held.found.steps == step)
-            for each in watch:
-                _show(each, step, held, shown)
-            active = int(running.sum())
-            if step == max_steps or not active:
-                break
-            if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
-                trees.put(found, problem.layout, held.problems, held.found)
-                held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
-            held = _advance(energy, problem.answer, held, descent, halting)
-        trees.put(found, problem.layout, held.problems, held.found)
-        outcome = torch.where(
-            found.outcome == Outcome.RUNNING, int(Outcome.BUDGET_SPENT), found.outcome
-        )
-        return Solution(
-            y=found.best.iterate.y,
-            last=found.last.y,
-            energy=found.best.energy,
-            steps=found.steps,
-            evaluations=found.evaluations,
-            outcome=outcome,
-            layout=problem.layout,
-            z=found.best.iterate.z,
-            trace=None if recorder is None else recorder.trace(),
-        )
+        context = energy.encode(problem)
+        begin = _start(energy, problem, start, generator)
+        solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
+        for _ in range(restarts):
+            begin = energy.start(problem, generator)
+            again = _descend(energy, problem, context, begin, descent, halting, max_steps)
+            solution = solution.or_lower(again)
+        return solution if recorder is None else attrs.evolve(solution, trace=recorder.trace())
+
+
+def _descend(
+    energy: Landscape,
+    problem: Problem,
+    context: Any,
+    start: Iterate,
+    descent: Descent,
+    halting: HaltingCriterion,
+    max_steps: int,
+    watch: Sequence[Observer] = (),
+) -> Solution:
+    """Descend from one start of each problem."""
+    held = _begin(energy, problem, context, start, descent, halting)
+    found = trees.map_leaves(_copy, held.found)
+    for step in range(max_steps + 1):
+        running = held.found.outcome == Outcome.RUNNING
+        # At the start every problem is shown; later those that have just taken a step.
+        shown = running | (held.found.steps == step)
+        for each in watch:
+            _show(each, step, held, shown)
+        active = int(running.sum())
+        if step == max_steps or not active:
+            break
+        if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
+            trees.put(found, problem.layout, held.problems, held.found)
+            held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
+        held = _advance(energy, problem.answer, held, descent, halting)
+    trees.put(found, problem.layout, held.problems, held.found)
+    spent = found.outcome == Outcome.RUNNING
+    return Solution(
+        y=found.best.iterate.y,
+        last=found.last.y,
+        energy=found.best.energy,
+        steps=found.steps,
+        evaluations=found.evaluations,
+        outcome=torch.where(spent, int(Outcome.BUDGET_SPENT), found.outcome),
+        layout=problem.layout,
+        z=found.best.iterate.z,
+    )
 
 
 def _begin(
     energy: Landscape,
     problem: Problem,
+    context: Any,
     start: Iterate,
     descent: Descent,
     halting: HaltingCriterion,
 ) -> _Descending:
-    context = energy.encode(problem)
     current = differentiate(energy, context, start, gradient=descent.needs_gradient)
     bare = Evaluation(current.iterate, current.energy)
     ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
@@ -208,10 +233,8 @@ def _start(
     energy: Landscape,
     problem: Problem,
     start: Tensor | Iterate | None,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
 ) -> Iterate:
-    if generator is None:
-        generator = torch.Generator(problem.device).manual_seed(0)
     if start is None:
         return energy.start(problem, generator)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from irem_core import trees
 from irem_core.energy import Evaluation
-from irem_core.errors import NotConvergedError
+from irem_core.errors import EnergyError, NotConvergedError
 from irem_core.layout import Layout
 from irem_core.outcome import Outcome
 
@@ -76,6 +76,28 @@ class Solution:
         """Make the solution of a one-shot solver, which has no energy and takes one step."""
         ones = torch.ones(layout.count, dtype=torch.int64, device=y.device)
         return cls(y, y, None, ones, ones, ones * int(Outcome.ANSWERED), layout)
+
+    def or_lower(self, other: Solution) -> Solution:
+        """Return for each problem the answer of the lower energy, this one's where they are equal.
+
+        Energy evaluations add up; all else is of the solution that an answer is from. Traces and
+        parts are left out.
+
+        Args:
+            other: of the same problems.
+
+        Raises:
+            EnergyError: a solution has no energy, as those of one-shot solvers.
+        """
+        if self.energy is None or other.energy is None:
+            raise EnergyError(
+                "A solution without energies cannot be compared; expected both to come from a "
+                "descent."
+            )
+        lower = other.energy.nan_to_num(torch.inf) < self.energy.nan_to_num(torch.inf)
+        mine, theirs = (attrs.evolve(each, trace=None, parts=()) for each in (self, other))
+        chosen = trees.where(lower, self.layout, theirs, mine)
+        return attrs.evolve(chosen, evaluations=self.evaluations + other.evaluations)
 
     def check(self) -> Self:
         """Return the solution if every problem converged or was answered.
