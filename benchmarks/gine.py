@@ -49,7 +49,7 @@ class Side:
     @classmethod
     def of(cls, path: str, task: Task) -> Side:
         """Make the paper's solver around a path; both paths get the same weights."""
-        preset = IREM.presets["paper"](task.answer)
+        preset = IREM.presets["paper"](task.question, task.answer)
         solver = IREM(GINEEnergy.for_task(task, path=path), **preset.solver)
         learning_rate = preset.training["learning_rate"]
         return cls(

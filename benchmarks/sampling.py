@@ -97,7 +97,7 @@ def measure(name: str, rounds: int) -> Row:
         IremError: the task or its problems cannot be had, for want of a package for instance.
     """
     task = load_task(name)
-    preset = IREM.presets["paper"](task.answer)
+    preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **preset.solver)
     batch = preset.training["batch_size"]
     generator = torch.Generator().manual_seed(0)

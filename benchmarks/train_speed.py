@@ -118,7 +118,7 @@ def train_plain(plain: PlainIREM, iterations: int) -> float:
 def train_ours(iterations: int, *callbacks: Callback) -> None:
     """Train as a user does, with the paper's settings."""
     task = load_task("add", size=SIZE)
-    preset = IREM.presets["paper"](task.answer)
+    preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **preset.solver)
     settings = {**preset.training, "iterations": iterations}
     fit(solver, task, callbacks=callbacks, **settings)

@@ -74,7 +74,7 @@ def test_parameters_of_the_tables_of_graphs():
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("answer", [VectorSpace(1), EDGES])
 def test_the_preset_of_the_paper_builds_what_the_tables_say(kind, answer):
-    preset = kind.presets["paper"](answer)
+    preset = kind.presets["paper"](answer, answer)
     edges = answer.ragged
 
     assert dict(preset.training) == {

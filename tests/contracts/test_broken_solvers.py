@@ -147,7 +147,7 @@ BROKEN_SOLVERS = {
     "mixes problems": (solving(centred), "another answer in a batch than alone"),
     "shows steps backwards": (irem(solve=backwards), "out of order"),
     "preset without a source": (
-        irem(presets={"mine": lambda answer: Preset(source="", solver={}, training={})}),
+        irem(presets={"mine": lambda question, answer: Preset(source="", solver={}, training={})}),
         "preset 'mine'",
     ),
 }

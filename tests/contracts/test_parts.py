@@ -34,7 +34,7 @@ BACKPROP_CASES = {
 SPACE_CASES = {
     "vector": ["vector(5)", "vector(5, low=0.0)", "vector(3, low=-0.5, high=0.25)"],
     "matrix": ["matrix(2, 4)", "matrix(2, 2, high=0.5)"],
-    "edge": ["edge()", "edge(2, low=0.0)"],
+    "edge": ["edge()", "edge(2, low=0.0)", "edge(complete=True)"],
     "image": ["image(3, 4, 5)", "image(1, 2, 2, low=0.0, high=1.0)"],
 }
 TABLES = {

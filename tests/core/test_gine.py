@@ -10,6 +10,7 @@ from irem_core import (
     IREM,
     EdgeSpace,
     EnergyPlateau,
+    FullUnroll,
     GINEEnergy,
     GradientDescent,
     Iterate,
@@ -338,21 +339,62 @@ def test_what_is_no_batch_of_graphs_with_values_is_refused(make, error, message,
         minimize(gine(path=path), make(), descent=GradientDescent(step_size=1.0), max_steps=2)
 
 
+def preactivations(made, problem, y):
+    """Return what the ReLUs of every layer see, messages and then the read-out's."""
+    seen = []
+    features, hooks = [None], []
+    for layer in made.convolutions:
+        hooks.append(layer.register_forward_pre_hook(lambda _, given: features.append(given[0])))
+        hooks.append(layer.lin.register_forward_hook(lambda _, __, out: seen.append(out)))
+    hooks.append(made.head[0].register_forward_hook(lambda _, __, out: seen.append(out)))
+    made.path = "edges"
+    with torch.no_grad():
+        made(problem, y)
+    for hook in hooks:
+        hook.remove()
+    index = made._edge_features(problem.x, y)[1]
+    messages = zip(seen[:-1], features[1:], strict=True)
+    return [out + nodes[index[0]] for out, nodes in messages] + [seen[-1]]
+
+
 @pytest.mark.parametrize("name", ["shortest-path", "edge-copy", "sparse-shortest-path"])
-def test_the_first_layer_of_a_task_has_its_kink_among_the_values_that_occur(name):
+def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name):
     task = load_task(name)
     for seed in range(3):
         made = GINEEnergy.for_task(task, seed=seed)
         generator = torch.Generator().manual_seed(100 + seed)
         problem, _ = task.sample(200, generator=generator)
-        start = made.start(problem, generator)
-        seen = []
-        first = made.convolutions[0]
-        first.lin.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out.detach()))
-        made.path = "edges"
-        made(problem, start.y)
-        (messages,) = seen
-        assert abs(messages.mean()) < 0.1 * messages.std()
-        assert 0.05 < (messages > 0).double().mean() < 0.95
+        first, *others = preactivations(made, problem, made.start(problem, generator).y)
+        assert abs(first.mean()) < 0.1 * first.std()
+        assert 0.05 < (first > 0).double().mean() < 0.95
+        assert len(others) == 3
+        for values in others:
+            # At a random value a unit is open for a share of values that is uniform on (0, 1).
+            open_share = (values > 0).double().mean(0)
+            assert abs(open_share.mean() - 0.5) < 0.12
+            assert ((open_share > 0.02) & (open_share < 0.98)).double().mean() > 0.85
         again = GINEEnergy.for_task(task, seed=seed)
-        assert torch.equal(again.convolutions[0].lin.bias, first.lin.bias)
+        assert all(map(torch.equal, again.parameters(), made.parameters()))
+
+
+@pytest.mark.parametrize("backprop", [LastStep(), FullUnroll()])
+def test_no_loss_after_descent_moves_a_kink(backprop):
+    """So where the kinks are at first matters: the energy is linear in pieces."""
+    task = ShortestPath()
+    made = GINEEnergy.for_task(task, width=8)
+    solver = IREM(made, steps=3, descent=GradientDescent(step_size=1.0), backprop=backprop)
+    generator = torch.Generator().manual_seed(0)
+    problem, target = task.sample(20, generator=generator)
+    solver.loss(problem, target, generator).backward()
+    slopes = {
+        name: weight.grad
+        for name, weight in made.named_parameters()
+        if weight.grad is not None and bool((weight.grad != 0).any())
+    }
+    still = {name for name, _ in made.named_parameters() if name.endswith("bias")}
+    still.add("question_map.weight")
+    assert set(slopes) == {name for name, _ in made.named_parameters()} - still
+    for layer in range(3):
+        on_question, on_answer = slopes[f"convolutions.{layer}.lin.weight"].chunk(2, 1)
+        assert bool((on_question == 0).all())
+        assert bool((on_answer != 0).any())

@@ -176,9 +176,9 @@ def test_learns_to_add():
 
 
 def test_the_tuned_preset_is_the_papers_but_on_graphs():
-    kept, ours = (IREM.presets[name](VectorSpace(4)) for name in ("paper", "tuned"))
+    kept, ours = (IREM.presets[name](*2 * [VectorSpace(4)]) for name in ("paper", "tuned"))
     assert kept == ours
-    kept, ours = (IREM.presets[name](EdgeSpace(1)) for name in ("paper", "tuned"))
+    kept, ours = (IREM.presets[name](*2 * [EdgeSpace(1)]) for name in ("paper", "tuned"))
     assert kept.solver["descent"] == GradientDescent(step_size=100.0)
     assert kept.training == {"iterations": 10_000, "batch_size": 64, "learning_rate": 1e-4}
     descent = GradientDescent(step_size=10.0)

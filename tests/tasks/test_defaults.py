@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from irem_core import ConvEnergy, GINEEnergy, MLPEnergy, load_task
+from irem_core import IREM, ConvEnergy, GINEEnergy, MLPEnergy, PairwiseEnergy, load_task
 from irem_core.cli.train import build_solver
 from irem_core.registry import TASKS, plugins
 from irem_core.space import EdgeSpace, ImageSpace
@@ -14,6 +14,26 @@ LEARNED = [
     if plugin.distribution == "irem-tasks" and load_task(plugin.name).energy() is None
 ]
 ENERGIES = {EdgeSpace: GINEEnergy, ImageSpace: ConvEnergy}
+# Answers with a value for each pair, and questions with one.
+PAIRWISE = {
+    *("edge-copy", "connected-components", "shortest-path"),
+    *("matrix-completion", "matrix-inverse", "square"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PAIRWISE))
+def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
+    task = load_task(name)
+    energy = "gine" if isinstance(task.answer, EdgeSpace) else "mlp"
+    for chosen, named in ((energy, "tuned"), ("pairwise", "default")):
+        preset, solver, settings = build_solver("irem", chosen, None, {}, task, 0)
+        assert preset == named
+        tuned = IREM.presets[named](task.question, task.answer)
+        assert solver.descent == tuned.solver["descent"]
+        assert settings == tuned.training
+    preset, solver, _ = build_solver("irem", None, "paper", {}, task, 0)
+    assert preset == "paper"
+    assert type(solver.energy) is (GINEEnergy if energy == "gine" else MLPEnergy)
 
 
 def test_all_but_sat_are_learned():
@@ -33,8 +53,10 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss.backward()
 
     assert preset == "default"
-    assert settings["iterations"] == (120_000 if name == "denoise" else 10_000)
-    assert type(solver.energy) is ENERGIES.get(type(task.answer), MLPEnergy)
+    expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
+    assert type(solver.energy) is expected
+    longest = {"denoise": 120_000}.get(name, 2_000 if name in PAIRWISE else 10_000)
+    assert settings["iterations"] == longest
     assert solver.steps == 5
     assert loss.isfinite()
     assert solver.solve(problem, max_steps=1).y.shape == target.shape

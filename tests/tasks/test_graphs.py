@@ -61,7 +61,7 @@ def test_the_oracle_agrees_with_the_answers(name, difficulty):
     problem, y = sample(task, difficulty, 2000 if difficulty == "train" else 300)
 
     problem.answer.check("y", y, problem.layout.rows)
-    assert problem.answer == EdgeSpace()
+    assert problem.answer == EdgeSpace(complete=True)
     assert problem.layout.rows == int(problem.x.ptr.diff().square().sum())
     # A distance is a sum of up to 14 lengths below 2, rounded to float32 after each.
     atol = 2e-6 if "shortest" in name else 0
@@ -310,7 +310,7 @@ def test_graphs_are_read_from_files_and_answers_written_to_them(tmp_path, ending
     ]
     problem = task.read(saved(arrays, tmp_path / f"x{ending}"), CPU)
 
-    assert problem.answer == EdgeSpace()
+    assert problem.answer == EdgeSpace(complete=True)
     assert problem.dtype == torch.float32
     assert torch.equal(problem.x.edge_index, graphs.complete_edges(problem.x.ptr.diff()))
     for found, matrix in zip(matrices(problem.x), expected, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from irem_baselines.one_shot import OneShot
 from irem_core import Preset, Problem, Space
 
 
-def paper(answer: Space) -> Preset:
+def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C) for answers of a space."""
     return paper_preset(answer, {"width": paper_width(answer), "depth": 3})
 
@@ -31,7 +30,7 @@ class Feedforward(OneShot):
         SettingError: one space alone is that of edges, or a number is below 1.
     """
 
-    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper}
+    presets: ClassVar = {"paper": paper}
 
     def __init__(
         self, question: Space, answer: Space, *, width: int | str = "paper", depth: int = 3

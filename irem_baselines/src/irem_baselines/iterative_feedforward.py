@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from irem_baselines.networks import check_width, make_network, paper_preset, pap
 from irem_core import Preset, Problem, Space, checks
 
 
-def paper(answer: Space) -> Preset:
+def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C); six noise levels, for five steps, are ours."""
     return paper_preset(answer, {"width": paper_width(answer), "depth": 3, "levels": 6})
 
@@ -40,7 +40,7 @@ class IterativeFeedforward(Iterated):
         SettingError: one space alone is that of edges, or a number is out of range.
     """
 
-    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper}
+    presets: ClassVar = {"paper": paper}
     first: ClassVar[int] = 0
 
     def __init__(

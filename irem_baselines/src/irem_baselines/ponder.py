@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from irem_baselines.networks import check_width, make_network, paper_preset, pap
 from irem_core import Preset, Problem, SettingError, Space, checks
 
 
-def paper(answer: Space) -> Preset:
+def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C, Tables 9 and 13) for answers of a space."""
     settings = {"width": paper_width(answer), "depth": 3, "steps": 5, "prior": 0.2}
     return paper_preset(answer, settings)
@@ -61,7 +61,7 @@ class Ponder(Iterated):
         SettingError: one space alone is that of edges, or a setting is out of range.
     """
 
-    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper}
+    presets: ClassVar = {"paper": paper}
 
     def __init__(
         self,

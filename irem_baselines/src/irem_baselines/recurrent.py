@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import ClassVar
 
@@ -16,12 +16,12 @@ from irem_baselines.networks import check_width, make_network, paper_preset, pap
 from irem_core import Preset, Problem, Space, checks, default_energy
 
 
-def paper(answer: Space) -> Preset:
+def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C, Tables 8 and 12) for answers of a space."""
     return paper_preset(answer, {"width": paper_width(answer, dense=196), "steps": 5})
 
 
-def matched(answer: Space) -> Preset:
+def matched(question: Space, answer: Space) -> Preset:
     """Return the paper's settings with as many weights as the paper's energy has."""
     return paper_preset(answer, {"width": "matched", "steps": 5})
 
@@ -43,7 +43,10 @@ class Recurrent(Iterated):
         SettingError: one space alone is that of edges, or a number is below 1.
     """
 
-    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"paper": paper, "matched": matched}
+    presets: ClassVar = {
+        "paper": paper,
+        "matched": matched,
+    }
 
     def __init__(
         self, question: Space, answer: Space, *, width: int | str = "paper", steps: int = 5

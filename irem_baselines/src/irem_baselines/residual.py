@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -13,7 +12,7 @@ from irem_baselines.one_shot import OneShot
 from irem_core import ImageSpace, Preset, Problem, SettingError, Space, checks
 
 
-def photographs(answer: Space) -> Preset:
+def photographs(question: Space, answer: Space) -> Preset:
     """Return this library's own settings for patches of photographs."""
     return Preset(
         source="this library",
@@ -44,7 +43,7 @@ class Residual(OneShot):
         SettingError: the spaces are not images of one shape, or a number is below 1.
     """
 
-    presets: ClassVar[dict[str, Callable[[Space], Preset]]] = {"photographs": photographs}
+    presets: ClassVar = {"photographs": photographs}
 
     def __init__(
         self, question: Space, answer: Space, *, width: int = 32, depth: int = 7, bias: bool = True

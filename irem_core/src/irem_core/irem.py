@@ -15,6 +15,7 @@ from irem_core import checks
 from irem_core.backprop import Backprop, LastStep
 from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
+from irem_core.energies.pairwise import PairwiseEnergy
 from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate
@@ -23,16 +24,35 @@ from irem_core.problem import Problem
 from irem_core.replay import Example, ReplayBuffer
 from irem_core.solution import Solution
 from irem_core.solver import Preset, Solver
-from irem_core.space import ImageSpace, Space
+from irem_core.space import EdgeSpace, ImageSpace, MatrixSpace, Space
 from irem_core.task import Task
 
 
-def default(answer: Space) -> Preset:
-    """Return what this library trains where nothing is said: so far, the same as `tuned`."""
-    return tuned(answer)
+def default(question: Space, answer: Space) -> Preset:
+    """Return what this library trains where nothing is said.
+
+    On complete graphs and square matrices that is an energy whose structure lets it verify an
+    answer; its own scale is learned, so steps have size 1. For other answers it is `tuned`.
+    """
+    complete = isinstance(answer, EdgeSpace) and answer.complete
+    square = isinstance(answer, MatrixSpace) and answer.height == answer.width
+    if not (complete or square) or question.shape != answer.shape:
+        return tuned(question, answer)
+    return Preset(
+        source="this library",
+        energy=PairwiseEnergy,
+        solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
+        training={
+            "iterations": 2_000,
+            "batch_size": 24 if complete else 12,
+            "learning_rate": 3e-3,
+            "schedule": "cosine",
+            "clip_norm": 1.0,
+        },
+    )
 
 
-def tuned(answer: Space) -> Preset:
+def tuned(question: Space, answer: Space) -> Preset:
     """Return our settings for the paper's energies: the paper's settings, but on graphs.
 
     At the paper's rate the energy of graphs is far from learned when the iterations are over, and
@@ -41,7 +61,7 @@ def tuned(answer: Space) -> Preset:
     problem for two fresh ones hardly any start is older than ten steps, and solving drifts from the
     answer behind them, on larger graphs far; three for a fresh one hold it there.
     """
-    preset = paper(answer)
+    preset = paper(question, answer)
     if not answer.ragged:
         return preset
     return attrs.evolve(
@@ -57,7 +77,7 @@ def tuned(answer: Space) -> Preset:
     )
 
 
-def paper(answer: Space) -> Preset:
+def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Section 3.2, Appendix C) for answers of a space.
 
     For images the paper gives five steps and nothing else; the rest is this library's own. There is

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core.descent.base import Descent
+from irem_core.energy import Landscape
 from irem_core.halting import HaltingCriterion
 from irem_core.iterate import Iterate
 from irem_core.minimization import Observer
@@ -32,18 +33,26 @@ class Preset:
         source: where the settings come from.
         solver: arguments of the solver.
         training: arguments of `fit`.
+        energy: the energy that the settings are for; None where they are for any, and the solver
+            chooses.
     """
 
     source: str
     solver: Mapping[str, Any]
     training: Mapping[str, Any]
+    energy: type[Landscape] | None = None
+
+    def suits(self, energy: Landscape | None) -> bool:
+        """Say whether the settings are for an energy that was chosen, or none was."""
+        return energy is None or self.energy is None or type(energy) is self.energy
 
 
 class Solver(Recorded, nn.Module, ABC):
     """Anything that answers problems and learns from pairs of problem and answer."""
 
-    presets: ClassVar[Mapping[str, Callable[[Space], Preset]]] = {}
-    """Named settings, given the answer space; the first is the command line's default."""
+    presets: ClassVar[Mapping[str, Callable[[Space, Space], Preset]]] = {}
+    """Named settings, given the spaces of questions and answers; the first that suits an energy is
+    the command line's default for it."""
     question: Space | None = None
     """The space of the questions, where known."""
     answer: Space | None = None

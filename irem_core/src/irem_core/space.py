@@ -217,9 +217,14 @@ class EdgeSpace(Space):
 
     Args:
         channels: values of one edge.
+        complete: whether graphs are complete, with self loops, and their edges in the order of the
+            entries of a matrix (`graphs.complete`). It only says so: parts that need it check.
     """
 
     channels: int = attrs.field(default=1, validator=checks.count)
+    complete: bool = attrs.field(
+        default=False, kw_only=True, validator=attrs.validators.instance_of(bool)
+    )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -91,8 +91,8 @@ class CompleteGraphTask(Task):
 
     def __init__(self) -> None:
         """Set the spaces."""
-        self.question = EdgeSpace()
-        self.answer = EdgeSpace()
+        self.question = EdgeSpace(complete=True)
+        self.answer = EdgeSpace(complete=True)
 
     def problem(self, nodes: Int[Tensor, " problems"], values: Float[Tensor, " rows"]) -> Problem:
         """Make problems of complete graphs from the values of their edges."""

@@ -72,7 +72,7 @@ def train(method: str) -> dict[str, float]:
     """Train for some iterations in this process: the median iteration and the growth of memory."""
     torch.set_num_threads(1)
     task = load_task(TASK)
-    preset = IREM.presets["paper"](task.answer)
+    preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **{**preset.solver, **ABLATIONS[method]})
     before, clock = provenance.peak_memory(), Clock()
     fit(solver, task, callbacks=[clock], **{**preset.training, "iterations": ITERATIONS})

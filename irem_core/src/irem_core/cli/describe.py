@@ -94,10 +94,11 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _presets(solver: Any) -> dict[str, dict[str, str]]:
-    """Show presets as they are for answers that are vectors."""
+    """Show presets as they are for questions and answers that are vectors."""
     from irem_core.space import VectorSpace
 
-    presets = {name: preset(VectorSpace(1)) for name, preset in solver.presets.items()}
+    space = VectorSpace(1)
+    presets = {name: preset(space, space) for name, preset in solver.presets.items()}
     return {
         name: {
             key: repr(value)

@@ -129,16 +129,20 @@ def build_solver(
 
     name = _name(solver)
     kind = find(SOLVERS, name).load()
-    named = preset or next(iter(kind.presets), None)
     if preset is not None and preset not in kind.presets:
         raise UnknownNameError(
             f"The solver {name!r} has no preset {preset!r}. {near_matches(preset, kind.presets)}"
         )
-    chosen = None if named is None else kind.presets[named](task.answer)
     target = Target(task, seed)
     written = {key: value for key, value in overrides.items() if value is not None}
     if energy is not None:
         written["energy"] = build(ENERGIES, energy, target=target)
+    presets = {key: made(task.question, task.answer) for key, made in kind.presets.items()}
+    suited = (key for key, each in presets.items() if each.suits(written.get("energy")))
+    named = preset or next(suited, None)
+    chosen = None if named is None else presets[named]
+    if chosen is not None and chosen.energy is not None:
+        written.setdefault("energy", chosen.energy.for_task(task, seed=seed))
     settings = {**(chosen.solver if chosen else {}), **written}
     built = build(SOLVERS, solver, settings=settings, target=target)
     return named, built, dict(chosen.training if chosen else {})

@@ -26,8 +26,8 @@ with warnings.catch_warnings():
     from torch_geometric.nn import GINEConv
 
 
-# Training problems that the first layer is centred on.
-_SHOWN = 64
+# Training problems whose messages say where the kinks of ReLUs are put.
+_SHOWN = 256
 
 
 @attrs.frozen(eq=False)
@@ -123,12 +123,16 @@ class GINEEnergy(EnergyFn):
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
-        """Build the energy for a task, the first layer centred on its training problems.
+        """Build the energy for a task, with the kink of every ReLU at a value that occurs.
 
-        Messages of the first layer are one number wide, and all that it knows passes through the
-        ReLU of that number: as it is, or not at all, unless the kink lies among the values that
-        occur. So its bias is set for messages to be zero on average over problems and starts; some
-        seeds learn nothing of shortest-path otherwise.
+        Between ReLUs nothing but sums and maxima stands, so the energy is linear in pieces, and its
+        gradient, the step, is the same all over a piece. Where pieces meet is up to the biases and
+        to the question's share of the messages, and these stay as they are drawn: a loss after a
+        step (Eq. 6) depends on them only through which ReLUs are open, so their gradient is zero.
+        As torch draws them most kinks lie close together, pieces are long elsewhere, and descent
+        cannot tell answers apart there. So the bias of each unit is set to make it zero at a
+        training problem of its own, at a start. The messages of the first layer are one number,
+        which is made zero on average.
 
         Args:
             task: the task whose spaces give all shapes.
@@ -138,11 +142,20 @@ class GINEEnergy(EnergyFn):
         made = super().for_task(task, seed=seed, **settings)
         generator = torch.Generator().manual_seed(seed)
         problem, _ = task.sample(_SHOWN, generator=generator)
-        start = made.start(problem, generator)
         with torch.no_grad():
-            first = made._layers[0].lin
-            first.bias -= first(made._edge_features(problem.x, start.y)[0]).mean(0)
+            made._spread_kinks(problem.x, made.start(problem, generator).y, generator)
         return made
+
+    def _spread_kinks(self, batch: Any, y: Tensor, generator: torch.Generator) -> None:
+        edges, index = self._edge_features(batch, y)
+        features = edges.new_zeros(batch.num_nodes, 1)
+        for layer in self._layers:
+            message = layer.lin(edges) + features[index[0]]
+            wide = message.shape[1] > 1
+            layer.lin.bias.sub_(_drawn(message, generator) if wide else message.mean(0))
+            features = layer(features, index, edges)
+        first = cast(nn.Linear, self.head[0])
+        first.bias.sub_(_drawn(first(self._pooled(batch, features)), generator))
 
     @property
     def _layers(self) -> list[Any]:
@@ -214,7 +227,8 @@ class GINEEnergy(EnergyFn):
             features = layer.nn(summed if features is None else features + summed)
         assert features is not None
         real = torch.arange(slots, device=y.device) < context.nodes[:, None]
-        return self._read_out(features.unflatten(0, (-1, slots)), real)
+        pooled = _largest(features.unflatten(0, (-1, slots)), real)
+        return cast(Tensor, self.head(pooled)).squeeze(-1)
 
     def _over_edges(self, context: _Edges, y: Tensor) -> Tensor:
         batch = context.batch
@@ -222,12 +236,15 @@ class GINEEnergy(EnergyFn):
         features = edges.new_zeros(batch.num_nodes, 1)
         for layer in self._layers:
             features = layer(features, index, edges)
-        nodes = batch.ptr.diff()
-        slots = int(nodes.max())
-        real = torch.arange(slots, device=y.device) < nodes[:, None]
+        return cast(Tensor, self.head(self._pooled(batch, features))).squeeze(-1)
+
+    def _pooled(self, batch: Any, features: Tensor) -> Float[Tensor, "problems width"]:
+        """Return the largest features over the nodes of each graph."""
+        nodes, place = batch.ptr.diff(), torch.arange(len(features), device=features.device)
+        real = torch.arange(int(nodes.max()), device=features.device) < nodes[:, None]
         padded = features.new_zeros(*real.shape, features.shape[1])
-        place = (batch.batch, torch.arange(len(features), device=y.device) - batch.ptr[batch.batch])
-        return self._read_out(padded.index_put(place, features), real)
+        where = (batch.batch, place - batch.ptr[batch.batch])
+        return _largest(padded.index_put(where, features), real)
 
     def _edge_features(self, batch: Any, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of all edges and wanted pairs, and their two ends."""
@@ -241,8 +258,15 @@ class GINEEnergy(EnergyFn):
             )
         return torch.cat([asked, wanted], 1), index
 
-    def _read_out(
-        self, features: Float[Tensor, "problems slots width"], real: Tensor
-    ) -> Float[Tensor, " problems"]:
-        pooled = features.masked_fill(~real[..., None], -torch.inf).amax(1)
-        return cast(Tensor, self.head(pooled)).squeeze(-1)
+
+def _largest(
+    features: Float[Tensor, "problems slots width"], real: Tensor
+) -> Float[Tensor, "problems width"]:
+    """Return the largest features over the slots that are nodes."""
+    return features.masked_fill(~real[..., None], -torch.inf).amax(1)
+
+
+def _drawn(values: Float[Tensor, "rows width"], generator: torch.Generator) -> Tensor:
+    """Draw a row for each unit, and return the unit's value there."""
+    row = torch.randint(len(values), (values.shape[1],), generator=generator)
+    return values[row, torch.arange(values.shape[1])]

@@ -114,7 +114,8 @@ class PairwiseEnergy(EnergyFn):
         answer: space of y, of the same kind.
         width: features of an entry.
         blocks: number of blocks.
-        pooling: "max" of sums over k, or "product", asinh of the sum of products.
+        pooling: "max" of sums over k, or "product", asinh of the sum of products; if None, the
+            first on graphs and the second on matrices.
 
     Raises:
         SettingError: the spaces are of another kind, or a setting is out of range.
@@ -129,11 +130,13 @@ class PairwiseEnergy(EnergyFn):
         *,
         width: int = 32,
         blocks: int = 2,
-        pooling: str = "max",
+        pooling: str | None = None,
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
         checks.check(checks.count, "PairwiseEnergy", width=width, blocks=blocks)
+        if pooling is None:
+            pooling = "max" if isinstance(answer, EdgeSpace) else "product"
         checks.check(checks.one_of(*triangles.POOLINGS), "PairwiseEnergy", pooling=pooling)
         inputs, outputs = (
             _channels(name, space) for name, space in (("question", question), ("answer", answer))

@@ -54,7 +54,7 @@ def check_solver(
         _check_solution(solver, problem, task, title)
         _check_apart(solver, problem, target, tolerance, title)
     for name, preset in type(solver).presets.items():
-        made = preset(task.answer)
+        made = preset(task.question, task.answer)
         assert isinstance(made, Preset) and made.source, (
             f"{title} has a preset {name!r} that does not say where its settings come from"
         )
