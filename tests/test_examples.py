@@ -40,6 +40,14 @@ def test_train_add_and_draw_its_solves(tmp_path: Path) -> None:
     assert "<svg" in picture.read_text(encoding="utf-8")
 
 
+def test_a_constraint_is_imposed_on_what_was_learned() -> None:
+    printed = run_python(EXAMPLES / "impose_constraint.py", "--iterations", "400", "--size", "4")
+    _, learned, constrained = (line.split() for line in printed.splitlines())
+    assert float(learned[-2]) < -1
+    assert float(constrained[-2]) > -0.3
+    assert float(constrained[-1]) < float(learned[-1]) / 4
+
+
 def test_a_problem_of_each_kind_is_drawn(tmp_path: Path) -> None:
     assert run_python(EXAMPLES / "draw_tasks.py", tmp_path) == ""
     kinds = ("denoise", "graphs", "matrices", "sat", "sparse", "vectors")
