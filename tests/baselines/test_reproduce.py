@@ -129,12 +129,14 @@ def test_a_record_without_what_is_wanted_is_missing(tmp_path):
 def test_table_1_shows_medians_over_seeds_beside_published_figures(tmp_path):
     for seed, error in enumerate((0.3, 0.1, 0.2)):
         scores = {"mse": error, "mse_best_checkpoint": error / 2, "mse_by_step": {"1": error}}
-        write(tmp_path, "irem", seed=seed, evaluation={"same": scores, "harder": scores})
+        both = {"same": scores, "harder": scores}
+        write(tmp_path, "irem", seed=seed, parameters=1234, evaluation=both)
     by_step = {str(step): 1 / step for step in range(1, 81)}
     scores = {"mse": by_step["80"], "mse_by_step": by_step}
     write(tmp_path, "recurrent", energy=None, evaluation={"same": scores, "harder": scores})
     errors, findings = tables.table_1(Book(tmp_path))
-    rows = {(row[1]): row[2:] for row in errors.rows[:10]}
+    assert [row[2] for row in errors.rows[:10]] == ["1,234", "", "", "", "10", *[""] * 5]
+    rows = {(row[1]): row[3:] for row in errors.rows[:10]}
     assert rows["irem"] == ["0.2 (0.1 to 0.3)", "0.0003", "0.2 (0.1 to 0.3)", "0.0021"]
     assert rows["irem, best checkpoint"][0] == "0.1 (0.05 to 0.15)"
     # After the five steps of its training, not after 80.

@@ -61,7 +61,7 @@ def table_1(book: Book) -> list[Table]:
     records = [one for task in PAPER_TASKS for each in methods for one in book.of(task, each)]
     errors = Table(
         title="Table 1: mean squared error",
-        columns=["task", "method", "same", "published", "harder", "published"],
+        columns=["task", "method", "weights", "same", "published", "harder", "published"],
         rows=rows,
         notes=[
             "Over all entries of 1,000 problems, of the lowest-energy answer, or of output 5 where "
@@ -94,8 +94,14 @@ def _errors(book: Book, task: str) -> Iterator[list[str]]:
                     over_seeds(book.errors(task, method, difficulty, kind)),
                     "" if value is None else figure(value, 6),
                 ]
-            yield [name, title, *cells]
+            yield [name, title, _weights(book, task, method) if kind == "mse" else "", *cells]
             name = ""
+
+
+def _weights(book: Book, task: str, method: str) -> str:
+    """Write how many weights a method learns by gradient descent."""
+    records = book.of(task, method) if method in LEARNED else ()
+    return next((f"{each['parameters']:,}" for each in records), "")
 
 
 def findings(book: Book) -> Table:

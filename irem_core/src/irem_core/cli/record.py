@@ -68,7 +68,10 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     if as_json:
         show.json_document(record)
         return
-    iterations = f"for {progress.iteration} iterations in {progress.seconds / 60:.1f} minutes"
+    iterations = (
+        f"({record['parameters']:,} weights) for {progress.iteration} iterations in "
+        f"{progress.seconds / 60:.1f} minutes"
+    )
     how = "in closed form" if solver.closed_form else iterations
     typer.echo(f"Trained {record['solver']} on {record['task']} {how}; the run is in {folder}.")
     show_scores(task, str(record["solver"]), scores)
