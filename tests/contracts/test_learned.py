@@ -36,6 +36,12 @@ TASK_CASES = {
 # A task with small settings, and an energy for it.
 ENERGY_CASES = {
     "conv": [("denoise(patch=8)", "conv(width=4, depth=2)")],
+    "elementwise": [
+        ("add(size=3)", "elementwise(width=6)"),
+        ("negate(size=5)", "elementwise(width=4, neighbours=2)"),
+        ("square(size=3)", "elementwise(width=4)"),
+        ("edge_copy()", "elementwise(width=4)"),
+    ],
     "gine": [
         ("edge_copy()", "gine(width=8)"),
         ("shortest_path()", "gine(width=8, layers=2, path='edges')"),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from irem_core.energies import default_energy as default_energy
     from irem_core.energies.combined import WeightedEnergies as WeightedEnergies
     from irem_core.energies.conv import ConvEnergy as ConvEnergy
+    from irem_core.energies.elementwise import ElementwiseEnergy as ElementwiseEnergy
     from irem_core.energies.gine import GINEEnergy as GINEEnergy
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
     from irem_core.energies.mlp import ScratchpadMLPEnergy as ScratchpadMLPEnergy
@@ -129,6 +130,7 @@ _MODULES = {
     "energies": ("default_energy",),
     "energies.combined": ("WeightedEnergies",),
     "energies.conv": ("ConvEnergy",),
+    "energies.elementwise": ("ElementwiseEnergy",),
     "energies.gine": ("GINEEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
     "energies.pairwise": ("PairwiseEnergy",),

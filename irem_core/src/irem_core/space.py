@@ -155,6 +155,16 @@ class VectorSpace(Space):
         """The shape `(length,)`."""
         return (self.length,)
 
+    def sized(self, shape: tuple[int, ...]) -> Self:
+        """Return the same space with another length.
+
+        Raises:
+            ShapeError: the shape is no length.
+        """
+        if len(shape) != 1:
+            raise ShapeError(f"A row of shape {shape} was given where one of {self} was expected.")
+        return type(self)(**settings_of(self) | {"length": shape[0]})
+
 
 class _Sized(Space):
     """A space whose rows end in a height and a width, which size-free energies take as given."""
