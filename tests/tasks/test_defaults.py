@@ -25,7 +25,8 @@ PAIRWISE = {
 def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
     task = load_task(name)
     energy = "gine" if isinstance(task.answer, EdgeSpace) else "mlp"
-    for chosen, named in ((energy, "tuned"), ("pairwise", "default")):
+    chosen_and_named = {energy: "tuned", "pairwise": "default", "elementwise": "residual"}
+    for chosen, named in chosen_and_named.items():
         preset, solver, settings = build_solver("irem", chosen, None, {}, task, 0)
         assert preset == named
         tuned = IREM.presets[named](task.question, task.answer)

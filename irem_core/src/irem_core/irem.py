@@ -15,6 +15,7 @@ from irem_core import checks
 from irem_core.backprop import Backprop, LastStep
 from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
+from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
 from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
@@ -32,19 +33,27 @@ def default(question: Space, answer: Space) -> Preset:
     """Return what this library trains where nothing is said.
 
     On complete graphs and square matrices that is an energy whose structure lets it verify an
-    answer; its own scale is learned, so steps have size 1. For other answers it is `tuned`.
+    answer; for other answers it is `tuned`.
     """
     complete = isinstance(answer, EdgeSpace) and answer.complete
     square = isinstance(answer, MatrixSpace) and answer.height == answer.width
-    if not (complete or square) or question.shape != answer.shape:
-        return tuned(question, answer)
+    if (complete or square) and question.shape == answer.shape:
+        return attrs.evolve(residual(question, answer), energies=(PairwiseEnergy,))
+    return attrs.evolve(tuned(question, answer), energies=(default_energy(answer),))
+
+
+def residual(question: Space, answer: Space) -> Preset:
+    """Return our settings for energies that are squares of residuals, which are zero at a solution.
+
+    Their scale is learned, so steps have size 1.
+    """
     return Preset(
         source="this library",
-        energy=PairwiseEnergy,
+        energies=(ElementwiseEnergy, PairwiseEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,
-            "batch_size": 24 if complete else 12,
+            "batch_size": 24 if answer.ragged else 12,
             "learning_rate": 3e-3,
             "schedule": "cosine",
             "clip_norm": 1.0,
@@ -141,7 +150,12 @@ class IREM(Solver):
         SettingError: a setting is out of range.
     """
 
-    presets: ClassVar = {"default": default, "tuned": tuned, "paper": paper}
+    presets: ClassVar = {
+        "default": default,
+        "residual": residual,
+        "tuned": tuned,
+        "paper": paper,
+    }
 
     def __init__(
         self,

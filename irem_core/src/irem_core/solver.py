@@ -33,18 +33,18 @@ class Preset:
         source: where the settings come from.
         solver: arguments of the solver.
         training: arguments of `fit`.
-        energy: the energy that the settings are for; None where they are for any, and the solver
-            chooses.
+        energies: the energies that the settings are for, of which the first is trained where none
+            is chosen; empty where they are for any, and the solver chooses.
     """
 
     source: str
     solver: Mapping[str, Any]
     training: Mapping[str, Any]
-    energy: type[Landscape] | None = None
+    energies: tuple[type[Landscape], ...] = ()
 
     def suits(self, energy: Landscape | None) -> bool:
         """Say whether the settings are for an energy that was chosen, or none was."""
-        return energy is None or self.energy is None or type(energy) is self.energy
+        return energy is None or not self.energies or type(energy) in self.energies
 
 
 class Solver(Recorded, nn.Module, ABC):

@@ -99,13 +99,13 @@ def _presets(solver: Any) -> dict[str, dict[str, str]]:
 
     space = VectorSpace(1)
     presets = {name: preset(space, space) for name, preset in solver.presets.items()}
-    return {
-        name: {
-            key: repr(value)
-            for key, value in {**preset.solver, **preset.training, "source": preset.source}.items()
-        }
-        for name, preset in presets.items()
-    }
+    described = {}
+    for name, preset in presets.items():
+        values = {key: repr(value) for key, value in {**preset.solver, **preset.training}.items()}
+        if preset.energies:
+            values["energies"] = ", ".join(each.__name__ for each in preset.energies)
+        described[name] = {**values, "source": preset.source}
+    return described
 
 
 def _show_task(part: dict[str, Any]) -> None:

@@ -141,8 +141,8 @@ def build_solver(
     suited = (key for key, each in presets.items() if each.suits(written.get("energy")))
     named = preset or next(suited, None)
     chosen = None if named is None else presets[named]
-    if chosen is not None and chosen.energy is not None:
-        written.setdefault("energy", chosen.energy.for_task(task, seed=seed))
+    if chosen is not None and chosen.energies and "energy" not in written:
+        written["energy"] = chosen.energies[0].for_task(task, seed=seed)
     settings = {**(chosen.solver if chosen else {}), **written}
     built = build(SOLVERS, solver, settings=settings, target=target)
     return named, built, dict(chosen.training if chosen else {})
