@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from irem_baselines.reproduce import measures, tables
+from irem_baselines.reproduce import measures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
 from irem_baselines.reproduce.cells import PAPER_TASKS, Cell, cell
 from irem_baselines.reproduce.command import draw
@@ -99,10 +99,11 @@ def test_what_a_cell_writes_on_the_command_line_is_understood(method):
     words = METHODS[method].words()
     options = dict(zip(words[2::2], words[3::2], strict=True))
     task = load_task(words[1])
-    preset = options.get("--preset")
-    _, built, _ = build_solver(options["--solver"], None, preset, {}, task, 0)
-    # The tables are about the paper's energies, whatever the library's own default.
-    assert (preset == "tuned") == isinstance(built, IREM)
+    preset, energy = options.get("--preset"), options.get("--energy")
+    _, built, _ = build_solver(options["--solver"], energy, preset, {}, task, 0)
+    # The paper's tables are about the paper's energies, whatever the library's own default.
+    ours = METHODS[method].folder == "verifiers"
+    assert (preset == "tuned") == (isinstance(built, IREM) and not ours)
     if method.startswith("irem-full"):
         assert isinstance(built.backprop, FullUnroll)
     assert (getattr(built, "buffer", 0) is None) == method.endswith("no-replay")
@@ -198,6 +199,47 @@ def test_table_4_counts_applications_and_operands(tmp_path):
     ]
 
 
+def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path):
+    ours, theirs = tmp_path / "verifiers", tmp_path / "paper"
+    errors = {"same": 0.001, "harder": 0.002}
+    both = {name: {"mse": error, "mse_by_step": {}} for name, error in errors.items()}
+    sizes = {"50": {"problems": 20, "mse": 0.003, "steps_mean": 9.0, "seconds": 0.5}}
+    for seed in range(3):
+        write(
+            ours,
+            "irem-default",
+            task="shortest-path",
+            energy="pairwise",
+            seed=seed,
+            evaluation=both,
+            measures={"sizes": sizes},
+        )
+    write(theirs, "irem", task="shortest-path", energy="gine", evaluation=both)
+    write(theirs, "constant", task="shortest-path", energy=None, evaluation=both)
+    errors, by_size = verifiers.table(Book(ours))
+    assert errors.rows[:4] == [
+        [
+            *("shortest-path", "pairwise", "10", "10 (10 to 10)"),
+            *("0.001 (0.001 to 0.001)", "0.002 (0.002 to 0.002)"),
+        ],
+        ["", "gine, the paper's energy", "10", "10", "0.001", "0.002"],
+        ["", "published", "", "", "0.0274", "0.0464"],
+        ["", "constant", "", "", "0.001", "0.002"],
+    ]
+    assert by_size.rows == [["shortest-path", "50", "20", "0.003", "9", "0.5"]]
+    assert errors.rows[4][:2] == ["connected-components", "irem-default"]
+
+
+def test_cells_of_verifiers_train_what_is_default_and_are_kept_apart():
+    made = find_cell("add-irem-default-1")
+    assert made.words() == ["train", "add", "--solver", "irem", "--seed", "1", "--threads", "1"]
+    assert made.folder == TARGETS["verifiers"].folder == "verifiers"
+    given = find_cell("edge-copy-irem-elementwise-0").words()
+    assert given[4:6] == ["--energy", "elementwise"]
+    assert find_cell("sort-constant-0").folder == "verifiers"
+    assert find_cell("add-constant-0").folder == "paper"
+
+
 def test_a_table_in_markdown():
     table = Table(title="T", columns=["a", "b"], rows=[["x", "1"]], notes=["Note."])
     assert table.markdown() == "| a | b |\n| --- | ---: |\n| x | 1 |\n\nNote.\n"
@@ -235,9 +277,20 @@ def rich_records(folder):
         "composition": {"10": {"mse_by_application": [0.1] * 10}},
         "descents": {"adam": {"evaluations_per_step": 1.0, "mse": 0.1, "mse_by_step": by_step}},
         "psnr": {"45": {"5": 20.0, "10": 21.0, "30": 22.0, "100": 22.0}},
+        "sizes": {
+            size: {
+                "problems": 10,
+                "mse": 0.1,
+                "steps_mean": 7.0,
+                "seconds": 0.01,
+                "mse_by_step": {"0": 1.0, "1": 0.1},
+            }
+            for size in ("10", "100")
+        },
+        "judged": {step: {"energy": grid, "squared_error": grid} for step in ("0", "5")},
     }
     for task in (*PAPER_TASKS, "denoise"):
-        for method in ("irem", "recurrent", "residual"):
+        for method in ("irem", "recurrent", "residual", "irem-default"):
             write(folder, method, task=task, evaluation=evaluation, measures=measured)
 
 

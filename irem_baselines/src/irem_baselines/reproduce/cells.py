@@ -27,9 +27,29 @@ _SOLVERS = {
     "irem-full": "irem(backprop=full_unroll())",
     "irem-full-no-replay": "irem(replay=0, backprop=full_unroll())",
     "recurrent-matched": "recurrent(width='matched')",
+    "irem-default": "irem",
+    "irem-elementwise": "irem",
     "irem-gradient-free": "irem(backprop=gradient_free())",
     **{f"irem-step-{size}": f"irem(descent=gradient(step_size={size}.0))" for size in STEP_SIZES},
 }
+# What this library trains by default, and addition and edge copy with their structure given.
+VERIFIERS = (
+    *(
+        (task, "irem-default")
+        for task in (
+            *("shortest-path", "connected-components", "matrix-inverse", "matrix-completion"),
+            *("add", "edge-copy", "sort", "parity"),
+        )
+    ),
+    ("add", "irem-elementwise"),
+    ("edge-copy", "irem-elementwise"),
+)
+# What they are compared with on tasks that the paper's tables are not about; bits of parity have no
+# answers of their own, so there is nothing entrywise.
+FLOORS = (
+    *(("sort", method) for method in REFERENCES),
+    *(("parity", method) for method in ("constant", "classical")),
+)
 # Difficulties of shortest-path in Figure 2.
 GRAPH_SIZES = tuple(f"nodes={nodes}" for nodes in (10, 15, 20, 25, 30))
 
@@ -43,6 +63,9 @@ class Cell:
         method: what solves it, the name that tables show.
         seed: of weights, problems and starts.
         variant: a name that stands for the task in the file, where that is not the task's own.
+        preset: the solver's settings; its default if None.
+        energy: what IREM trains; the preset's if None.
+        folder: which of the folders of records and of runs it is kept in.
         difficulties: on which the solver is scored, beside those that the task names.
         measures: names of `measures.MEASURES`.
         iterations: updates of the weights; the preset's if None.
@@ -52,6 +75,9 @@ class Cell:
     method: str
     seed: int = 0
     variant: str | None = None
+    preset: str | None = None
+    energy: str | None = None
+    folder: str = "paper"
     difficulties: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     iterations: int | None = None
@@ -62,7 +88,7 @@ class Cell:
         return f"{self.variant or self.task}-{self.method}-{self.seed}"
 
     def file(self, results: Path) -> Path:
-        """Return where the cell's record is kept."""
+        """Return where the cell's record is kept, in a folder of records."""
         return results / f"{self.name}.json"
 
     def words(self) -> list[str]:
@@ -71,8 +97,8 @@ class Cell:
         if (task, self.method) == BOUND:
             task, solver = f"{task.replace('-', '_')}(algorithm='posterior-mean')", "classical"
         words = ["train", task, "--solver", solver]
-        if solver.startswith("irem"):
-            words += ["--preset", "tuned"]
+        for option, value in (("--preset", self.preset), ("--energy", self.energy)):
+            words += [] if value is None else [option, value]
         words += ["--seed", str(self.seed), "--threads", "1"]
         if self.iterations is not None:
             words += ["--iterations", str(self.iterations)]
@@ -110,6 +136,7 @@ def cell(task: str, method: str, seed: int = 0) -> Cell:
         task=task,
         method=method,
         seed=seed,
+        preset=_preset(method),
         difficulties=difficulties,
         measures=tuple(measures),
     )
@@ -118,9 +145,32 @@ def cell(task: str, method: str, seed: int = 0) -> Cell:
 def denoise(method: str, seed: int = 0) -> Cell:
     """Return a cell of Table 5."""
     measures = ("psnr", "filters") if method == "irem" else ("psnr",)
-    return Cell(task="denoise", method=method, seed=seed, measures=measures)
+    preset = _preset(method)
+    return Cell(task="denoise", method=method, seed=seed, preset=preset, measures=measures)
 
 
 def small_add(method: str, seed: int = 0) -> Cell:
     """Return a cell of addition of vectors of 20, which training without gradients can learn."""
-    return Cell(task="add(size=20)", variant="small-add", method=method, seed=seed)
+    preset = _preset(method)
+    return Cell(task="add(size=20)", variant="small-add", method=method, seed=seed, preset=preset)
+
+
+def verifier(task: str, method: str, seed: int = 0) -> Cell:
+    """Return a cell of the library's own energies, or of what their tasks are compared with."""
+    measures: tuple[str, ...] = ()
+    if method.startswith("irem"):
+        measures = ("halting", "sizes", *(("judged",) if task == "shortest-path" else ()))
+        measures += ("composition",) if task == "add" else ()
+    return Cell(
+        task=task,
+        method=method,
+        seed=seed,
+        energy="elementwise" if method == "irem-elementwise" else None,
+        folder="verifiers",
+        measures=measures,
+    )
+
+
+def _preset(method: str) -> str | None:
+    """Return the preset of the paper's energies, which the tables are about, for IREM."""
+    return "tuned" if method.startswith("irem") else None

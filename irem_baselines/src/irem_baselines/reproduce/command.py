@@ -21,8 +21,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="table1 to table5, figure1 to figure8, descents, halting, gradient-free, all, or "
-            "one training by its file, such as add-irem-0.",
+            help="table1 to table5, figure1 to figure8, verifiers, descents, halting, "
+            "gradient-free, all, or one training by its file, such as add-irem-0.",
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each cell: seeds 0, 1, ...")] = 1,
@@ -31,8 +31,12 @@ def reproduce(
         int | None,
         typer.Option(min=1, help="For a quick look: train so long only, and keep it apart."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("results/paper"),
-    runs: Annotated[Path, typer.Option(help="Where trained runs are kept.")] = Path("runs/paper"),
+    results: Annotated[
+        Path | None, typer.Option(help="Where records are kept; results/paper or verifiers.")
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Where trained runs are kept; runs/paper or verifiers.")
+    ] = None,
     figures: Annotated[Path, typer.Option(help="Where figures are drawn.")] = Path(
         "results/figures"
     ),
@@ -49,16 +53,21 @@ def reproduce(
     from irem_baselines.reproduce.targets import TARGETS, find_cell
     from irem_baselines.reproduce.worker import Folders
 
+    def folders_of(name: str) -> Folders:
+        kept, ran = results or Path("results") / name, runs or Path("runs") / name
+        apart = "" if iterations is None else f"quick-{iterations}"
+        return Folders(results=kept / apart, runs=ran / apart)
+
     if iterations is not None:
-        results, runs = (each / f"quick-{iterations}" for each in (results, runs))
         figures = figures / f"quick-{iterations}"
-    folders = Folders(results=results, runs=runs)
     if target != "all" and target not in TARGETS:
-        _make_cell(_shortened(find_cell(target), iterations), folders)
+        cell = _shortened(find_cell(target), iterations)
+        _make_cell(cell, folders_of(cell.folder))
         return
     failed: list[str] = []
     for name in TARGETS if target == "all" else [target]:
         wanted = TARGETS[name]
+        folders = folders_of(wanted.folder)
         cells = [_shortened(each, iterations) for each in wanted.trainings(seeds)]
         missing = folders.missing(cells, wanted.measures)
         if train:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from irem_baselines.reproduce.cost import cost
 from irem_baselines.reproduce.denoising import filters, psnr
+from irem_baselines.reproduce.judging import judged, sizes
 from irem_baselines.reproduce.pictures import contours, elements, nested
 from irem_core import (
     IREM,
@@ -116,7 +117,7 @@ def halting(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, A
     """Score the halting rule: its error against that of the best step, and what energies tell.
 
     `auroc` is the area under the curve of "this answer is wrong" as the energy tells it, where the
-    quarter of answers with the largest errors counts as wrong.
+    quarter of answers with the largest errors counts as wrong; in `auroc_of_tenth`, the tenth.
     """
     found = {}
     for difficulty in named(task):
@@ -133,6 +134,7 @@ def halting(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, A
             "best_step_mse": by_step[best],
             "energy_error_correlation": scores.energy_error_correlation,
             "auroc": auroc(scores.energies, scores.errors),
+            "auroc_of_tenth": auroc(scores.energies, scores.errors, share=0.1),
         }
     return found
 
@@ -228,8 +230,10 @@ MEASURES: dict[str, Measure] = {
     "elements": elements,
     "filters": filters,
     "halting": halting,
+    "judged": judged,
     "landscape": landscape,
     "nested": nested,
     "psnr": psnr,
+    "sizes": sizes,
     "steps": steps,
 }

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from irem_baselines.reproduce import extras, figures, tables
+from irem_baselines.reproduce import extras, figures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.cells import (
     BOUND,
+    FLOORS,
     LEARNED,
     PAPER_TASKS,
     REFERENCES,
     STEP_SIZES,
+    VERIFIERS,
     Cell,
     cell,
     denoise,
     small_add,
+    verifier,
 )
 from irem_core import UnknownNameError
 
@@ -36,6 +39,7 @@ class Target:
         title: what it shows.
         cells: tasks and methods that it is made of, in the order to train them in.
         measures: what it needs to be measured on them.
+        folder: which of the folders of records and of runs they are kept in.
         single: one seed serves, however many are asked for.
         tables: writes it, or the numbers that a figure draws.
         draw: draws it into an empty figure.
@@ -45,6 +49,7 @@ class Target:
     title: str
     cells: tuple[tuple[str, str], ...] = ()
     measures: tuple[str, ...] = ()
+    folder: str = "paper"
     single: bool = False
     tables: Callable[[Book], list[Table]] | None = None
     draw: Callable[[Book, Figure], None] | None = None
@@ -64,6 +69,8 @@ _OWN = {"denoise": denoise, "small-add": small_add}
 
 
 def _cell(task: str, method: str, seed: int) -> Cell:
+    if (task, method) in (*VERIFIERS, *FLOORS):
+        return verifier(task, method, seed)
     return _OWN[task](method, seed) if task in _OWN else cell(task, method, seed)
 
 
@@ -175,6 +182,31 @@ TARGETS: Mapping[str, Target] = {
         cells=_each(PAPER_TASKS, ("irem",)),
         measures=("halting",),
         tables=extras.halting,
+    ),
+    "verifiers": Target(
+        title="the library's own energies, beside the paper's",
+        cells=(*VERIFIERS, *FLOORS),
+        measures=("halting", "sizes"),
+        folder="verifiers",
+        tables=verifiers.table,
+    ),
+    "verifiers-sizes": Target(
+        title="error by nodes and by step, of ours and of the paper's energy",
+        cells=(("shortest-path", "irem-default"),),
+        measures=("sizes",),
+        folder="verifiers",
+        single=True,
+        draw=verifiers.draw_sizes,
+        size=(11.0, 4.5),
+    ),
+    "verifiers-entries": Target(
+        title="what each entry adds to the energy, beside its error",
+        cells=(("shortest-path", "irem-default"),),
+        measures=("judged",),
+        folder="verifiers",
+        single=True,
+        draw=verifiers.draw_judged,
+        size=(11.0, 5.0),
     ),
     "gradient-free": Target(
         title="training without gradients through the descent",
