@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import attrs
@@ -18,6 +19,11 @@ from irem_core.layout import Layout
 from irem_core.problem import Problem
 from irem_core.space import EdgeSpace, MatrixSpace, Space
 
+# Matrices share a size to be filled up to where the smaller has more than this share of its rows.
+_FILLED = 0.75
+
+Pool = Callable[[Tensor, Tensor], Tensor]
+
 
 @attrs.frozen(eq=False)
 class _Matrices:
@@ -29,13 +35,9 @@ class _Matrices:
 
     features: Float[Tensor, "problems n n width"]
 
-    def squares(self, features: Tensor, fill: float) -> Float[Tensor, "problems n n width"]:
-        """Return the features of entries as matrices."""
-        return features
-
-    def entries(self, squares: Float[Tensor, "problems n n width"]) -> Tensor:
-        """Return the features of matrices as those of entries."""
-        return squares
+    def pooling(self, pool: Pool, fill: float) -> Callable[[Tensor], Tensor]:
+        """Return what pools two sides of entries, one half of the channels each."""
+        return lambda sides: pool(*sides.chunk(2, -1))
 
     def transposed(self, features: Tensor) -> Tensor:
         """Return for each entry ij the features of ji."""
@@ -58,7 +60,9 @@ class _Edges:
         source: `(rows,)` the row of the matrix.
         target: `(rows,)` its column.
         mirror: `(rows,)` how many rows further on the transposed entry stands.
-        slots: the size of the largest matrix.
+        size: `(rows,)` of the matrix.
+        limits: sizes, ascending: matrices up to the same one are filled up to it and pooled at a
+            time, so that small ones are not filled up to the largest.
     """
 
     layout: Layout
@@ -66,25 +70,37 @@ class _Edges:
     source: Int[Tensor, " rows"]
     target: Int[Tensor, " rows"]
     mirror: Int[Tensor, " rows"]
-    slots: int
+    size: Int[Tensor, " rows"]
+    limits: tuple[int, ...]
 
-    def _place(self) -> Int[Tensor, " rows"]:
+    def pooling(self, pool: Pool, fill: float) -> Callable[[Tensor], Tensor]:
+        """Return what pools two sides of entries, one half of the channels each."""
+        groups = list(self._groups())
+        order = torch.cat([rows for rows, *_ in groups]).argsort()
+
+        def pooled(sides: Float[Tensor, "rows more_width"]) -> Float[Tensor, "rows width"]:
+            found = []
+            for rows, place, shape in groups:
+                chosen = sides.index_select(0, rows)
+                filled = chosen.new_full((torch.Size(shape).numel(), sides.shape[1]), fill)
+                squares = filled.index_copy(0, place, chosen).unflatten(0, shape)
+                found.append(pool(*squares.chunk(2, -1)).flatten(0, 2).index_select(0, place))
+            return torch.cat(found).index_select(0, order)
+
+        return pooled
+
+    def _groups(self) -> Iterator[tuple[Tensor, Tensor, tuple[int, int, int]]]:
+        """Yield the rows of matrices of similar size, where these stand, and in what shape."""
         assert self.layout.owner is not None
-        return (self.layout.owner * self.slots + self.source) * self.slots + self.target
-
-    def squares(
-        self, features: Float[Tensor, "rows width"], fill: float
-    ) -> Float[Tensor, "problems n n width"]:
-        """Return the features of entries as matrices of the largest size, filled up."""
-        shape = (self.layout.count, self.slots, self.slots)
-        made = features.new_full((torch.Size(shape).numel(), features.shape[1]), fill)
-        place = self._place()
-        return cast(Tensor, made.index_copy(0, place, features).unflatten(0, shape))
-
-    def entries(self, squares: Float[Tensor, "problems n n width"]) -> Float[Tensor, "rows width"]:
-        """Return the features of matrices as those of entries."""
-        rows: Tensor = squares.flatten(0, 2)
-        return rows.index_select(0, self._place())
+        limits = torch.tensor(self.limits, device=self.size.device)
+        group = torch.bucketize(self.size, limits)
+        for number, limit in enumerate(self.limits):
+            rows = (group == number).nonzero().squeeze(1)
+            if not rows.numel():
+                continue
+            graphs_held, graph = self.layout.owner[rows].unique_consecutive(return_inverse=True)
+            place = (graph * limit + self.source[rows]) * limit + self.target[rows]
+            yield rows, place, (len(graphs_held), limit, limit)
 
     def transposed(self, features: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """Return for each entry ij the features of ji."""
@@ -94,6 +110,15 @@ class _Edges:
     def sum(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " problems"]:
         """Add up the entries of each matrix."""
         return self.layout.sum(values)
+
+
+def _limits(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Choose sizes to fill up to, from the largest down, so that little is filled up in vain."""
+    limits: list[int] = []
+    for size in sorted(set(sizes), reverse=True):
+        if not limits or size < _FILLED * limits[-1]:
+            limits.append(size)
+    return tuple(reversed(limits))
 
 
 class PairwiseEnergy(EnergyFn):
@@ -152,7 +177,8 @@ class PairwiseEnergy(EnergyFn):
         self.answer = answer
         self.question_map = nn.Linear(inputs + 1, width)
         self.answer_map = nn.Linear(outputs, width, bias=False)
-        self.blocks = nn.ModuleList(_Block(width, pooling) for _ in range(blocks))
+        self.pooling = triangles.POOLINGS[pooling]
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.read_out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
@@ -181,13 +207,15 @@ class PairwiseEnergy(EnergyFn):
         values, nodes = problem.x.edge_attr, problem.x.ptr.diff()
         source, target = graphs.complete_places(nodes)
         eye = (source == target).to(values.dtype)[:, None]
+        size = nodes[problem.layout.owner]
         return _Edges(
             layout=problem.layout,
             features=self.question_map(torch.cat([values, eye], 1)),
             source=source,
             target=target,
-            mirror=(target - source) * (nodes[problem.layout.owner] - 1),
-            slots=int(nodes.max()),
+            mirror=(target - source) * (size - 1),
+            size=size,
+            limits=_limits(nodes.tolist()),
         )
 
     def energy(self, context: _Matrices | _Edges, y: Tensor) -> Float[Tensor, " problems"]:
@@ -198,8 +226,9 @@ class PairwiseEnergy(EnergyFn):
         """Return what each entry adds to the energy, `(B, n, n)` or `(rows,)`."""
         values = y[..., None] if isinstance(context, _Matrices) else y
         features = context.features + self.answer_map(values)
+        pooling = context.pooling(*self.pooling)
         for block in self.blocks:
-            features = features + block(features, context)
+            features = features + block(features, context, pooling)
         residual: Tensor = self.read_out(features)
         return self.log_scale.exp() / 2 * residual.square().mean(-1)
 
@@ -207,16 +236,19 @@ class PairwiseEnergy(EnergyFn):
 class _Block(nn.Module):
     """What one block adds to the features of entries."""
 
-    def __init__(self, width: int, pooling: str) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.pool, self.fill = triangles.POOLINGS[pooling]
         self.sides = nn.Linear(width, 2 * width)
         self.first = nn.Linear(3 * width, 2 * width)
         self.second = nn.Linear(2 * width, width)
 
-    def forward(self, features: Tensor, context: _Matrices | _Edges) -> Tensor:
-        left, right = context.squares(self.sides(features), self.fill).chunk(2, -1)
-        pooled = context.entries(self.pool(left, right))
+    def forward(
+        self,
+        features: Tensor,
+        context: _Matrices | _Edges,
+        pooling: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        pooled = pooling(self.sides(features))
         joined = torch.cat([features, context.transposed(features), pooled], -1)
         return cast(Tensor, self.second(functional.silu(self.first(joined))))
 
