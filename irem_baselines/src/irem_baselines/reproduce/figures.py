@@ -118,7 +118,8 @@ def figure_6(book: Book, figure: Figure) -> None:
             axes.imshow(square, cmap="RdBu", vmin=-3, vmax=3)
             for row, line in enumerate(square):
                 for column, value in enumerate(line):
-                    axes.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=8)
+                    ink = "white" if abs(value) > 2 else "black"
+                    axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=ink)
             axes.set(title=title, xticks=[], yticks=[])
 
 
