@@ -17,6 +17,7 @@ from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
 from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
+from irem_core.energies.spectral import SpectralEnergy
 from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate
@@ -38,18 +39,18 @@ def default(question: Space, answer: Space) -> Preset:
     complete = isinstance(answer, EdgeSpace) and answer.complete
     square = isinstance(answer, MatrixSpace) and answer.height == answer.width
     if (complete or square) and question.shape == answer.shape:
-        return attrs.evolve(residual(question, answer), energies=(PairwiseEnergy,))
+        return attrs.evolve(scaled(question, answer), energies=(PairwiseEnergy,))
     return attrs.evolve(tuned(question, answer), energies=(default_energy(answer),))
 
 
-def residual(question: Space, answer: Space) -> Preset:
-    """Return our settings for energies that are squares of residuals, which are zero at a solution.
+def scaled(question: Space, answer: Space) -> Preset:
+    """Return our settings for energies that learn their own scale, so that steps have size 1.
 
-    Their scale is learned, so steps have size 1.
+    These are squares of residuals, which are zero at a solution, and the spectral energy.
     """
     return Preset(
         source="this library",
-        energies=(ElementwiseEnergy, PairwiseEnergy),
+        energies=(ElementwiseEnergy, PairwiseEnergy, SpectralEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,
@@ -152,7 +153,7 @@ class IREM(Solver):
 
     presets: ClassVar = {
         "default": default,
-        "residual": residual,
+        "scaled": scaled,
         "tuned": tuned,
         "paper": paper,
     }

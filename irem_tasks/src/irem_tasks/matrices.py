@@ -54,6 +54,7 @@ class MatrixCompletion(MatrixTask):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 0.2}}
+    preferred = "spectral"
     published = table_1(
         irem=(0.0183, 0.2074),
         feedforward=(0.0203, 0.2720),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,6 +136,8 @@ def build_solver(
         )
     target = Target(task, seed)
     written = {key: value for key, value in overrides.items() if value is not None}
+    if energy is None and preset is None and "energy" in inspect.signature(kind).parameters:
+        energy = task.preferred
     if energy is not None:
         written["energy"] = build(ENERGIES, energy, target=target)
     presets = {key: made(task.question, task.answer) for key, made in kind.presets.items()}
