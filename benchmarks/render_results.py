@@ -4,7 +4,7 @@
     python benchmarks/render_results.py --check  exit with 1 where they differ from the records
 
 Between the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` stands what is rendered here:
-the tables that `irem reproduce NAME` prints, from results/paper, or under the name `speed` what
+the tables that `irem reproduce NAME` prints, from results/, or under the name `speed` what
 `make bench` wrote into results/benchmarks.
 """
 
@@ -43,10 +43,10 @@ def render(name: str, results: Path) -> str:
     """Return the tables of a name in Markdown."""
     if name == "speed":
         return speed(results / "benchmarks").markdown()
-    tables = TARGETS[name].tables
-    if tables is None:
+    target = TARGETS[name]
+    if target.tables is None:
         sys.exit(f"README.md asks for a table of {name}, which has none.")
-    return "\n".join(table.markdown() for table in tables(Book(results / "paper")))
+    return "\n".join(table.markdown() for table in target.tables(Book(results / target.folder)))
 
 
 def speed(results: Path) -> Table:

@@ -56,6 +56,7 @@ ENERGY_CASES = {
         ("matrix_inverse(size=4)", "pairwise(width=6, blocks=1, pooling='product')"),
     ],
     "scratchpad-mlp": [("add(size=3)", "scratchpad_mlp(scratchpad=2, width=6, depth=2)")],
+    "ranking": [("sort(values=5)", "ranking(width=6)")],
     "spectral": [
         ("matrix_completion(size=4)", "spectral()"),
         ("matrix_completion(size=5)", "spectral(terms=1)"),

@@ -9,6 +9,7 @@ from irem_core import (
     GINEEnergy,
     MLPEnergy,
     PairwiseEnergy,
+    RankingEnergy,
     SpectralEnergy,
     load_task,
 )
@@ -22,6 +23,7 @@ LEARNED = [
     if plugin.distribution == "irem-tasks" and load_task(plugin.name).energy() is None
 ]
 ENERGIES = {EdgeSpace: GINEEnergy, ImageSpace: ConvEnergy}
+PREFERRED = {"matrix-completion": SpectralEnergy, "sort": RankingEnergy}
 # Answers with a value for each pair, and questions with one.
 PAIRWISE = {
     *("edge-copy", "connected-components", "shortest-path"),
@@ -61,13 +63,12 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss = solver(problem, target, generator)
     loss.backward()
 
-    assert preset == ("scaled" if name == "matrix-completion" else "default")
+    assert preset == ("scaled" if name in PREFERRED else "default")
     expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
-    if name == "matrix-completion":
-        # A task may prefer an energy to what its spaces are given.
-        expected = SpectralEnergy
+    # A task may prefer an energy to what its spaces are given.
+    expected = PREFERRED.get(name, expected)
     assert type(solver.energy) is expected
-    longest = {"denoise": 120_000}.get(name, 2_000 if name in PAIRWISE else 10_000)
+    longest = {"denoise": 120_000}.get(name, 2_000 if name in {*PAIRWISE, *PREFERRED} else 10_000)
     assert settings["iterations"] == longest
     assert solver.steps == 5
     assert loss.isfinite()

@@ -17,6 +17,7 @@ from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
 from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
+from irem_core.energies.ranking import RankingEnergy
 from irem_core.energies.spectral import SpectralEnergy
 from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
@@ -50,7 +51,7 @@ def scaled(question: Space, answer: Space) -> Preset:
     """
     return Preset(
         source="this library",
-        energies=(ElementwiseEnergy, PairwiseEnergy, SpectralEnergy),
+        energies=(ElementwiseEnergy, PairwiseEnergy, RankingEnergy, SpectralEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,

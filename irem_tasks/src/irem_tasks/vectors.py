@@ -143,6 +143,7 @@ class Sort(Task):
         values: how many values to sort; the published code has 400.
     """
 
+    preferred = "ranking"
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"values": 64}}
 
     def __init__(self, values: int = 32) -> None:
