@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from irem_core import IREM, Evaluation, FixedSteps, Task, evaluate
+from irem_core import IREM, BarzilaiBorwein, Evaluation, FixedSteps, Task, evaluate
 
 SEED = 1
 # Sizes to test on, by the parameter of the task that sets them.
@@ -22,7 +22,8 @@ _JUDGED_STEPS = (0, 1, 2, 5, 10)
 def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return error, steps and seconds by size, for solvers that take any.
 
-    Problems halt by themselves. Seconds are of one problem, on one thread.
+    Problems find their step sizes, from the energy alone, and halt by themselves: the step of
+    training is too long at some sizes. Seconds are of one problem, on one thread.
     """
     parameter = next((each for each in SIZES if each in task.parameters), None)
     if parameter is None or not solver.energy.size_free:
@@ -37,6 +38,7 @@ def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             difficulty=f"{parameter}={size}",
             problems=count,
             seed=SEED,
+            descent=BarzilaiBorwein(),
             halting=solver.halting,
         )
         found[str(size)] = {

@@ -77,7 +77,7 @@ def _by_size(book: Book) -> Table:
         title="Errors by size",
         columns=["task", "nodes, or rows", "problems", "error", "steps", "seconds a problem"],
         rows=rows,
-        notes=["Seed 0; problems halt by themselves."],
+        notes=["Seed 0; problems find their step sizes and halt by themselves."],
     )
 
 
@@ -95,9 +95,11 @@ def draw_sizes(book: Book, figure: Figure) -> None:
         if name.startswith("nodes=")
     }
     ours = {int(size): scores for size, scores in found[0].items()}
-    for label, scores, colour in zip(("ours", "paper's"), (ours, theirs), _COLOURS, strict=True):
+    for label, scores, colour in zip(
+        ("our energy", "the paper's"), (ours, theirs), _COLOURS, strict=True
+    ):
         errors = [each["mse"] for each in scores.values()]
-        by_size.plot(list(scores), errors, "o-", color=colour, label=f"{label} energy")
+        by_size.plot(list(scores), errors, "o-", color=colour, label=label)
         for place, (size, each) in enumerate(scores.items()):
             shade = 0.3 + 0.7 * place / max(len(scores) - 1, 1)
             steps = {int(step): error for step, error in each["mse_by_step"].items()}
