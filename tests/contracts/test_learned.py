@@ -37,7 +37,7 @@ TASK_CASES = {
 ENERGY_CASES = {
     "conv": [("denoise(patch=8)", "conv(width=4, depth=2)")],
     "elementwise": [
-        ("add(size=3)", "elementwise(width=6)"),
+        ("add(size=3)", "elementwise(width=6, hidden=4)"),
         ("negate(size=5)", "elementwise(width=4, neighbours=2)"),
         ("square(size=3)", "elementwise(width=4)"),
         ("edge_copy()", "elementwise(width=4)"),

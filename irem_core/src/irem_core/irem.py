@@ -40,23 +40,25 @@ def default(question: Space, answer: Space) -> Preset:
     complete = isinstance(answer, EdgeSpace) and answer.complete
     square = isinstance(answer, MatrixSpace) and answer.height == answer.width
     if (complete or square) and question.shape == answer.shape:
-        return attrs.evolve(scaled(question, answer), energies=(PairwiseEnergy,))
+        preset = scaled(question, answer)
+        training = {**preset.training, "learning_rate": 3e-3}
+        return attrs.evolve(preset, energies=(PairwiseEnergy,), training=training)
     return attrs.evolve(tuned(question, answer), energies=(default_energy(answer),))
 
 
 def scaled(question: Space, answer: Space) -> Preset:
-    """Return our settings for energies that learn their own scale, so that steps have size 1.
+    """Return our settings for energies with few weights that learn their own scale.
 
-    These are squares of residuals, which are zero at a solution, and the spectral energy.
+    So steps have size 1, and the learning rate is large.
     """
     return Preset(
         source="this library",
-        energies=(ElementwiseEnergy, PairwiseEnergy, RankingEnergy, SpectralEnergy),
+        energies=(ElementwiseEnergy, RankingEnergy, SpectralEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,
             "batch_size": 24 if answer.ragged else 12,
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-2,
             "schedule": "cosine",
             "clip_norm": 1.0,
         },

@@ -30,7 +30,8 @@ class ElementwiseEnergy(EnergyFn):
         question: space of x: vectors a whole number of times as long as answers, matrices or images
             of the same shape, or values on edges.
         answer: space of y.
-        width: units of the network and entries of a residual.
+        width: entries of a residual.
+        hidden: units of the network that is added; 0 for residuals that are linear.
         neighbours: how far away the entries are that are looked at, in vectors.
 
     Raises:
@@ -40,12 +41,20 @@ class ElementwiseEnergy(EnergyFn):
     size_free = True
 
     def __init__(
-        self, question: Space, answer: Space, *, width: int = 16, neighbours: int = 0
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        width: int = 16,
+        hidden: int = 0,
+        neighbours: int = 0,
     ) -> None:
         """Make the layers with torch's default initialisation; at first residuals are linear."""
         super().__init__()
         checks.check(checks.count, "ElementwiseEnergy", width=width)
-        checks.check(checks.count_or_zero, "ElementwiseEnergy", neighbours=neighbours)
+        checks.check(
+            checks.count_or_zero, "ElementwiseEnergy", hidden=hidden, neighbours=neighbours
+        )
         vectors = isinstance(question, VectorSpace) and isinstance(answer, VectorSpace)
         if neighbours and not vectors:
             raise SettingError(
@@ -59,11 +68,12 @@ class ElementwiseEnergy(EnergyFn):
         window = 2 * neighbours + 1
         self.question_map = nn.Linear(self.inputs * window, width)
         self.answer_map = nn.Linear(self.outputs * window, width, bias=False)
-        self.first = nn.Linear(width, 2 * width)
-        self.second = nn.Linear(2 * width, width)
         self.read_out = nn.Linear(width, width)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        self.network = None
+        if hidden:
+            last = nn.Linear(hidden, width, bias=False)
+            nn.init.zeros_(last.weight)
+            self.network = nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), last)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def problem(self, x: Any) -> Problem:
@@ -113,8 +123,9 @@ class ElementwiseEnergy(EnergyFn):
         _, asked = context
         wanted = y if isinstance(self.answer, EdgeSpace) else self._windows(y, self.outputs)
         features = asked + self.answer_map(wanted)
-        bent = self.second(functional.silu(self.first(features)))
-        residual: Tensor = self.read_out(features + bent)
+        if self.network is not None:
+            features = features + self.network(features)
+        residual: Tensor = self.read_out(features)
         return self.log_scale.exp() / 2 * residual.square().mean(-1)
 
     def _windows(self, values: Tensor, channels: int) -> Tensor:
