@@ -158,7 +158,9 @@ def small_add(method: str, seed: int = 0) -> Cell:
 def verifier(task: str, method: str, seed: int = 0) -> Cell:
     """Return a cell of the library's own energies, or of what their tasks are compared with."""
     measures: tuple[str, ...] = ()
+    difficulties: tuple[str, ...] = ()
     if method.startswith("irem"):
+        difficulties = ("scale=7",) if task == "add" else ()
         measures = ("halting", "sizes", *(("judged",) if task == "shortest-path" else ()))
         measures += ("composition",) if task == "add" else ()
     return Cell(
@@ -167,6 +169,7 @@ def verifier(task: str, method: str, seed: int = 0) -> Cell:
         seed=seed,
         energy="elementwise" if method == "irem-elementwise" else None,
         folder="verifiers",
+        difficulties=difficulties,
         measures=measures,
     )
 
