@@ -43,10 +43,7 @@ class Recurrent(Iterated):
         SettingError: one space alone is that of edges, or a number is below 1.
     """
 
-    presets: ClassVar = {
-        "paper": paper,
-        "matched": matched,
-    }
+    presets: ClassVar = {"paper": paper, "matched": matched}
 
     def __init__(
         self, question: Space, answer: Space, *, width: int | str = "paper", steps: int = 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -52,11 +52,9 @@ class WeightAverage:
         with torch.no_grad():
             get_ema_multi_avg_fn(decay)(self.values, self.weights, iteration)
 
-    @contextmanager
-    def lent(self) -> Iterator[None]:
+    def lent(self) -> AbstractContextManager[None]:
         """Give the averages to whatever has the weights, for a while."""
-        with lent(self.weights, self.values):
-            yield
+        return lent(self.weights, self.values)
 
     def settle(self) -> None:
         """Set the weights to the averages."""

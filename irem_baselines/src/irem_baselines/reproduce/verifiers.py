@@ -27,7 +27,8 @@ def table(book: Book) -> list[Table]:
         rows=[row for task in tasks for row in _rows(book, paper, task)],
         notes=[
             "Ours are named by their energies. Elementwise ones are given the structure of their "
-            "task, and show how exact a descent is. With several seeds: the median, the smallest "
+            "task, and show how exact a descent is. Minutes are of one thread, with the "
+            "evaluations on the way. With several seeds: the median, the smallest "
             "and the largest.",
             *provenance(ours),
         ],
