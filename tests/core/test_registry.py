@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from irem_baselines import Feedforward
@@ -268,6 +268,7 @@ def constructors(draw, depth=2):
 
 @settings(max_examples=150, deadline=None)
 @given(group=st.sampled_from(GROUPS), text=constructors())
+@example(group="irem.solvers", text="feedforward(None, None)")
 def test_well_formed_texts_raise_nothing_but_errors_of_the_library(group, text):
     with contextlib.suppress(IremError):
         build(group, text)

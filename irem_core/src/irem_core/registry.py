@@ -232,7 +232,7 @@ def construct(
         return factory(*args, **settings)
     except IremError:
         raise
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
         # Not every author checks settings; without any, the fault is the plug-in's own.
         if not args and not settings:
             raise
