@@ -75,6 +75,28 @@ def test_the_loss_compares_an_answer_with_the_next_level_of_the_same_noise():
     torch.testing.assert_close(loss.detach(), expected)
 
 
+@pytest.mark.parametrize("levels", [2, 4])
+def test_unrolled_the_loss_is_that_of_the_last_answer_from_noise(levels):
+    solver = iterative(VectorSpace(3), VectorSpace(2), levels=levels, objective="unroll")
+    x, target = torch.ones(4, 3).double(), torch.full((4, 2), 2.0).double()
+    last = solver.solve(x, max_steps=levels - 1, generator=torch.Generator().manual_seed(5)).y
+    expected = (last - target).square().sum() / 8
+
+    def loss():
+        return solver.loss(Problem(x), target, torch.Generator().manual_seed(5))
+
+    torch.testing.assert_close(loss().detach(), expected)
+    # All steps are differentiated, not the last alone.
+    weight = solver.network.head.weight
+    (slope,) = torch.autograd.grad(loss(), weight)
+    with torch.no_grad():
+        weight[0, 0] += 1e-6
+        above = loss()
+        weight[0, 0] -= 2e-6
+        below = loss()
+    assert float(slope[0, 0]) == pytest.approx(float(above - below) / 2e-6, rel=1e-5, abs=1e-9)
+
+
 def test_every_step_adds_what_the_network_says():
     solver = iterative(MatrixSpace(1, 3), VectorSpace(2), depth=2)
     weights = list(solver.parameters())

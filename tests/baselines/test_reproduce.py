@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from irem_baselines.reproduce import measures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
-from irem_baselines.reproduce.cells import PAPER_TASKS, Cell, cell
+from irem_baselines.reproduce.cells import LEARNED, PAPER_TASKS, Cell, cell
 from irem_baselines.reproduce.command import draw
 from irem_baselines.reproduce.targets import TARGETS, find_cell
 from irem_baselines.reproduce.worker import Folders, make_all
@@ -68,8 +68,8 @@ def test_one_seed_of_every_cell_comes_before_a_second_of_any():
     cells = TARGETS["table1"].trainings(3)
     assert [each.seed for each in cells] == sorted(each.seed for each in cells)
     assert [(each.task, each.method) for each in cells[:6]] == [(t, "irem") for t in PAPER_TASKS]
-    # 5 learned methods have all seeds, 3 references and the bound of completion one.
-    assert len(cells) == 6 * (5 * 3 + 3) + 1
+    # 6 learned methods have all seeds, 3 references and the bound of completion one.
+    assert len(cells) == 6 * (6 * 3 + 3) + 1
     assert len({each.name for each in cells}) == len(cells)
 
 
@@ -333,7 +333,7 @@ def test_figures_without_records_are_not_drawn(tmp_path):
 
 
 def test_records_are_not_trained_again(tmp_path):
-    for method in ("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward"):
+    for method in LEARNED:
         composed = {str(k): {"mse_by_application": [0.1] * k} for k in (2, 5, 10)}
         write(tmp_path / "results", method, measures={"composition": composed})
     result = run("table4", "--markdown", *kept_apart(tmp_path))

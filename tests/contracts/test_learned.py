@@ -99,6 +99,7 @@ SOLVER_CASES = {
         ("add(size=3)", "iterative_feedforward(width=8, depth=1)", None),
         ("matrix_inverse(size=3)", "iterative_feedforward(width=8, levels=3)", None),
         ("edge_copy()", "iterative_feedforward(width=8)", None),
+        ("edge_copy()", "iterative_feedforward(width=8, objective='unroll')", None),
         ("sparse_components()", "iterative_feedforward(width=8)", None),
     ],
     "ponder": [

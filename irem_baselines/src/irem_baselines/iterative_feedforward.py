@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import ClassVar
 
 import torch
@@ -15,9 +16,13 @@ from irem_baselines.networks import check_width, make_network, paper_preset, pap
 from irem_core import Preset, Problem, Space, checks
 
 
+OBJECTIVES = ("denoise", "unroll")
+
+
 def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C); six noise levels, for five steps, are ours."""
-    return paper_preset(answer, {"width": paper_width(answer), "depth": 3, "levels": 6})
+    settings = {"width": paper_width(answer), "depth": 3, "levels": 6, "objective": "denoise"}
+    return paper_preset(answer, settings)
 
 
 class IterativeFeedforward(Iterated):
@@ -28,6 +33,9 @@ class IterativeFeedforward(Iterated):
     alone, and reaches level 0 after T - 1 steps; the network is not told the level, and further
     steps go on likewise.
 
+    The paper names the denoising objective; what it released trains T - 1 steps from noise on the
+    error of the last one ("unroll").
+
     Args:
         question: space of x; its entries are flattened, or are values on edges.
         answer: space of y, with values on edges where x has.
@@ -35,6 +43,7 @@ class IterativeFeedforward(Iterated):
             and 64 for y.
         depth: number of hidden layers; the paper has 3.
         levels: T, at least 2.
+        objective: "denoise", one step between neighbouring levels, or "unroll", all steps.
 
     Raises:
         SettingError: one space alone is that of edges, or a number is out of range.
@@ -51,6 +60,7 @@ class IterativeFeedforward(Iterated):
         width: int | str = "paper",
         depth: int = 3,
         levels: int = 6,
+        objective: str = "denoise",
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
@@ -58,9 +68,11 @@ class IterativeFeedforward(Iterated):
         check_width(owner, width, "paper")
         two = checks.number("a whole number of at least 2", low=2, whole=True)
         checks.check(two, owner, levels=levels)
+        checks.check(checks.one_of(*OBJECTIVES), owner, objective=objective)
         self.question = question
         self.answer = answer
         self.levels = levels
+        self.objective = objective
         units = paper_width(answer) if isinstance(width, str) else width
         self.network = make_network(
             owner, question, answer, width=units, depth=depth, reads_answer=True
@@ -103,13 +115,18 @@ class IterativeFeedforward(Iterated):
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Return the mean squared error of answers one level down (Sohl-Dickstein et al., 2015).
+        """Return the mean squared error of answers one level down, or of the last of T - 1 steps.
 
         Args:
             problem: questions `(B, ...)`.
             target: `(B, ...)` or `(rows, ...)` their answers.
             generator: draws levels and noise.
+
+        Source: Sohl-Dickstein et al., ICML 2015, for "denoise".
         """
+        if self.objective == "unroll":
+            last = next(islice(self.outputs(problem, None, generator), self.levels - 1, None))
+            return functional.mse_loss(last.y, target)
         noisy, cleaner = self.pairs(problem, target, generator)
         reading = self.network.read(problem)
         update = self.network.decode(reading, self.network.body(reading, noisy))

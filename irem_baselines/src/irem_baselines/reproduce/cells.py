@@ -15,7 +15,11 @@ PAPER_TASKS = (
     "connected-components",
     "shortest-path",
 )
-LEARNED = ("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward")
+LEARNED = (
+    *("irem", "feedforward", "recurrent", "ponder", "iterative-feedforward"),
+    # As the paper released it, where the text names the denoising objective.
+    "iterative-feedforward-unrolled",
+)
 REFERENCES = ("constant", "entrywise", "classical")
 STEP_SIZES = (10, 30, 100, 300, 1000)
 
@@ -27,6 +31,7 @@ _SOLVERS = {
     "irem-full": "irem(backprop=full_unroll())",
     "irem-full-no-replay": "irem(replay=0, backprop=full_unroll())",
     "recurrent-matched": "recurrent(width='matched')",
+    "iterative-feedforward-unrolled": "iterative_feedforward(objective='unroll')",
     "irem-default": "irem",
     "irem-elementwise": "irem",
     "irem-gradient-free": "irem(backprop=gradient_free())",

@@ -24,6 +24,7 @@ COLOURS = {
     "recurrent": "#d1792c",
     "ponder": "#6a51a3",
     "iterative-feedforward": "#3f8f4f",
+    "iterative-feedforward-unrolled": "#a3c940",
 }
 # Errors beyond this are left out, as the paper does: methods that diverge would hide the others.
 _TOP = 3.0
