@@ -15,7 +15,6 @@ from irem_baselines.iterated import Iterated, Output
 from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
 from irem_core import Preset, Problem, Space, checks
 
-
 OBJECTIVES = ("denoise", "unroll")
 
 
