@@ -56,6 +56,10 @@ ENERGY_CASES = {
         ("matrix_inverse(size=4)", "pairwise(width=6, blocks=1, pooling='product')"),
     ],
     "scratchpad-mlp": [("add(size=3)", "scratchpad_mlp(scratchpad=2, width=6, depth=2)")],
+    "periodic": [
+        ("parity(bits=4)", "periodic(waves=6)"),
+        ("matrix_inverse(size=3)", "periodic(waves=4, frequency=0.5)"),
+    ],
     "ranking": [("sort(values=5)", "ranking(width=6)")],
     "spectral": [
         ("matrix_completion(size=4)", "spectral()"),

@@ -9,6 +9,7 @@ from irem_core import (
     GINEEnergy,
     MLPEnergy,
     PairwiseEnergy,
+    PeriodicEnergy,
     RankingEnergy,
     SpectralEnergy,
     load_task,
@@ -23,7 +24,11 @@ LEARNED = [
     if plugin.distribution == "irem-tasks" and load_task(plugin.name).energy() is None
 ]
 ENERGIES = {EdgeSpace: GINEEnergy, ImageSpace: ConvEnergy}
-PREFERRED = {"matrix-completion": SpectralEnergy, "sort": RankingEnergy}
+PREFERRED = {
+    "matrix-completion": SpectralEnergy,
+    "parity": PeriodicEnergy,
+    "sort": RankingEnergy,
+}
 # Answers with a value for each pair, and questions with one.
 PAIRWISE = {
     *("edge-copy", "connected-components", "shortest-path"),
@@ -63,13 +68,15 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss = solver(problem, target, generator)
     loss.backward()
 
-    assert preset == ("scaled" if name in PREFERRED else "default")
+    named = {"parity": "periodic"}.get(name, "scaled" if name in PREFERRED else "default")
+    assert preset == named
     expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
     # A task may prefer an energy to what its spaces are given.
     expected = PREFERRED.get(name, expected)
     assert type(solver.energy) is expected
-    longest = {"denoise": 120_000}.get(name, 2_000 if name in {*PAIRWISE, *PREFERRED} else 10_000)
-    assert settings["iterations"] == longest
+    longest = {"denoise": 120_000, "parity": 3_000}
+    usual = 2_000 if name in {*PAIRWISE, *PREFERRED} else 10_000
+    assert settings["iterations"] == longest.get(name, usual)
     assert solver.steps == 5
     assert loss.isfinite()
     assert solver.solve(problem, max_steps=1).y.shape == target.shape

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
     from irem_core.energies.mlp import ScratchpadMLPEnergy as ScratchpadMLPEnergy
     from irem_core.energies.pairwise import PairwiseEnergy as PairwiseEnergy
+    from irem_core.energies.periodic import PeriodicEnergy as PeriodicEnergy
     from irem_core.energies.ranking import RankingEnergy as RankingEnergy
     from irem_core.energies.spectral import SpectralEnergy as SpectralEnergy
     from irem_core.energy import EnergyFn as EnergyFn
@@ -136,6 +137,7 @@ _MODULES = {
     "energies.gine": ("GINEEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
     "energies.pairwise": ("PairwiseEnergy",),
+    "energies.periodic": ("PeriodicEnergy",),
     "energies.ranking": ("RankingEnergy",),
     "energies.spectral": ("SpectralEnergy",),
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),

@@ -17,6 +17,7 @@ from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
 from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
+from irem_core.energies.periodic import PeriodicEnergy
 from irem_core.energies.ranking import RankingEnergy
 from irem_core.energies.spectral import SpectralEnergy
 from irem_core.energy import Landscape
@@ -63,6 +64,22 @@ def scaled(question: Space, answer: Space) -> Preset:
             "clip_norm": 1.0,
         },
     )
+
+
+def periodic(question: Space, answer: Space) -> Preset:
+    """Return our settings for waves: many problems, to find those that help, at a smaller rate.
+
+    At a rate of 1e-2 some seeds of parity learn steps that oscillate, which cancels the noise of
+    waves over the steps of training and diverges beyond.
+    """
+    preset = scaled(question, answer)
+    training = {
+        **preset.training,
+        "iterations": 3_000,
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+    }
+    return attrs.evolve(preset, energies=(PeriodicEnergy,), training=training)
 
 
 def tuned(question: Space, answer: Space) -> Preset:
@@ -157,6 +174,7 @@ class IREM(Solver):
     presets: ClassVar = {
         "default": default,
         "scaled": scaled,
+        "periodic": periodic,
         "tuned": tuned,
         "paper": paper,
     }

@@ -213,6 +213,7 @@ class Parity(Task):
         bits: how many bits; the published code has 20.
     """
 
+    preferred = "periodic"
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"share": 0.8}}
 
     def __init__(self, bits: int = 20) -> None:
