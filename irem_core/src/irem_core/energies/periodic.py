@@ -17,9 +17,7 @@ from irem_core.space import Space
 
 
 class PeriodicEnergy(EnergyFn):
-    """E(x, y) = scale / 2 mean_i r_i^2, whose residual sees x through waves of learned frequency:
-
-        r = A y + B sin(W x + b) + c.
+    """E(x, y) = scale / 2 mean_i r_i^2, with the residual r = A y + B sin(W x + b) + c.
 
     W is drawn from N(0, frequency^2), so that sin(W x + b) begin as random Fourier features (Rahimi
     & Recht, NIPS 2007), and trained with the rest (Sitzmann et al., NeurIPS 2020). A function that
