@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from irem_core import evaluate, fit, load_task
-from irem_core.cli.train import build_solver
+from irem_core import evaluate, fit, load_task, recipe
 
 
 @pytest.mark.slow
@@ -16,8 +15,8 @@ from irem_core.cli.train import build_solver
 def test_three_minutes_of_training_halve_the_error_of_the_best_constant(name, iterations):
     torch.set_num_threads(2)
     task = load_task(name)
-    _, solver, settings = build_solver("irem", None, None, {}, task, 0)
-    fit(solver, task, **settings | {"iterations": iterations})
+    made = recipe(task)
+    fit(made.solver, task, **{**made.training, "iterations": iterations})
 
-    scores = evaluate(solver, task, difficulty="same", problems=500)
+    scores = evaluate(made.solver, task, difficulty="same", problems=500)
     assert scores.mse < task.floor("same").constant / 2

@@ -23,9 +23,9 @@ from irem_core import (
     StorageError,
     UnknownNameError,
     load_task,
+    recipe,
 )
 from irem_core.cli import app
-from irem_core.cli.train import build_solver
 
 
 def record(task="add", name="irem", seed=0, energy="mlp", evaluation=None, **more):
@@ -100,7 +100,7 @@ def test_what_a_cell_writes_on_the_command_line_is_understood(method):
     options = dict(zip(words[2::2], words[3::2], strict=True))
     task = load_task(words[1])
     preset, energy = options.get("--preset"), options.get("--energy")
-    _, built, _ = build_solver(options["--solver"], energy, preset, {}, task, 0)
+    built = recipe(task, options["--solver"], energy=energy, preset=preset).solver
     # The paper's tables are about the paper's energies, whatever the library's own default.
     ours = METHODS[method].folder == "verifiers"
     assert (preset == "tuned") == (isinstance(built, IREM) and not ours)
@@ -202,7 +202,10 @@ def test_table_4_counts_applications_and_operands(tmp_path):
 def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path):
     ours, theirs = tmp_path / "verifiers", tmp_path / "paper"
     errors = {"same": 0.001, "harder": 0.002}
-    both = {name: {"mse": error, "mse_by_step": {}} for name, error in errors.items()}
+    both = {
+        name: {"mse": error, "mse_by_step": {}, "accuracy": 0.985} for name, error in errors.items()
+    }
+    judge = {"same": {"auroc_of_tenth": 0.75}, "harder": {"auroc_of_tenth": 0.5}}
     sizes = {"50": {"problems": 20, "mse": 0.003, "steps_mean": 9.0, "seconds": 0.5}}
     for seed in range(3):
         write(
@@ -212,11 +215,11 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
             energy="pairwise",
             seed=seed,
             evaluation=both,
-            measures={"sizes": sizes},
+            measures={"sizes": sizes, "halting": judge},
         )
     write(theirs, "irem", task="shortest-path", energy="gine", evaluation=both)
     write(theirs, "constant", task="shortest-path", energy=None, evaluation=both)
-    errors, by_size = verifiers.table(Book(ours))
+    errors, judged, by_size = verifiers.table(Book(ours))
     assert errors.rows[:4] == [
         [
             *("shortest-path", "pairwise", "10", "10 (10 to 10)"),
@@ -226,6 +229,8 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
         ["", "published", "", "", "0.0274", "0.0464"],
         ["", "constant", "", "", "0.001", "0.002"],
     ]
+    ranked = ["0.75 (0.75 to 0.75)", "0.5 (0.5 to 0.5)"]
+    assert judged.rows == [["shortest-path", "pairwise", *ranked, "98.50% right", "98.50% right"]]
     assert by_size.rows == [["shortest-path", "50", "20", "0.003", "9", "0.5"]]
     assert errors.rows[4][:2] == ["connected-components", "irem-default"]
 

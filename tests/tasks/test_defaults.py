@@ -13,8 +13,8 @@ from irem_core import (
     RankingEnergy,
     SpectralEnergy,
     load_task,
+    recipe,
 )
-from irem_core.cli.train import build_solver
 from irem_core.registry import TASKS, plugins
 from irem_core.space import EdgeSpace, ImageSpace
 
@@ -42,14 +42,14 @@ def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
     energy = "gine" if isinstance(task.answer, EdgeSpace) else "mlp"
     chosen_and_named = {energy: "tuned", "pairwise": "default", "elementwise": "scaled"}
     for chosen, named in chosen_and_named.items():
-        preset, solver, settings = build_solver("irem", chosen, None, {}, task, 0)
-        assert preset == named
-        tuned = IREM.presets[named](task.question, task.answer)
-        assert solver.descent == tuned.solver["descent"]
-        assert settings == tuned.training
-    preset, solver, _ = build_solver("irem", None, "paper", {}, task, 0)
-    assert preset == "paper"
-    assert type(solver.energy) is (GINEEnergy if energy == "gine" else MLPEnergy)
+        made = recipe(task, energy=chosen)
+        assert made.preset == named
+        expected = IREM.presets[named](task.question, task.answer)
+        assert made.solver.descent == expected.solver["descent"]
+        assert made.training == expected.training
+    made = recipe(task, preset="paper")
+    assert made.preset == "paper"
+    assert type(made.solver.energy) is (GINEEnergy if energy == "gine" else MLPEnergy)
 
 
 def test_all_but_sat_are_learned():
@@ -62,21 +62,22 @@ def test_all_but_sat_are_learned():
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_energy_of_the_answer_space_is_trained(name):
     task = load_task(name)
-    preset, solver, settings = build_solver("irem", None, None, {}, task, 0)
+    made = recipe(task)
+    solver = made.solver
     generator = torch.Generator().manual_seed(0)
     problem, target = task.sample(2, generator=generator)
     loss = solver(problem, target, generator)
     loss.backward()
 
     named = {"parity": "periodic"}.get(name, "scaled" if name in PREFERRED else "default")
-    assert preset == named
+    assert made.preset == named
     expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
     # A task may prefer an energy to what its spaces are given.
     expected = PREFERRED.get(name, expected)
     assert type(solver.energy) is expected
     longest = {"denoise": 120_000, "parity": 3_000}
     usual = 2_000 if name in {*PAIRWISE, *PREFERRED} else 10_000
-    assert settings["iterations"] == longest.get(name, usual)
+    assert made.training["iterations"] == longest.get(name, usual)
     assert solver.steps == 5
     assert loss.isfinite()
     assert solver.solve(problem, max_steps=1).y.shape == target.shape

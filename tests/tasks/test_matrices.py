@@ -337,3 +337,17 @@ def test_published_figures_are_those_of_the_paper_at_its_distribution_alone():
     assert MatrixInverse().question == MatrixSpace(20, 20)
     others = (MatrixCompletion(size=10), MatrixInverse(size=10), MatrixInverse(variant="paper"))
     assert all(task.published == () for task in others)
+
+
+def test_inverses_are_scored_by_their_residual_too():
+    task = MatrixInverse(size=3)
+    problem, y = sample(task, "same")
+    wrong = y + 0.1
+    for answers in (y, wrong):
+        expected = [
+            ((x @ answer - torch.eye(3)) ** 2).sum() ** 0.5
+            for x, answer in zip(problem.x, answers, strict=True)
+        ]
+        found = task.measures(problem, answers, y)["residual"]
+        torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+    assert task.measures(problem, y, y)["residual"].max() < 1e-4

@@ -90,6 +90,8 @@ if TYPE_CHECKING:
     from irem_core.progress import Callback as Callback
     from irem_core.progress import Progress as Progress
     from irem_core.progress import Training as Training
+    from irem_core.recipes import Recipe as Recipe
+    from irem_core.recipes import recipe as recipe
     from irem_core.registry import build as build
     from irem_core.registry import load_task as load_task
     from irem_core.replay import Example as Example
@@ -179,6 +181,7 @@ _MODULES = {
     "part": ("Recorded", "seeded", "settings_of"),
     "problem": ("Problem",),
     "progress": ("Callback", "Progress", "Training"),
+    "recipes": ("Recipe", "recipe"),
     "registry": ("build", "load_task"),
     "replay": ("Example", "ReplayBuffer"),
     "scratchpad": ("ScratchpadEnergy",),

@@ -291,6 +291,11 @@ def load_task(text: str, **settings: Any) -> Task:
     return cast("Task", build(TASKS, text, settings=settings))
 
 
+def plain_name(text: str) -> str:
+    """Return the name in a part's text: "matrix-inverse" for "matrix_inverse(size=4)"."""
+    return text.partition("(")[0].strip().replace("_", "-")
+
+
 def build(
     group: str,
     text: str,

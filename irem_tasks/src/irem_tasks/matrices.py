@@ -221,6 +221,13 @@ class MatrixInverse(MatrixTask):
         require_regular(torch.from_numpy(regular), "it has no inverse")
         return torch.from_numpy(np.linalg.inv(x)).to(problem.x)
 
+    def measures(
+        self, problem: Problem, y: Tensor, target: Tensor
+    ) -> dict[str, Float[Tensor, " problems"]]:
+        """Score by the residual: the Frobenius norm of x y - I, which needs no target."""
+        residual = problem.x @ y - _identity(y)
+        return {"residual": torch.linalg.matrix_norm(residual)}
+
     def classical(self, problem: Problem) -> Tensor:
         """Return the inverses, by the Newton-Schulz iteration in double precision.
 

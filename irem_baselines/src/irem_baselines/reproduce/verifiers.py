@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 from typing import TYPE_CHECKING
 
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds, provenance
@@ -33,7 +34,7 @@ def table(book: Book) -> list[Table]:
             *provenance(ours),
         ],
     )
-    return [errors, _by_size(book)]
+    return [errors, _judgement(book), _by_size(book)]
 
 
 def _rows(book: Book, paper: Book, task: str) -> Iterator[list[str]]:
@@ -65,6 +66,41 @@ def _rows(book: Book, paper: Book, task: str) -> Iterator[list[str]]:
         if kept.of(task, method):
             errors = (over_seeds(kept.errors(task, method, each)) for each in ("same", "harder"))
             yield ["", method, "", "", *errors]
+
+
+# How scores of tasks' own are written.
+_SCORES = {"accuracy": "{:.2%} right", "residual": "residual {:.3g}"}
+
+
+def _judgement(book: Book) -> Table:
+    """Return how well energies tell which answers are wrong, and scores of tasks' own."""
+    rows = []
+    for task, method in VERIFIERS:
+        records = book.of(task, method)
+        measured = book.measured(task, method, "halting")
+        if not measured:
+            continue
+        ranked, scored = [], []
+        for difficulty in ("same", "harder"):
+            ranked.append(over_seeds([each[difficulty]["auroc_of_tenth"] for each in measured]))
+            scores = [each["evaluation"][difficulty] for each in records]
+            texts = [
+                text.format(median(each[name] for each in scores))
+                for name, text in _SCORES.items()
+                if all(name in each for each in scores)
+            ]
+            scored.append(", ".join(texts))
+        rows.append([task, str(records[0]["energy"]), *ranked, *scored])
+    return Table(
+        title="Energies as judges",
+        columns=["task", "energy", "AUROC, same", "AUROC, harder", "same", "harder"],
+        rows=rows,
+        notes=[
+            "AUROC: how well the energy at halting tells the tenth of answers with the largest "
+            "errors from the rest; 0.5 is chance. Right: entries, rounded. Residual: the mean "
+            "Frobenius norm of x y - I."
+        ],
+    )
 
 
 def _by_size(book: Book) -> Table:

@@ -98,10 +98,9 @@ def solve(
 
 def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
-    from irem_core.registry import TASKS, load_task, plugins
+    from irem_core.registry import TASKS, load_task, plain_name, plugins
 
-    name = run.partition("(")[0].replace("_", "-")
-    if Path(run).exists() or name not in {plugin.name for plugin in plugins(TASKS)}:
+    if Path(run).exists() or plain_name(run) not in {plugin.name for plugin in plugins(TASKS)}:
         trained, task, _ = loading.run(Path(run), place)
         return trained, task
     task = load_task(run)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from irem_core.cli.options import Data, Device, Json, Threads
-from irem_core.errors import CheckpointError, SettingError, UnknownNameError, near_matches
-
-if TYPE_CHECKING:
-    from irem_core.solver import Solver
-    from irem_core.task import Task
+from irem_core.errors import CheckpointError, SettingError
 
 
 def train(
@@ -64,7 +59,8 @@ def train(
     from irem_core.callbacks import EvaluateEvery, ProgressBar
     from irem_core.cli import loading
     from irem_core.cli.record import record_run
-    from irem_core.registry import load_task
+    from irem_core.recipes import recipe
+    from irem_core.registry import load_task, plain_name
     from irem_core.training import fit
 
     place = loading.device(device)
@@ -74,9 +70,12 @@ def train(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
             f"irem solve {task}."
         )
-    overrides = loading.parts(descent, halting)
-    named, built, settings = build_solver(solver, energy, preset, overrides, problems, seed)
-    folder = out or Path("runs") / f"{_name(task)}-{_name(solver)}-{seed}"
+    written = {
+        name: part for name, part in loading.parts(descent, halting).items() if part is not None
+    }
+    made = recipe(problems, solver, energy=energy, preset=preset, seed=seed, **written)
+    settings = dict(made.training)
+    folder = out or Path("runs") / f"{plain_name(task)}-{plain_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))
     given = {"iterations": iterations, "batch_size": batch_size}
     settings |= {name: value for name, value in given.items() if value is not None}
@@ -86,7 +85,7 @@ def train(
     difficulties = [name for name in problems.difficulties if name != "train"]
     try:
         progress = fit(
-            built,
+            made.solver,
             problems,
             seed=seed,
             out=folder,
@@ -106,54 +105,7 @@ def train(
     finally:
         bar.close()
     if progress.leads:
-        record_run(progress, folder, preset=named, as_json=as_json)
-
-
-def build_solver(
-    solver: str,
-    energy: str | None,
-    preset: str | None,
-    overrides: dict[str, Any],
-    task: Task,
-    seed: int,
-) -> tuple[str | None, Solver, dict[str, Any]]:
-    """Build a solver for a task from what was written and a preset.
-
-    Returns:
-        The preset's name, the solver, and the preset's arguments of `fit`.
-
-    Raises:
-        UnknownNameError: a part or the preset does not exist.
-        SettingError: the solver does not take a part, or a setting is out of range.
-    """
-    from irem_core.registry import ENERGIES, SOLVERS, Target, build, find
-
-    name = _name(solver)
-    kind = find(SOLVERS, name).load()
-    if preset is not None and preset not in kind.presets:
-        raise UnknownNameError(
-            f"The solver {name!r} has no preset {preset!r}. {near_matches(preset, kind.presets)}"
-        )
-    target = Target(task, seed)
-    written = {key: value for key, value in overrides.items() if value is not None}
-    if energy is None and preset is None and "energy" in inspect.signature(kind).parameters:
-        energy = task.preferred
-    if energy is not None:
-        written["energy"] = build(ENERGIES, energy, target=target)
-    presets = {key: made(task.question, task.answer) for key, made in kind.presets.items()}
-    suited = (key for key, each in presets.items() if each.suits(written.get("energy")))
-    named = preset or next(suited, None)
-    chosen = None if named is None else presets[named]
-    if chosen is not None and chosen.energies and "energy" not in written:
-        written["energy"] = chosen.energies[0].for_task(task, seed=seed)
-    settings = {**(chosen.solver if chosen else {}), **written}
-    built = build(SOLVERS, solver, settings=settings, target=target)
-    return named, built, dict(chosen.training if chosen else {})
-
-
-def _name(text: str) -> str:
-    """Return the name in a part's text: "add" for "add(size=100)"."""
-    return text.partition("(")[0].strip().replace("_", "-")
+        record_run(progress, folder, preset=made.preset, as_json=as_json)
 
 
 def _recorded_threads(folder: Path) -> int | None:
