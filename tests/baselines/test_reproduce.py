@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from irem_baselines.reproduce import measures, tables, verifiers
+from irem_baselines.reproduce import extras, measures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
 from irem_baselines.reproduce.cells import LEARNED, PAPER_TASKS, Cell, cell
 from irem_baselines.reproduce.command import draw
@@ -22,6 +22,7 @@ from irem_core import (
     FullUnroll,
     StorageError,
     UnknownNameError,
+    evaluate,
     load_task,
     recipe,
 )
@@ -133,18 +134,22 @@ def test_table_1_shows_medians_over_seeds_beside_published_figures(tmp_path):
         both = {"same": scores, "harder": scores}
         write(tmp_path, "irem", seed=seed, parameters=1234, evaluation=both)
     by_step = {str(step): 1 / step for step in range(1, 81)}
-    scores = {"mse": by_step["80"], "mse_by_step": by_step}
+    scores = {"mse": by_step["80"], "mse_by_step": by_step, "steps_mean": 80.0}
     write(tmp_path, "recurrent", energy=None, evaluation={"same": scores, "harder": scores})
+    scores = {"mse": 0.7, "mse_by_step": by_step, "steps_mean": 1.5}
+    write(tmp_path, "ponder", energy=None, evaluation={"same": scores, "harder": scores})
     errors, findings = tables.table_1(Book(tmp_path))
-    assert [row[2] for row in errors.rows[:10]] == ["1,234", "", "", "", "10", *[""] * 5]
+    assert [row[2] for row in errors.rows[:10]] == ["1,234", "", "", "", "10", "10", *[""] * 4]
     rows = {(row[1]): row[3:] for row in errors.rows[:10]}
     assert rows["irem"] == ["0.2 (0.1 to 0.3)", "0.0003", "0.2 (0.1 to 0.3)", "0.0021"]
     assert rows["irem, best checkpoint"][0] == "0.1 (0.05 to 0.15)"
     # After the five steps of its training, not after 80.
     assert rows["recurrent"] == ["0.2", "0.361", "0.2", "2.6133"]
+    # That of the network's own halting.
+    assert rows["ponder"][0] == "0.7"
     assert rows["constant"] == ["-", "", "-", ""]
     assert findings.rows[0][0] == "add, same"
-    assert findings.rows[0][2] == "published recurrent"
+    assert findings.rows[0][2] == "published recurrent, ponder"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,33 @@ def test_a_cell_is_met_within_its_bar_and_below_the_constant(
     write(tmp_path, "constant", task=task, energy=None, evaluation={"same": flat, "harder": flat})
     book = Book(tmp_path)
     assert [tables.verdict(book, task, each) for each in ("same", "harder")] == expected
+
+
+def test_outputs_are_those_of_steps_and_of_halting(tmp_path):
+    by_step = {str(step): 1 / step for step in range(1, 81)}
+    scores = {"mse": 0.7, "mse_last": 0.0125, "mse_by_step": by_step, "steps_mean": 1.5}
+    both = {"same": scores, "harder": scores | {"mse": 0.8}}
+    drawn = {"same": {"mse": 0.9}, "harder": {"mse": 0.95}}
+    write(tmp_path, "ponder", energy=None, evaluation=both, measures={"sampled": drawn})
+    write(tmp_path, "recurrent", energy=None, evaluation=both)
+    (table,) = extras.outputs(Book(tmp_path))
+    assert table.rows == [
+        ["add, same", "recurrent", "1", "0.2", "0.0125", "-", "-"],
+        ["add, harder", "recurrent", "1", "0.2", "0.0125", "-", "-"],
+        ["add, same", "ponder", "1", "0.2", "0.0125", "0.7", "0.9"],
+        ["add, harder", "ponder", "1", "0.2", "0.0125", "0.8", "0.95"],
+    ]
+
+
+def test_halting_is_sampled_for_a_measure_alone():
+    task = load_task("add", size=3)
+    solver = recipe(task, "ponder(width=8)").solver
+    found = measures.sampled(solver, task, {})
+    assert set(found) == {"same", "harder"}
+    assert solver.halt == "expected"
+    solver.halt = "sampled"
+    expected = evaluate(solver, task, difficulty="harder", seed=measures.SEED)
+    assert found["harder"] == {"mse": expected.mse, "steps_mean": expected.steps_mean}
 
 
 def test_table_2_relates_costs_to_those_with_replay_and_truncation(tmp_path):
@@ -231,7 +263,7 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
     ]
     ranked = ["0.75 (0.75 to 0.75)", "0.5 (0.5 to 0.5)"]
     assert judged.rows == [["shortest-path", "pairwise", *ranked, "98.50% right", "98.50% right"]]
-    assert by_size.rows == [["shortest-path", "50", "20", "0.003", "9", "0.5"]]
+    assert by_size.rows == [["shortest-path, pairwise", "50", "20", "0.003", "9", "0.5"]]
     assert errors.rows[4][:2] == ["connected-components", "irem-default"]
 
 

@@ -40,7 +40,7 @@ def test_an_energy_that_is_there_is_trained_with_settings_that_suit_it():
     energy = ElementwiseEnergy.for_task(task, width=4)
     made = recipe(task, energy=energy)
     assert made.solver.energy is energy
-    assert made.preset == "scaled"
+    assert made.preset == "elementwise"
 
 
 def test_settings_go_before_those_of_the_preset_and_what_is_written_before_all():

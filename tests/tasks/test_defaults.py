@@ -40,12 +40,13 @@ PAIRWISE = {
 def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
     task = load_task(name)
     energy = "gine" if isinstance(task.answer, EdgeSpace) else "mlp"
-    chosen_and_named = {energy: "tuned", "pairwise": "default", "elementwise": "scaled"}
+    chosen_and_named = {energy: "tuned", "pairwise": "default", "elementwise": "elementwise"}
     for chosen, named in chosen_and_named.items():
         made = recipe(task, energy=chosen)
         assert made.preset == named
         expected = IREM.presets[named](task.question, task.answer)
         assert made.solver.descent == expected.solver["descent"]
+        assert made.solver.supervise == expected.solver.get("supervise", "last")
         assert made.training == expected.training
     made = recipe(task, preset="paper")
     assert made.preset == "paper"

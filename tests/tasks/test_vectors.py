@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from irem_core import Difficulty, Problem, SettingError, ShapeError, UnknownNameError
+from irem_core import Difficulty, Problem, SettingError, ShapeError, UnknownNameError, VectorSpace
 from irem_tasks.vectors import Add, Negate, Parity, Sort
 
 SCALED = [Add, Negate, Sort]
@@ -126,6 +126,17 @@ def test_sorted_values_are_the_order_statistics_of_a_uniform_law(difficulty, val
     assert y.tolist() == [sorted(row) for row in problem.x.tolist()]
 
 
+@pytest.mark.parametrize("kind", [Add, Negate])
+def test_vectors_may_be_of_another_size_than_in_training(kind):
+    task = kind(4)
+    problem, y = sample(task, "size=3,scale=2", count=6)
+
+    assert problem.x.shape == (6, 3 * task.question.size // 4)
+    assert y.shape == (6, 3)
+    assert problem.answer == VectorSpace(3)
+    torch.testing.assert_close(task.oracle(problem), y)
+
+
 SHARES = [("same", 20, 0.5), ("harder", 20, 0.8), ("bits=3,share=0.25", 3, 0.25)]
 
 
@@ -161,6 +172,7 @@ FLOORS = [
     ("add", "same", 2 / 3),
     ("add", "harder", 2.5**2 * 2 / 3),
     ("add", "scale=0.5", 1 / 6),
+    ("add", "size=7", 2 / 3),
     ("negate", "same", 1 / 12),
     # The constant fitted on training is 1/2, and the answers have mean 5/4.
     ("negate", "harder", 2.5**2 / 12 + 0.75**2),
@@ -199,8 +211,8 @@ def test_draws_come_from_the_generator_alone(task):
 
 
 PARAMETERS = {
-    "add": ({"scale": 1.0}, {"scale": 2.5}),
-    "negate": ({"scale": 1.0}, {"scale": 2.5}),
+    "add": ({"scale": 1.0, "size": 20}, {"scale": 2.5}),
+    "negate": ({"scale": 1.0, "size": 20}, {"scale": 2.5}),
     "sort": ({"scale": 1.0, "values": 20}, {"values": 64}),
     "parity": ({"share": 0.5, "bits": 20}, {"share": 0.8}),
 }
@@ -224,7 +236,7 @@ BAD = [
     ("hard", UnknownNameError, "Did you mean 'harder'"),
     ("", UnknownNameError, "has no difficulty ''"),
     ("5", UnknownNameError, "scale=1.0"),
-    ("size=5", UnknownNameError, "names the parameter 'size'"),
+    ("width=5", UnknownNameError, "names the parameter 'width'"),
     ("scal=5", UnknownNameError, "Did you mean 'scale'"),
     ("scale=5,scale=6", UnknownNameError, "gives twice"),
     ("scale=5,", UnknownNameError, "has no difficulty"),
@@ -236,6 +248,8 @@ BAD = [
     ("scale=-1", SettingError, "expected above 0"),
 ]
 BAD_OF_ONE = [
+    (Add, "size=0", SettingError, "size got 0; expected a whole number of at least 1"),
+    (Negate, "size=2.5", SettingError, "size got '2.5'; expected a whole number"),
     (Sort, "values=0", SettingError, "values got 0; expected a whole number of at least 1"),
     (Sort, "values=2.5", SettingError, "values got '2.5'; expected a whole number"),
     (Parity, "bits=-3", SettingError, "bits got -3; expected a whole number of at least 1"),

@@ -54,7 +54,7 @@ def scaled(question: Space, answer: Space) -> Preset:
     """
     return Preset(
         source="this library",
-        energies=(ElementwiseEnergy, RankingEnergy, SpectralEnergy),
+        energies=(RankingEnergy, SpectralEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,
@@ -64,6 +64,18 @@ def scaled(question: Space, answer: Space) -> Preset:
             "clip_norm": 1.0,
         },
     )
+
+
+def elementwise(question: Space, answer: Space) -> Preset:
+    """Return our settings for entries one by one, whose energies are all but quadratic.
+
+    With the loss on every iterate, as Algorithm 1 has it, they learn to arrive in one step. With the
+    loss on the last one they learn an answer that is a little off, by as much as five steps from
+    the starts of training fall short.
+    """
+    preset = scaled(question, answer)
+    solver = {**preset.solver, "supervise": "every"}
+    return attrs.evolve(preset, energies=(ElementwiseEnergy,), solver=solver)
 
 
 def periodic(question: Space, answer: Space) -> Preset:
@@ -174,6 +186,7 @@ class IREM(Solver):
     presets: ClassVar = {
         "default": default,
         "scaled": scaled,
+        "elementwise": elementwise,
         "periodic": periodic,
         "tuned": tuned,
         "paper": paper,

@@ -43,10 +43,16 @@ class Add(Task):
 
     def __init__(self, size: int = _PAPER_SIZE) -> None:
         """Set the spaces."""
+        self.size = size
         self.answer = VectorSpace(size)
         self.question = VectorSpace(2 * size)
         if size != _PAPER_SIZE:
             self.published = ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The difficulty parameters; there are by default as many entries as the task has."""
+        return super().parameters | {"size": self.size}
 
     def draw(
         self,
@@ -55,17 +61,19 @@ class Add(Task):
         device: torch.device,
         *,
         scale: float = 1.0,
-    ) -> tuple[Float[Tensor, "problems entries"], Float[Tensor, "problems entries/2"]]:
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems entries"]]:
         """Draw x `(count, 2 * size)` and y `(count, size)`.
 
         Raises:
-            SettingError: the scale is not above 0.
+            SettingError: the scale or the size is out of range.
         """
+        size = self.size if size is None else size
         require_positive(scale=scale)
-        shape = (count, *self.question.shape)
-        x = uniform(shape, -scale, scale, generator, device)
+        require_count(size=size)
+        x = uniform((count, 2 * size), -scale, scale, generator, device)
         first, second = x.chunk(2, 1)
-        return x, first + second
+        return problems_and_answers(x, first + second)
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the sums, in double precision before rounding to x's type."""
@@ -96,8 +104,13 @@ class Negate(Task):
 
     def __init__(self, size: int = _PAPER_SIZE) -> None:
         """Set the spaces."""
-        self.question = VectorSpace(size)
-        self.answer = VectorSpace(size)
+        self.size = size
+        self.question = self.answer = VectorSpace(size)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The difficulty parameters; there are by default as many entries as the task has."""
+        return super().parameters | {"size": self.size}
 
     def draw(
         self,
@@ -106,16 +119,18 @@ class Negate(Task):
         device: torch.device,
         *,
         scale: float = 1.0,
-    ) -> tuple[Float[Tensor, "problems entries"], Float[Tensor, "problems entries"]]:
+        size: int | None = None,
+    ) -> tuple[Problem, Float[Tensor, "problems entries"]]:
         """Draw x `(count, size)` and y `(count, size)`.
 
         Raises:
-            SettingError: the scale is not above 0.
+            SettingError: the scale or the size is out of range.
         """
+        size = self.size if size is None else size
         require_positive(scale=scale)
-        shape = (count, *self.question.shape)
-        y = uniform(shape, 0, scale, generator, device)
-        return -y, y
+        require_count(size=size)
+        y = uniform((count, size), 0, scale, generator, device)
+        return problems_and_answers(-y, y)
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return x with its sign changed."""

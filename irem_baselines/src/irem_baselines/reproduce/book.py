@@ -43,7 +43,8 @@ class Book:
     def errors(self, task: str, method: str, difficulty: str, kind: str = "mse") -> list[float]:
         """Return an error of every seed: "mse", "mse_last", "mse_best_checkpoint", or "tuned".
 
-        Networks that answer step by step are scored after the steps that they were trained with.
+        Networks that answer step by step, and do not halt by themselves, are scored after the steps
+        that they were trained with.
         """
         return [
             value
@@ -71,9 +72,12 @@ def _error(record: Record, difficulty: str, kind: str) -> float | None:
 
 
 def iterated(record: Record) -> bool:
-    """Say whether a record is of a network that answers step by step and has no energy."""
+    """Say whether a record is of a network without an energy that takes all steps it is given."""
     scores = next(iter(record["evaluation"].values()))
-    return record["energy"] is None and str(TRAINED_STEPS) in scores["mse_by_step"]
+    by_step = scores["mse_by_step"]
+    if record["energy"] is not None or str(TRAINED_STEPS) not in by_step:
+        return False
+    return bool(scores["steps_mean"] == max(map(int, by_step)))
 
 
 @attrs.frozen(kw_only=True)

@@ -125,6 +125,8 @@ def cell(task: str, method: str, seed: int = 0) -> Cell:
     difficulties: tuple[str, ...] = ()
     if method.startswith("irem"):
         measures += ["steps", "halting"]
+    if method == "ponder":
+        measures.append("sampled")
     if task == "add":
         measures.append("composition")
     if method == "irem":
@@ -165,9 +167,11 @@ def verifier(task: str, method: str, seed: int = 0) -> Cell:
     measures: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = ()
     if method.startswith("irem"):
-        difficulties = ("scale=7",) if task == "add" else ()
         measures = ("halting", "sizes", *(("judged",) if task == "shortest-path" else ()))
         measures += ("composition",) if task == "add" else ()
+    if (task, method) == ("add", "irem-elementwise"):
+        difficulties = ("scale=7", "size=4000")
+        measures += ("hundredfold",)
     return Cell(
         task=task,
         method=method,

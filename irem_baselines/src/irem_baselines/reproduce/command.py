@@ -21,7 +21,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="table1 to table5, figure1 to figure8, verifiers, descents, halting, "
+            help="table1 to table5, figure1 to figure8, verifiers, descents, halting, outputs, "
             "gradient-free, all, or one training by its file, such as add-irem-0.",
         ),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import median
 
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds, provenance
-from irem_baselines.reproduce.cells import GRAPH_SIZES, PAPER_TASKS
+from irem_baselines.reproduce.cells import GRAPH_SIZES, LEARNED, PAPER_TASKS
+from irem_baselines.reproduce.measures import TRAINED_STEPS
 from irem_baselines.reproduce.tables import DIFFICULTIES
 
 _STEPS = (1, 5, 10, 20, 40)
@@ -101,6 +102,40 @@ def halting(book: Book) -> list[Table]:
             notes=[
                 "AUROC is the chance that an answer among the worst quarter has a higher energy "
                 "than one of the others."
+            ],
+        )
+    ]
+
+
+def outputs(book: Book) -> list[Table]:
+    """Return errors of single outputs of networks that answer step by step, and by halting."""
+    rows = []
+    for task in PAPER_TASKS:
+        for method in LEARNED[2:]:
+            for difficulty in ("same", "harder"):
+                scores = [each["evaluation"][difficulty] for each in book.of(task, method)]
+                if not scores:
+                    continue
+                cells = []
+                for step in ("1", str(TRAINED_STEPS)):
+                    cells.append(over_seeds([each["mse_by_step"][step] for each in scores]))
+                cells.append(over_seeds([each["mse_last"] for each in scores]))
+                halted = [each["mse"] for each in scores] if method == "ponder" else []
+                drawn = book.measured(task, method, "sampled")
+                cells += [
+                    over_seeds(halted),
+                    over_seeds([each[difficulty]["mse"] for each in drawn]),
+                ]
+                rows.append([f"{task}, {difficulty}", method, *cells])
+    columns = ["cell", "method", "output 1", "output 5", "last output"]
+    return [
+        Table(
+            title="Outputs of networks that answer step by step: mean squared error",
+            columns=[*columns, "expected halting", "sampled halting"],
+            rows=rows,
+            notes=[
+                "Trained for five steps. The last output is number 80, or 40 on graphs. The "
+                "published code scores output 1 of ponder, and of the recurrent network on graphs."
             ],
         )
     ]

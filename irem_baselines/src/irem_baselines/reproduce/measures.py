@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from irem_baselines.ponder import Ponder
 from irem_baselines.reproduce.cost import cost
 from irem_baselines.reproduce.denoising import filters, psnr
 from irem_baselines.reproduce.judging import judged, sizes
@@ -161,6 +162,21 @@ def composition(solver: Solver, task: Task, evaluation: dict[str, Any]) -> dict[
     }
 
 
+def hundredfold(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Score a hundred applications, each of which halts by itself."""
+    return score_composition(solver, task, 100, seed=SEED)
+
+
+def sampled(solver: Ponder, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Score the outputs of steps that are drawn from the halting distribution."""
+    kept, solver.halt = solver.halt, "sampled"
+    try:
+        scores = {name: evaluate(solver, task, difficulty=name, seed=SEED) for name in named(task)}
+    finally:
+        solver.halt = kept
+    return {name: {"mse": each.mse, "steps_mean": each.steps_mean} for name, each in scores.items()}
+
+
 def landscape(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return energies of candidates by their distance to the solution (Figure 5).
 
@@ -230,10 +246,12 @@ MEASURES: dict[str, Measure] = {
     "elements": elements,
     "filters": filters,
     "halting": halting,
+    "hundredfold": hundredfold,
     "judged": judged,
     "landscape": landscape,
     "nested": nested,
     "psnr": psnr,
+    "sampled": sampled,
     "sizes": sizes,
     "steps": steps,
 }

@@ -64,11 +64,12 @@ def table_1(book: Book) -> list[Table]:
         columns=["task", "method", "weights", "same", "published", "harder", "published"],
         rows=rows,
         notes=[
-            "Over all entries of 1,000 problems, of the lowest-energy answer, or of output 5 where "
-            "a network answers step by step. With several seeds: the median, the smallest and the "
-            "largest. Published figures are minima over checkpoints. The step by energy is the "
-            "largest of the training's and its half, quarter and eighth at which the median energy "
-            "of other problems never rises.",
+            "Over all entries of 1,000 problems, of the lowest-energy answer; of ponder's mean "
+            "output under its halting distribution; of output 5 of the other networks that answer "
+            "step by step (`irem reproduce outputs` has the rest). With several seeds: the median, "
+            "the smallest and the largest. Published figures are minima over checkpoints. The step "
+            "by energy is the largest of the training's and its half, quarter and eighth at which "
+            "the median energy of other problems never rises.",
             *provenance(records),
         ],
     )

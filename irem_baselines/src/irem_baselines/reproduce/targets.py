@@ -183,6 +183,12 @@ TARGETS: Mapping[str, Target] = {
         measures=("halting",),
         tables=extras.halting,
     ),
+    "outputs": Target(
+        title="outputs of networks that answer step by step, and of halting",
+        cells=_each(PAPER_TASKS, LEARNED[2:]),
+        measures=("sampled",),
+        tables=extras.outputs,
+    ),
     "verifiers": Target(
         title="the library's own energies, beside the paper's",
         cells=(*VERIFIERS, *FLOORS),

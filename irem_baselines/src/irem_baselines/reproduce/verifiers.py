@@ -106,10 +106,19 @@ def _judgement(book: Book) -> Table:
 def _by_size(book: Book) -> Table:
     rows = []
     for task, method in VERIFIERS:
-        for found in book.measured(task, method, "sizes")[:1]:
-            for size, each in found.items():
+        for record in book.of(task, method)[:1]:
+            measured, energy = record.get("measures", {}), str(record["energy"])
+            name = f"{task}, {energy}"
+            for size, each in measured.get("sizes", {}).items():
                 numbers = (each["mse"], each["steps_mean"], each["seconds"])
-                rows.append([task, size, str(each["problems"]), *map(figure, numbers)])
+                rows.append([name, size, str(each["problems"]), *map(figure, numbers)])
+            for difficulty, each in record["evaluation"].items():
+                if difficulty not in ("same", "harder"):
+                    rows.append([name, difficulty, str(each["problems"]), figure(each["mse"])])
+            if (chains := measured.get("hundredfold")) is not None:
+                error, taken = figure(chains["mse"]), figure(chains["steps_mean"])
+                rows.append([name, "100 applications", str(chains["problems"]), error, taken])
+    rows = [[*row, *[""] * (6 - len(row))] for row in rows]
     return Table(
         title="Errors by size",
         columns=["task", "nodes, or rows", "problems", "error", "steps", "seconds a problem"],
