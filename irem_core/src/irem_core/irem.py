@@ -69,9 +69,9 @@ def scaled(question: Space, answer: Space) -> Preset:
 def elementwise(question: Space, answer: Space) -> Preset:
     """Return our settings for entries one by one, whose energies are all but quadratic.
 
-    With the loss on every iterate, as Algorithm 1 has it, they learn to arrive in one step. With the
-    loss on the last one they learn an answer that is a little off, by as much as five steps from
-    the starts of training fall short.
+    With the loss on every iterate, as Algorithm 1 has it, they learn to arrive in one step. With
+    the loss on the last one they learn an answer that is a little off, by as much as five steps
+    from the starts of training fall short.
     """
     preset = scaled(question, answer)
     solver = {**preset.solver, "supervise": "every"}
