@@ -61,6 +61,11 @@ ENERGY_CASES = {
         ("matrix_inverse(size=3)", "periodic(waves=4, frequency=0.5)"),
     ],
     "ranking": [("sort(values=5)", "ranking(width=6)")],
+    "sparse-pairwise": [
+        ("sparse_shortest_path(every=True)", "sparse_pairwise(width=6)"),
+        ("sparse_components()", "sparse_pairwise(width=4, blocks=1)"),
+        ("shortest_path()", "sparse_pairwise(width=4)"),
+    ],
     "spectral": [
         ("matrix_completion(size=4)", "spectral()"),
         ("matrix_completion(size=5)", "spectral(terms=1)"),

@@ -238,3 +238,21 @@ def test_pairs_without_a_finite_distance_are_named(problem, message):
 def test_a_bad_difficulty_is_explained(kind, text, error, message):
     with pytest.raises(error, match=message):
         sample(kind(), text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_node_may_be_asked_about_as_seen_from_4(kind):
+    task = kind(every=True)
+    problem, y = sample(task, "nodes=5..9", 50)
+    sizes = problem.x.ptr.diff()
+
+    assert torch.bincount(problem.layout.owner).tolist() == (4 * sizes).tolist()
+    for graph, _ in singles(problem, y):
+        source, seen = graph.pair_index.reshape(2, 4, graph.num_nodes)
+        assert (source == source[:, :1]).all()
+        assert seen.tolist() == [list(range(graph.num_nodes))] * 4
+    torch.testing.assert_close(task.oracle(problem), y, rtol=0, atol=2e-6)
+    assert task.preferred == "sparse-pairwise"
+    assert kind().preferred is None
+    with pytest.raises(UnknownNameError, match="names the parameter 'pairs'"):
+        sample(task, "pairs=5")

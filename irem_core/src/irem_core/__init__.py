@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from irem_core.energies.pairwise import PairwiseEnergy as PairwiseEnergy
     from irem_core.energies.periodic import PeriodicEnergy as PeriodicEnergy
     from irem_core.energies.ranking import RankingEnergy as RankingEnergy
+    from irem_core.energies.sparse_pairwise import SparsePairwiseEnergy as SparsePairwiseEnergy
     from irem_core.energies.spectral import SpectralEnergy as SpectralEnergy
     from irem_core.energy import EnergyFn as EnergyFn
     from irem_core.energy import Evaluation as Evaluation
@@ -141,6 +142,7 @@ _MODULES = {
     "energies.pairwise": ("PairwiseEnergy",),
     "energies.periodic": ("PeriodicEnergy",),
     "energies.ranking": ("RankingEnergy",),
+    "energies.sparse_pairwise": ("SparsePairwiseEnergy",),
     "energies.spectral": ("SpectralEnergy",),
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),
     "errors": (

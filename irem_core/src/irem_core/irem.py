@@ -11,15 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from irem_core import checks
+from irem_core import checks, presets
 from irem_core.backprop import Backprop, LastStep
 from irem_core.descent import Descent, GradientDescent
 from irem_core.energies import default_energy
-from irem_core.energies.elementwise import ElementwiseEnergy
-from irem_core.energies.pairwise import PairwiseEnergy
-from irem_core.energies.periodic import PeriodicEnergy
-from irem_core.energies.ranking import RankingEnergy
-from irem_core.energies.spectral import SpectralEnergy
 from irem_core.energy import Landscape
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate
@@ -27,136 +22,8 @@ from irem_core.minimization import Observer, minimize
 from irem_core.problem import Problem
 from irem_core.replay import Example, ReplayBuffer
 from irem_core.solution import Solution
-from irem_core.solver import Preset, Solver
-from irem_core.space import EdgeSpace, ImageSpace, MatrixSpace, Space
+from irem_core.solver import Solver
 from irem_core.task import Task
-
-
-def default(question: Space, answer: Space) -> Preset:
-    """Return what this library trains where nothing is said.
-
-    On complete graphs and square matrices that is an energy whose structure lets it verify an
-    answer; for other answers it is `tuned`.
-    """
-    complete = isinstance(answer, EdgeSpace) and answer.complete
-    square = isinstance(answer, MatrixSpace) and answer.height == answer.width
-    if (complete or square) and question.shape == answer.shape:
-        preset = scaled(question, answer)
-        training = {**preset.training, "learning_rate": 3e-3}
-        return attrs.evolve(preset, energies=(PairwiseEnergy,), training=training)
-    return attrs.evolve(tuned(question, answer), energies=(default_energy(answer),))
-
-
-def scaled(question: Space, answer: Space) -> Preset:
-    """Return our settings for energies with few weights that learn their own scale.
-
-    So steps have size 1, and the learning rate is large.
-    """
-    return Preset(
-        source="this library",
-        energies=(RankingEnergy, SpectralEnergy),
-        solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
-        training={
-            "iterations": 2_000,
-            "batch_size": 24 if answer.ragged else 12,
-            "learning_rate": 1e-2,
-            "schedule": "cosine",
-            "clip_norm": 1.0,
-        },
-    )
-
-
-def elementwise(question: Space, answer: Space) -> Preset:
-    """Return our settings for entries one by one, whose energies are all but quadratic.
-
-    With the loss on every iterate, as Algorithm 1 has it, they learn to arrive in one step. With
-    the loss on the last one they learn an answer that is a little off, by as much as five steps
-    from the starts of training fall short.
-    """
-    preset = scaled(question, answer)
-    solver = {**preset.solver, "supervise": "every"}
-    return attrs.evolve(preset, energies=(ElementwiseEnergy,), solver=solver)
-
-
-def periodic(question: Space, answer: Space) -> Preset:
-    """Return our settings for waves: many problems, to find those that help, at a smaller rate.
-
-    At a rate of 1e-2 some seeds of parity learn steps that oscillate, which cancels the noise of
-    waves over the steps of training and diverges beyond.
-    """
-    preset = scaled(question, answer)
-    training = {
-        **preset.training,
-        "iterations": 3_000,
-        "batch_size": 128,
-        "learning_rate": 3e-3,
-    }
-    return attrs.evolve(preset, energies=(PeriodicEnergy,), training=training)
-
-
-def tuned(question: Space, answer: Space) -> Preset:
-    """Return our settings for the paper's energies: the paper's settings, but on graphs.
-
-    At the paper's rate the energy of graphs is far from learned when the iterations are over, and
-    with its step size of 100 the first losses of some seeds are hundreds of times those of others;
-    so the rate is larger, and falls to zero, and steps are smaller. With the paper's one replayed
-    problem for two fresh ones hardly any start is older than ten steps, and solving drifts from the
-    answer behind them, on larger graphs far; three for a fresh one hold it there.
-    """
-    preset = paper(question, answer)
-    if not answer.ragged:
-        return preset
-    return attrs.evolve(
-        preset,
-        source="this library: the paper's but for step size, share of replay and learning rate",
-        solver={**preset.solver, "descent": GradientDescent(step_size=10.0), "replayed": 3.0},
-        training={
-            **preset.training,
-            "batch_size": 24,
-            "learning_rate": 1e-3,
-            "schedule": "cosine",
-        },
-    )
-
-
-def paper(question: Space, answer: Space) -> Preset:
-    """Return the settings of the paper (Section 3.2, Appendix C) for answers of a space.
-
-    For images the paper gives five steps and nothing else; the rest is this library's own. There is
-    no replay: the time that it takes buys more fresh patches.
-    """
-    if isinstance(answer, ImageSpace):
-        return Preset(
-            source="Du et al., ICML 2022, Appendix A; all but the steps this library's own",
-            solver={
-                "steps": 5,
-                "descent": GradientDescent(step_size=0.5),
-                "replay": 0,
-            },
-            training={
-                "iterations": 120_000,
-                "batch_size": 8,
-                "learning_rate": 1e-3,
-                "schedule": "cosine",
-                "clip_norm": 1.0,
-            },
-        )
-    return Preset(
-        source="Du et al., ICML 2022, Section 3.2 and Appendix C",
-        solver={
-            "steps": 5,
-            "descent": GradientDescent(step_size=100.0),
-            "backprop": LastStep(),
-            "replay": 10_000,
-            "replayed": 0.5 if answer.ragged else 1.0,
-            "supervise": "last",
-        },
-        training={
-            "iterations": 10_000,
-            "batch_size": 64 if answer.ragged else 128,
-            "learning_rate": 1e-4,
-        },
-    )
 
 
 class IREM(Solver):
@@ -184,12 +51,12 @@ class IREM(Solver):
     """
 
     presets: ClassVar = {
-        "default": default,
-        "scaled": scaled,
-        "elementwise": elementwise,
-        "periodic": periodic,
-        "tuned": tuned,
-        "paper": paper,
+        "default": presets.default,
+        "scaled": presets.scaled,
+        "elementwise": presets.elementwise,
+        "periodic": presets.periodic,
+        "tuned": presets.tuned,
+        "paper": presets.paper,
     }
 
     def __init__(

@@ -78,7 +78,7 @@ class Task(Recorded, ABC):
     """Figures to compare with."""
     max_steps: ClassVar[int] = 80
     """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
-    preferred: ClassVar[str | None] = None
+    preferred: str | None = None
     """The energy to train by default, by its name, where the spaces do not say enough."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that `read` and `write` know, such as ".cnf"."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+import attrs
 import torch
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
@@ -27,16 +28,33 @@ class SparseGraphTask(Task):
     """A task on sparse graphs: 100 to 200 nodes in training, 200 on "same" and 400 on "harder".
 
     The graphs have an average degree of 4, and 64 pairs are asked about: 16 random nodes as seen
-    from each of 4 random ones.
+    from each of 4 random ones. With `every`, all nodes are asked about as seen from each of the 4,
+    so that answers can be checked against each other.
+
+    Args:
+        every: whether all nodes are asked about.
     """
 
     difficulties: ClassVar = {"train": {}, "same": {"nodes": 200}, "harder": {"nodes": 400}}
     max_steps = 40
 
-    def __init__(self) -> None:
-        """Set the spaces."""
+    def __init__(self, *, every: bool = False) -> None:
+        """Set the spaces, and the energy that is preferred."""
+        self.every = every
         self.question = EdgeSpace()
         self.answer = EdgeSpace()
+        if every:
+            self.preferred = "sparse-pairwise"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The difficulty parameters; where all nodes are asked about, no number of pairs."""
+        known = super().parameters
+        return {key: each for key, each in known.items() if not (self.every and key == "pairs")}
+
+    def asked(self, nodes: Tensor, pairs: int, generator: torch.Generator) -> _Asked:
+        """Draw what is asked about graphs of so many nodes."""
+        return _all(nodes, generator) if self.every else _some(nodes, pairs, generator)
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the answers that scipy gives for one graph after the other."""
@@ -65,36 +83,67 @@ def _listed(nodes: int, edges: Tensor, lengths: Tensor) -> csr_array:
     return csr_array((lengths.numpy(), tuple(edges.T.numpy())), (nodes, nodes))
 
 
-def _pairs(
-    nodes: Int[Tensor, " problems"], pairs: int, generator: torch.Generator
-) -> tuple[Int[Tensor, "problems sources"], Int[Tensor, "problems pairs"]]:
-    """Draw for each graph the nodes to see others from, and the nodes that are seen."""
+@attrs.frozen(eq=False)
+class _Asked:
+    """What is asked about graphs.
+
+    Args:
+        sources: for each graph the nodes to see others from.
+        counts: `(problems,)` how many pairs.
+        which: for each pair, which of its graph's sources it is seen from.
+        seen: for each pair the node that is seen.
+    """
+
+    sources: Int[Tensor, "problems sources"]
+    counts: Int[Tensor, " problems"]
+    which: Int[Tensor, " pairs"]
+    seen: Int[Tensor, " pairs"]
+
+    @property
+    def graph(self) -> Int[Tensor, " pairs"]:
+        """The graph of each pair."""
+        numbers = torch.arange(len(self.counts), device=self.counts.device)
+        return numbers.repeat_interleave(self.counts)
+
+    def pairs(self) -> graphs.Column:
+        """Return the nodes of each pair."""
+        source = self.sources[self.graph, self.which]
+        return graphs.Column(torch.stack([source, self.seen], -1), self.counts)
+
+
+def _some(nodes: Int[Tensor, " problems"], pairs: int, generator: torch.Generator) -> _Asked:
+    """Ask about random nodes, pair p as seen from source p modulo the number of sources."""
     require_count(pairs=pairs)
     shape = (nodes.shape[0], min(_SOURCES, pairs) + pairs)
     drawn = (torch.rand(shape, generator=generator, device=nodes.device) * nodes[:, None]).long()
     sources, seen = drawn.split([shape[1] - pairs, pairs], 1)
-    return sources, seen
+    which = torch.arange(pairs, device=nodes.device) % sources.shape[1]
+    return _Asked(
+        sources, torch.full_like(nodes, pairs), which.repeat(nodes.shape[0]), seen.flatten()
+    )
+
+
+def _all(nodes: Int[Tensor, " problems"], generator: torch.Generator) -> _Asked:
+    """Ask about all nodes, as seen from one random source after the other."""
+    shape = (nodes.shape[0], _SOURCES)
+    drawn = torch.rand(shape, generator=generator, device=nodes.device)
+    counts = _SOURCES * nodes
+    place = graphs.within(counts)
+    size = nodes.repeat_interleave(counts)
+    return _Asked((drawn * nodes[:, None]).long(), counts, place // size, place % size)
 
 
 def _problem(
-    nodes: Tensor,
-    edges: graphs.Column,
-    lengths: Tensor,
-    sources: Tensor,
-    seen: Tensor,
-    answer: Space,
+    nodes: Tensor, edges: graphs.Column, lengths: Tensor, asked: _Asked, answer: Space
 ) -> Problem:
-    """Put graphs and pairs together; pair p is seen from source p modulo the number of sources."""
-    pairs = seen.shape[1]
-    source = sources[:, torch.arange(pairs, device=seen.device) % sources.shape[1]]
-    asked = torch.stack([source, seen], -1).reshape(-1, 2)
+    """Put graphs and the pairs that are asked about together."""
     batch = graphs.assemble(
         {
             "num_nodes": graphs.Column(nodes),
             "x": graphs.Column(lengths.new_zeros(int(nodes.sum()), 1), nodes),
             "edge_index": edges,
             "edge_attr": graphs.Column(lengths[:, None], edges.counts),
-            graphs.PAIRS: graphs.Column(asked, torch.full_like(nodes, pairs)),
+            graphs.PAIRS: asked.pairs(),
         }
     )
     return Problem(batch, answer)
@@ -143,7 +192,7 @@ class SparseShortestPath(SparseGraphTask):
             SettingError: a parameter is out of range.
         """
         sizes = draw_nodes(nodes, count, generator, device)
-        sources, seen = _pairs(sizes, pairs, generator)
+        asked = self.asked(sizes, pairs, generator)
         graph = torch.arange(count, device=device).repeat_interleave(sizes)
         node = graphs.within(sizes)
         # A tree, then random pairs; node 0 has no earlier one and draws a loop, which is dropped.
@@ -154,10 +203,9 @@ class SparseShortestPath(SparseGraphTask):
         undirected, edges = _both_ways(graph.repeat(2), first, second, sizes)
         drawn = torch.rand(int(undirected.max()) + 1, generator=generator, device=device)
         lengths = drawn[undirected]
-        problem = _problem(sizes, edges, lengths, sources, seen, self.answer)
-        distances = _distances(sizes, edges, lengths, sources)
-        which = torch.arange(pairs, device=device) % sources.shape[1]
-        return problem, distances[:, which].gather(2, seen[:, :, None]).reshape(-1, 1)
+        problem = _problem(sizes, edges, lengths, asked, self.answer)
+        distances = _distances(sizes, edges, lengths, asked.sources)
+        return problem, distances[asked.graph, asked.which, asked.seen][:, None]
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the distances that scipy finds for one graph after the other.
@@ -221,7 +269,7 @@ class SparseComponents(SparseGraphTask):
         """
         require_count(groups=groups)
         sizes = draw_nodes(nodes, count, generator, device)
-        sources, seen = _pairs(sizes, pairs, generator)
+        asked = self.asked(sizes, pairs, generator)
         graph = torch.arange(count, device=device).repeat_interleave(sizes)
         group = torch.randint(groups, graph.shape, generator=generator, device=device)
         group = graph * groups + group
@@ -234,10 +282,10 @@ class SparseComponents(SparseGraphTask):
         node = graphs.within(sizes)
         _, edges = _both_ways(graph.repeat(2), node.repeat(2), node[partner], sizes)
         lengths = torch.ones(edges.values.shape[0], device=device)
-        problem = _problem(sizes, edges, lengths, sources, seen, self.answer)
+        problem = _problem(sizes, edges, lengths, asked, self.answer)
         label = _labels(problem.x.edge_index, graph.shape[0])
-        asked = label[problem.x[graphs.PAIRS]]
-        return problem, (asked[0] == asked[1]).to(lengths.dtype)[:, None]
+        first, second = label[problem.x[graphs.PAIRS]]
+        return problem, (first == second).to(lengths.dtype)[:, None]
 
     def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
         """Return the components that scipy finds by searching the graph."""

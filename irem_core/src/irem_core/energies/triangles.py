@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # Numbers that are worked on at a time, so that they stay in the cache of a core.
@@ -39,6 +39,34 @@ def _largest(left: Tensor, right: Tensor) -> Int[Tensor, "problems i j channels"
             torch.maximum(largest, through, out=largest)
         found.append(best.long())
     return torch.cat(found)
+
+
+def max_plus_over_ways(
+    left: Float[Tensor, "rows channels"],
+    before: Int[Tensor, "rows ways"],
+    right: Float[Tensor, "rows ways channels"],
+    real: Bool[Tensor, "rows ways"],
+) -> Float[Tensor, "rows channels"]:
+    """Return the largest left[before] + right over the ways of each row, 0 where there is none.
+
+    As in `max_plus`, what is kept is which way is largest, the first of a tie.
+
+    Args:
+        left: of every row.
+        before: for each row and way, the row that comes before.
+        right: what comes after it.
+        real: which ways there are.
+    """
+    with torch.no_grad():
+        largest = torch.full_like(left, -torch.inf)
+        best = torch.zeros_like(left, dtype=torch.int64)
+        for way in range(before.shape[1]):
+            through = left[before[:, way]] + right[:, way]
+            larger = (through > largest) & real[:, way, None]
+            best.masked_fill_(larger, way)
+            largest = torch.where(larger, through, largest)
+    found = left.gather(0, before.gather(1, best)) + right.gather(1, best[:, None]).squeeze(1)
+    return found * real.any(1, keepdim=True)
 
 
 def product(
