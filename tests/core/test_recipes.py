@@ -7,9 +7,11 @@ from typer.testing import CliRunner
 from irem_core import (
     IREM,
     ElementwiseEnergy,
+    GINEEnergy,
     GradientDescent,
     MLPEnergy,
     SettingError,
+    SparsePairwiseEnergy,
     UnknownNameError,
     UnknownSettingError,
     fit,
@@ -41,6 +43,15 @@ def test_an_energy_that_is_there_is_trained_with_settings_that_suit_it():
     made = recipe(task, energy=energy)
     assert made.solver.energy is energy
     assert made.preset == "elementwise"
+
+
+def test_a_task_may_prefer_an_energy_by_its_settings():
+    asked = load_task("sparse-components")
+    assert type(recipe(asked).solver.energy) is GINEEnergy
+    made = recipe(load_task("sparse-components", every=True))
+    assert type(made.solver.energy) is SparsePairwiseEnergy
+    assert made.preset == "sparse"
+    assert made.solver.replayed == 3.0
 
 
 def test_settings_go_before_those_of_the_preset_and_what_is_written_before_all():

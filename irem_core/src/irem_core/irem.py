@@ -55,6 +55,7 @@ class IREM(Solver):
         "scaled": presets.scaled,
         "elementwise": presets.elementwise,
         "periodic": presets.periodic,
+        "sparse": presets.sparse,
         "tuned": presets.tuned,
         "paper": presets.paper,
     }
