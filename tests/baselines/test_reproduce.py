@@ -271,8 +271,8 @@ def test_cells_of_verifiers_train_what_is_default_and_are_kept_apart():
     made = find_cell("add-irem-default-1")
     assert made.words() == ["train", "add", "--solver", "irem", "--seed", "1", "--threads", "1"]
     assert made.folder == TARGETS["verifiers"].folder == "verifiers"
-    given = find_cell("edge-copy-irem-elementwise-0").words()
-    assert given[4:6] == ["--energy", "elementwise"]
+    for name in ("add-irem-elementwise-0", "edge-copy-irem-pairwise-0"):
+        assert find_cell(name).words()[4:6] == ["--energy", name.split("-")[-2]]
     assert find_cell("sort-constant-0").folder == "verifiers"
     assert find_cell("add-constant-0").folder == "paper"
 

@@ -6,6 +6,7 @@ import torch
 from irem_core import (
     IREM,
     ConvEnergy,
+    ElementwiseEnergy,
     GINEEnergy,
     MLPEnergy,
     PairwiseEnergy,
@@ -25,6 +26,7 @@ LEARNED = [
 ]
 ENERGIES = {EdgeSpace: GINEEnergy, ImageSpace: ConvEnergy}
 PREFERRED = {
+    "edge-copy": ElementwiseEnergy,
     "matrix-completion": SpectralEnergy,
     "parity": PeriodicEnergy,
     "sort": RankingEnergy,
@@ -70,8 +72,9 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss = solver(problem, target, generator)
     loss.backward()
 
-    named = {"parity": "periodic"}.get(name, "scaled" if name in PREFERRED else "default")
-    assert made.preset == named
+    named = {"edge-copy": "elementwise", "parity": "periodic"}
+    usual = "scaled" if name in PREFERRED else "default"
+    assert made.preset == named.get(name, usual)
     expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
     # A task may prefer an energy to what its spaces are given.
     expected = PREFERRED.get(name, expected)

@@ -153,8 +153,13 @@ def matrices(batch: Batch, values: Tensor | None = None) -> Iterator[Float[Tenso
 
 
 class EdgeCopy(CompleteGraphTask):
-    """Return the values of a graph's edges, uniform on (-1, 1), as they are."""
+    """Return the values of a graph's edges, uniform on (-1, 1), as they are.
 
+    There is nothing to reason about: an answer is checked entry by entry, and the energy that does
+    so by construction is the one that is preferred.
+    """
+
+    preferred = "elementwise"
     published = table_1(
         irem=(0.0019, 0.0019),
         feedforward=(0.3016, 0.3124),

@@ -34,10 +34,14 @@ _SOLVERS = {
     "iterative-feedforward-unrolled": "iterative_feedforward(objective='unroll')",
     "irem-default": "irem",
     "irem-elementwise": "irem",
+    "irem-pairwise": "irem",
     "irem-gradient-free": "irem(backprop=gradient_free())",
     **{f"irem-step-{size}": f"irem(descent=gradient(step_size={size}.0))" for size in STEP_SIZES},
 }
-# What this library trains by default, and addition and edge copy with their structure given.
+# The energies of methods that are named after them, which are not the default.
+_ENERGIES = {"irem-elementwise": "elementwise", "irem-pairwise": "pairwise"}
+# What this library trains by default, addition with its structure given too, and edge copy, where
+# that is the default, without.
 VERIFIERS = (
     *(
         (task, "irem-default")
@@ -47,7 +51,7 @@ VERIFIERS = (
         )
     ),
     ("add", "irem-elementwise"),
-    ("edge-copy", "irem-elementwise"),
+    ("edge-copy", "irem-pairwise"),
 )
 # What they are compared with on tasks that the paper's tables are not about; bits of parity have no
 # answers of their own, so there is nothing entrywise.
@@ -176,7 +180,7 @@ def verifier(task: str, method: str, seed: int = 0) -> Cell:
         task=task,
         method=method,
         seed=seed,
-        energy="elementwise" if method == "irem-elementwise" else None,
+        energy=_ENERGIES.get(method),
         folder="verifiers",
         difficulties=difficulties,
         measures=measures,
