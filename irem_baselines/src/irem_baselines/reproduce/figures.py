@@ -74,7 +74,8 @@ def figure_3(book: Book, figure: Figure) -> None:
                 _line(axes, by_step, COLOURS[method], label=method)
             axes.set(title=f"{task}, {difficulty}", xlabel="steps", ylabel="error", yscale="log")
             axes.set_ylim(top=_TOP if task == "add" else 1.0)
-    grid[0, 0].legend(fontsize="small")
+    named = grid[0, 0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside upper center", ncols=3, fontsize="small")
 
 
 def figure_4(book: Book, figure: Figure) -> None:
