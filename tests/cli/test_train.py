@@ -79,10 +79,12 @@ def test_default_folder_names_task_solver_and_seed(
 
 def test_resume_finishes_an_earlier_run_with_the_same_bits(irem: Irem, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    irem("train", *SMALL, "--iterations", 30, "--out", whole)
-    irem("train", *SMALL, "--iterations", 11, "--out", parts)
+    # At a constant rate a run may be made longer.
+    options = ("--preset", "tuned")
+    irem("train", *SMALL, *options, "--iterations", 30, "--out", whole)
+    irem("train", *SMALL, *options, "--iterations", 11, "--out", parts)
     # Without --threads the number that the run began with is taken up again.
-    resumed = irem("train", *SMALL[:3], "--iterations", 30, "--out", parts, "--resume")
+    resumed = irem("train", *SMALL[:3], *options, "--iterations", 30, "--out", parts, "--resume")
     assert resumed.status == 0, resumed.err
     first, _ = read(whole / "model.safetensors")
     second, _ = read(parts / "model.safetensors")
