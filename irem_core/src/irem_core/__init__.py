@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from irem_core.space import MatrixSpace as MatrixSpace
     from irem_core.space import Space as Space
     from irem_core.space import VectorSpace as VectorSpace
+    from irem_core.streaming import minimize_many as minimize_many
     from irem_core.task import Floor as Floor
     from irem_core.task import Published as Published
     from irem_core.task import Task as Task
@@ -179,6 +180,7 @@ _MODULES = {
     "iterate": ("Iterate",),
     "layout": ("Layout",),
     "minimization": ("Observer", "minimize"),
+    "streaming": ("minimize_many",),
     "outcome": ("Outcome",),
     "part": ("Recorded", "seeded", "settings_of"),
     "problem": ("Problem",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -23,6 +23,7 @@ from irem_core.problem import Problem
 from irem_core.replay import Example, ReplayBuffer
 from irem_core.solution import Solution
 from irem_core.solver import Solver
+from irem_core.streaming import minimize_many
 from irem_core.task import Task
 
 
@@ -160,6 +161,27 @@ class IREM(Solver):
             generator=generator,
             record=record,
             observer=observer,
+        )
+
+    def solve_many(
+        self,
+        problems: Iterable[Any],
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        capacity: int = 1024,
+        seed: int = 0,
+    ) -> Iterator[Solution]:
+        """Solve batch after batch, refilling what is descended at a time (see `minimize_many`)."""
+        return minimize_many(
+            self.energy,
+            problems,
+            descent=descent or self.descent,
+            halting=halting or self.halting,
+            max_steps=max_steps,
+            capacity=capacity,
+            seed=seed,
         )
 
     def training_state(self) -> dict[str, Tensor]:

@@ -107,6 +107,13 @@ class Layout:
         keep[problems] = True
         return keep[self.owner].nonzero().squeeze(1)
 
+    def joined(self, other: Layout) -> Layout:
+        """Return the layout of both batches as one, this one's problems first."""
+        count = self.count + other.count
+        if self.owner is None or other.owner is None:
+            return Layout(count)
+        return Layout(count, torch.cat([self.owner, other.owner + self.count]))
+
     def select(self, problems: Int[Tensor, " kept"]) -> Layout:
         """Return the layout of the problems of an ascending list alone."""
         if self.owner is None:

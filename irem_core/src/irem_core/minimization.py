@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
-from irem_core import checks, graphs, trees
-from irem_core.descent.base import Descent, Probe
-from irem_core.energy import Evaluation, Landscape, check_problem, differentiate
+from irem_core import checks, trees
+from irem_core.descending import Descending, advance, begin, copied, ordinary, solving
+from irem_core.descent.base import Descent
+from irem_core.energy import Evaluation, Landscape, check_problem
 from irem_core.errors import SettingError, ShapeError
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate, project
-from irem_core.layout import Layout
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
 from irem_core.solution import Recorder, Solution
-from irem_core.space import Space, VectorSpace, require_finite
+from irem_core.space import VectorSpace, require_finite
 
 Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
@@ -31,29 +29,6 @@ RECORDABLE = ("energy", "gradient_norm", "y")
 # Rows that have halted are dropped from the batch once they are more than this share of it: early
 # enough that few are evaluated in vain, late enough that copying stays a small part of the work.
 _HALTED_SHARE = 0.1
-
-
-@attrs.frozen(eq=False)
-class _Found:
-    """What a solution reports of each problem."""
-
-    best: Evaluation
-    last: Iterate
-    steps: Tensor
-    evaluations: Tensor
-    outcome: Tensor
-
-
-@attrs.frozen(eq=False)
-class _Descending:
-    """The problems that are still held in the batch, some of them perhaps halted."""
-
-    problems: Tensor
-    context: Any
-    current: Evaluation
-    found: _Found
-    descent_state: Any
-    halting_state: Any
 
 
 def minimize(
@@ -101,8 +76,8 @@ def minimize(
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = EnergyPlateau() if halting is None else halting
-    with _solving():
-        problem = _ordinary(energy.problem(x))
+    with solving():
+        problem = ordinary(energy.problem(x))
         check_problem(energy, problem)
         if generator is None:
             generator = torch.Generator(problem.device).manual_seed(0)
@@ -129,8 +104,8 @@ def _descend(
     watch: Sequence[Observer] = (),
 ) -> Solution:
     """Descend from one start of each problem."""
-    held = _begin(energy, problem, context, start, descent, halting)
-    found = trees.map_leaves(_copy, held.found)
+    held = begin(energy, problem, context, start, descent, halting)
+    found = trees.map_leaves(copied, held.found)
     for step in range(max_steps + 1):
         running = held.found.outcome == Outcome.RUNNING
         # At the start every problem is shown; later those that have just taken a step.
@@ -143,90 +118,9 @@ def _descend(
         if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
             trees.put(found, problem.layout, held.problems, held.found)
             held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
-        held = _advance(energy, problem.answer, held, descent, halting)
+        held = advance(energy, problem.answer, held, descent, halting)
     trees.put(found, problem.layout, held.problems, held.found)
-    spent = found.outcome == Outcome.RUNNING
-    return Solution(
-        y=found.best.iterate.y,
-        last=found.last.y,
-        energy=found.best.energy,
-        steps=found.steps,
-        evaluations=found.evaluations,
-        outcome=torch.where(spent, int(Outcome.BUDGET_SPENT), found.outcome),
-        layout=problem.layout,
-        z=found.best.iterate.z,
-    )
-
-
-def _begin(
-    energy: Landscape,
-    problem: Problem,
-    context: Any,
-    start: Iterate,
-    descent: Descent,
-    halting: HaltingCriterion,
-) -> _Descending:
-    current = differentiate(energy, context, start, gradient=descent.needs_gradient)
-    bare = Evaluation(current.iterate, current.energy)
-    ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
-    outcome = torch.where(_finite(current), int(Outcome.RUNNING), int(Outcome.NONFINITE))
-    return _Descending(
-        problems=torch.arange(problem.layout.count, device=start.y.device),
-        context=context,
-        current=current,
-        found=_Found(bare, current.iterate, ones * 0, ones, outcome),
-        descent_state=descent.init(current),
-        halting_state=halting.init(current),
-    )
-
-
-def _advance(
-    energy: Landscape,
-    space: Space | None,
-    held: _Descending,
-    descent: Descent,
-    halting: HaltingCriterion,
-) -> _Descending:
-    """Take one step of every running problem; leave halted ones as they were."""
-    before, found, layout = held.current, held.found, held.current.iterate.layout
-    probes = 0
-
-    def probe(iterate: Iterate) -> Tensor:
-        nonlocal probes
-        probes += 1
-        return differentiate(energy, held.context, iterate, gradient=False).energy
-
-    proposal, descent_state = descent.step(before, held.descent_state, Probe(probe, space))
-    after = differentiate(
-        energy, held.context, project(space, proposal), gradient=descent.needs_gradient
-    )
-    verdict, halting_state = halting.update(before, after, held.halting_state)
-
-    running = found.outcome == Outcome.RUNNING
-    finite = _finite(after)
-    moved = running & finite
-    current = trees.where(moved, layout, after, before)
-    lower = moved & (after.energy < found.best.energy)
-    reached = torch.where(finite, verdict, int(Outcome.NONFINITE))
-    return _Descending(
-        problems=held.problems,
-        context=held.context,
-        current=current,
-        found=_Found(
-            best=trees.where(lower, layout, Evaluation(after.iterate, after.energy), found.best),
-            last=current.iterate,
-            steps=found.steps + moved.to(torch.int64),
-            evaluations=found.evaluations + running.to(torch.int64) * (probes + 1),
-            outcome=torch.where(running, reached, found.outcome),
-        ),
-        descent_state=descent_state,
-        halting_state=halting_state,
-    )
-
-
-def _finite(evaluation: Evaluation) -> Tensor:
-    finite = evaluation.energy.isfinite() & evaluation.iterate.finite()
-    return finite if evaluation.gradient is None else finite & evaluation.gradient.finite()
+    return found.solution(problem.layout)
 
 
 def _start(
@@ -239,7 +133,7 @@ def _start(
         return energy.start(problem, generator)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
     # The start's own layout may be an inference tensor; the problem's is the same and is not.
-    iterate = attrs.evolve(given.map(_ordinary).clone().detach(), layout=problem.layout)
+    iterate = attrs.evolve(given.map(ordinary).clone().detach(), layout=problem.layout)
     if iterate.y.ndim == 0 or iterate.y.shape[0] != problem.layout.rows:
         raise ShapeError(
             f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
@@ -257,32 +151,6 @@ def _start(
     return iterate
 
 
-@contextmanager
-def _solving() -> Iterator[None]:
-    """Set autograd so that energies can be differentiated whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
-
-
-def _ordinary(tree: Any) -> Any:
-    """Copy inference tensors, which autograd cannot use, and cut the rest from their graph."""
-
-    def visit(leaf: Any) -> Any:
-        if isinstance(leaf, Layout):
-            return attrs.evolve(leaf, owner=visit(leaf.owner))
-        if graphs.is_batch(leaf):
-            return copy(leaf).apply(visit)
-        if not isinstance(leaf, Tensor):
-            return leaf
-        return leaf.clone() if leaf.is_inference() else leaf.detach()
-
-    return trees.map_leaves(visit, tree)
-
-
-def _copy(leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, Tensor) else leaf
-
-
 def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:
     names = (record,) if isinstance(record, str) else tuple(record)
     for name in names:
@@ -298,7 +166,7 @@ class _Record:
     name = "record"
 
 
-def _show(observer: Observer, step: int, held: _Descending, shown: Tensor) -> None:
+def _show(observer: Observer, step: int, held: Descending, shown: Tensor) -> None:
     if bool(shown.all()):
         observer(step, held.problems, held.current)
         return

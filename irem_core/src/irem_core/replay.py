@@ -47,8 +47,7 @@ class Example:
 
     def joined(self, other: Example) -> Example:
         """Return both batches as one, this one's problems first."""
-        pairs = zip(self.columns(), other.columns(), strict=True)
-        return self.filled([first.joined(second) for first, second in pairs])
+        return trees.join(self, self.layout, other, other.layout)[0]
 
 
 class ReplayBuffer:

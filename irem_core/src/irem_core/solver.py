@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -99,6 +99,42 @@ class Solver(Recorded, nn.Module, ABC):
             record: what to keep of every step (see `minimize`).
             observer: called after every step (see `minimize`).
         """
+
+    def solve_many(
+        self,
+        problems: Iterable[Any],
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        capacity: int = 1024,
+        seed: int = 0,
+    ) -> Iterator[Solution]:
+        """Answer one batch of questions after the other.
+
+        Args:
+            problems: batches x `(B, ...)` or `Problem`s, drawn only as they are needed.
+            max_steps: the most steps any problem takes.
+            descent: how to step; that of training if None.
+            halting: when a problem has arrived; that of the solver if None.
+            capacity: how many problems a solver that descends works on at a time.
+            seed: of random starts, which depend on the place of a batch alone.
+
+        Returns:
+            An iterator over the solutions of the batches, in their order.
+        """
+        from irem_core.streaming import starts_of
+
+        for number, x in enumerate(problems):
+            problem = x if isinstance(x, Problem) else Problem(x, self.answer)
+            generator = starts_of(number, seed, problem.device)
+            yield self.solve(
+                problem,
+                max_steps=max_steps,
+                descent=descent,
+                halting=halting,
+                generator=generator,
+            )
 
     def fit_once(self, task: Task, generator: torch.Generator) -> None:
         """Set the weights, if any, all at once; called where `closed_form` is set.

@@ -100,6 +100,20 @@ def fill(tree: Tree, values: Iterable[Column], layout: Layout) -> Tree:
     return map_leaves(visit, tree)
 
 
+def join(tree: Tree, layout: Layout, other: Tree, other_layout: Layout) -> tuple[Tree, Layout]:
+    """Put the problems of two trees of one shape together, those of the first before.
+
+    Returns:
+        The tree, and the layout of its problems.
+
+    Raises:
+        ShapeError: a tensor leads with neither problems nor rows.
+    """
+    joined = layout.joined(other_layout)
+    pairs = zip(columns(tree, layout), columns(other, other_layout), strict=True)
+    return fill(tree, (first.joined(second) for first, second in pairs), joined), joined
+
+
 def leads_with_rows(leaf: Tensor, layout: Layout) -> bool:
     """Say whether a tensor leads with answer rows rather than with problems.
 

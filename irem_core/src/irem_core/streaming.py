@@ -1,0 +1,246 @@
+"""Solving streams of problems at a bounded memory: the batch is refilled as problems halt."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core import checks, descending, trees
+from irem_core.descending import Descending, Found
+from irem_core.descent.base import Descent
+from irem_core.distributed import derive
+from irem_core.energy import Landscape, check_problem
+from irem_core.halting import EnergyPlateau, HaltingCriterion
+from irem_core.outcome import Outcome
+from irem_core.problem import Problem
+from irem_core.solution import Solution
+
+# The batch is refilled once so large a share of it is free: often enough that few rows are idle,
+# seldom enough that putting batches together stays a small part of the work.
+_FREE_SHARE = 0.1
+# Solutions are returned in order. While one waits for a slow problem, others pile up behind it, and
+# beyond so many times the capacity nothing more is begun.
+_PILE = 8
+
+
+def starts_of(number: int, seed: int, device: torch.device) -> torch.Generator:
+    """Return what random starts of one batch of a stream come from."""
+    return torch.Generator(device).manual_seed(derive(seed, "stream", number))
+
+
+def minimize_many(
+    energy: Landscape,
+    problems: Iterable[Any],
+    *,
+    descent: Descent,
+    halting: HaltingCriterion | None = None,
+    max_steps: int = 1000,
+    capacity: int = 1024,
+    seed: int = 0,
+) -> Iterator[Solution]:
+    """Solve one batch of questions after the other, and refill what is solved at a time.
+
+    Problems that halt make room for others, so that a batch does not wait for its slowest. Answers
+    are those of `minimize` for each batch, but for the rounding of products of other sizes.
+
+    Args:
+        energy: as in `minimize`.
+        problems: batches x `(B, ...)` or `Problem`s, drawn only as there is room for them.
+        descent: how to step.
+        halting: when a problem has arrived; the energy's plateau by default.
+        max_steps: the most steps any problem takes, at least 0.
+        capacity: how many problems are descended at a time; a larger batch is taken alone.
+        seed: of random starts, which depend on the place of a batch in the stream alone.
+
+    Returns:
+        An iterator over the solutions of the batches, in their order.
+
+    Raises:
+        SettingError: `max_steps` or `capacity` is out of range.
+        ShapeError: in iterating, as `minimize` does.
+        NonFiniteError: likewise.
+        EnergyError: likewise.
+    """
+    checks.check(checks.count_or_zero, "minimize_many", max_steps=max_steps)
+    checks.check(checks.count, "minimize_many", capacity=capacity)
+    halting = EnergyPlateau() if halting is None else halting
+    return _solved(_Stream(energy, descent, halting, max_steps, capacity, seed), iter(problems))
+
+
+def _solved(stream: _Stream, source: Iterator[Any]) -> Iterator[Solution]:
+    waiting, exhausted = None, False
+    while True:
+        while stream.has_room and not exhausted:
+            if waiting is None:
+                waiting = next(source, None)
+                exhausted = waiting is None
+            if waiting is None or not stream.begin(waiting):
+                break
+            waiting = None
+        yield from stream.finished()
+        if stream.step():
+            continue
+        if exhausted:
+            return
+
+
+@attrs.define(eq=False)
+class _Batch:
+    """A batch of the stream whose solution is not returned yet.
+
+    Args:
+        first: the number of its first problem in the stream.
+        problem: the questions.
+        found: what is known of the answers.
+        left: how many of its problems are still descended.
+    """
+
+    first: int
+    problem: Problem
+    found: Found
+    left: int
+
+
+class _Stream:
+    """The problems that are descended, and the batches that they belong to."""
+
+    def __init__(
+        self,
+        energy: Landscape,
+        descent: Descent,
+        halting: HaltingCriterion,
+        max_steps: int,
+        capacity: int,
+        seed: int,
+    ) -> None:
+        self.energy = energy
+        self.descent = descent
+        self.halting = halting
+        self.max_steps = max_steps
+        self.capacity = capacity
+        self.seed = seed
+        self.batches: deque[_Batch] = deque()
+        self.begun = self.count = 0
+        self.problem: Problem | None = None
+        self.held: Descending | None = None
+
+    @property
+    def size(self) -> int:
+        """How many problems are held."""
+        return 0 if self.problem is None else self.problem.layout.count
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it is time to begin further batches."""
+        piled = sum(each.problem.layout.count for each in self.batches)
+        free = self.capacity - self.size
+        return not self.size or (
+            free >= _FREE_SHARE * self.capacity and piled < _PILE * self.capacity
+        )
+
+    def begin(self, x: Any) -> bool:
+        """Begin a batch, unless it does not fit beside what is held."""
+        with descending.solving():
+            problem = descending.ordinary(self.energy.problem(x))
+            count = problem.layout.count
+            if self.problem is not None and (
+                self.size + count > self.capacity or not _alike(self.problem, problem)
+            ):
+                return False
+            check_problem(self.energy, problem)
+            start = self.energy.start(problem, starts_of(self.begun, self.seed, problem.device))
+            context = self.energy.encode(problem)
+            held = descending.begin(
+                self.energy, problem, context, start, self.descent, self.halting
+            )
+            found = trees.map_leaves(descending.copied, held.found)
+            self.batches.append(_Batch(self.count, problem, found, count))
+            self._hold(problem, attrs.evolve(held, problems=held.problems + self.count))
+            self.begun += 1
+            self.count += count
+            self._stop_where_spent()
+        return True
+
+    def _hold(self, problem: Problem, held: Descending) -> None:
+        """Put a batch behind what is held."""
+        if self.problem is not None and self.held is not None:
+            mine = (self.problem, attrs.evolve(self.held, context=None))
+            theirs = (problem, attrs.evolve(held, context=None))
+            (problem, held), _ = trees.join(mine, self.problem.layout, theirs, problem.layout)
+            # Contexts may hold what all of their problems share, and are made anew.
+            held = attrs.evolve(held, context=self.energy.encode(problem))
+        self.problem, self.held = problem, held
+
+    def step(self) -> bool:
+        """Take a step of all problems that are held, and say whether there are any."""
+        if self.problem is None or self.held is None:
+            return False
+        with descending.solving():
+            if bool((self.held.found.outcome == Outcome.RUNNING).any()):
+                self.held = descending.advance(
+                    self.energy, self.problem.answer, self.held, self.descent, self.halting
+                )
+                self._stop_where_spent()
+            self._let_go()
+        return True
+
+    def finished(self) -> Iterator[Solution]:
+        """Yield the solutions of the batches that are done, up to the first that is not."""
+        while self.batches and not self.batches[0].left:
+            batch = self.batches.popleft()
+            yield batch.found.solution(batch.problem.layout)
+
+    def _stop_where_spent(self) -> None:
+        assert self.held is not None
+        found = self.held.found
+        spent = (found.outcome == Outcome.RUNNING) & (found.steps >= self.max_steps)
+        outcome = torch.where(spent, int(Outcome.BUDGET_SPENT), found.outcome)
+        self.held = attrs.evolve(self.held, found=attrs.evolve(found, outcome=outcome))
+
+    def _let_go(self) -> None:
+        """Drop what has halted once that is a share of what is held, and keep what was found."""
+        assert self.problem is not None
+        assert self.held is not None
+        layout, running = self.problem.layout, self.held.found.outcome == Outcome.RUNNING
+        active = int(running.sum())
+        if active and active > (1 - _FREE_SHARE) * layout.count:
+            return
+        halted = (~running).nonzero().squeeze(1)
+        found, numbers = trees.select((self.held.found, self.held.problems), layout, halted)
+        self._keep(found, numbers)
+        if not active:
+            self.problem = self.held = None
+            return
+        kept = running.nonzero().squeeze(1)
+        self.problem, self.held = trees.select((self.problem, self.held), layout, kept)
+
+    def _keep(self, found: Found, numbers: Tensor) -> None:
+        """Write what was found into the batches that the problems of such numbers belong to."""
+        layout = found.last.layout
+        for batch in self.batches:
+            own = batch.problem.layout
+            mine = (numbers >= batch.first) & (numbers < batch.first + own.count)
+            chosen = mine.nonzero().squeeze(1)
+            if not chosen.numel():
+                continue
+            part = trees.select(found, layout, chosen)
+            trees.put(batch.found, own, numbers[chosen] - batch.first, part)
+            batch.left -= chosen.numel()
+
+
+def _alike(one: Problem, other: Problem) -> bool:
+    """Say whether problems can be put into one batch."""
+    first, second = (
+        [(each.values.shape[1:], each.values.dtype) for each in trees.columns(held, held.layout)]
+        for held in (one, other)
+    )
+    return first == second and _shape(one) == _shape(other)
+
+
+def _shape(problem: Problem) -> Any:
+    return None if problem.answer is None else (problem.answer.ragged, problem.answer.shape)
