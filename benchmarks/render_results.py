@@ -4,8 +4,8 @@
     python benchmarks/render_results.py --check  exit with 1 where they differ from the records
 
 Between the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` stands what is rendered here:
-the tables that `irem reproduce NAME` prints, from results/, or under the name `speed` what
-`make bench` wrote into results/benchmarks.
+the tables that `irem reproduce NAME` prints, from results/, or under the names `speed` and
+`iterations` what benchmarks wrote into results/benchmarks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.targets import TARGETS
@@ -41,8 +42,8 @@ def main() -> None:
 
 def render(name: str, results: Path) -> str:
     """Return the tables of a name in Markdown."""
-    if name == "speed":
-        return speed(results / "benchmarks").markdown()
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](results / "benchmarks").markdown()
     target = TARGETS[name]
     if target.tables is None:
         sys.exit(f"README.md asks for a table of {name}, which has none.")
@@ -71,13 +72,36 @@ def speed(results: Path) -> Table:
         ["their time", *spread(gain, "{:.1f} x")],
         ["their error, halting against 80 steps", f"{solve['error_ratio']:.2f} x", ""],
     ]
-    machine = train["machine"]
     return Table(
         title="Speed",
         columns=["", "median", "range"],
         rows=rows,
-        notes=[f"Hardware: {machine['processor']}, {machine['threads']} threads."],
+        notes=[hardware(train)],
     )
+
+
+def iterations(results: Path) -> Table:
+    """Return what `benchmarks/iterations.py` measured of training with the defaults."""
+    measured = json.loads((results / "iterations.json").read_text(encoding="utf-8"))
+    rows = [
+        [name, each["energy"], str(each["batch_size"]), *spread(each["milliseconds"], "{:.1f}")]
+        for name, each in measured["tasks"].items()
+    ]
+    gibibytes = measured["large_update_bytes"] / 2**30
+    return Table(
+        title="Iterations",
+        columns=["task", "energy", "fresh problems", "ms an iteration", "range"],
+        rows=rows,
+        notes=[
+            f"{hardware(measured)} An update on 16 graphs of 100 nodes takes {gibibytes:.1f} GiB."
+        ],
+    )
+
+
+def hardware(measured: dict[str, Any]) -> str:
+    """Say what was measured on."""
+    machine = measured["machine"]
+    return f"Hardware: {machine['processor']}, {machine['threads']} threads."
 
 
 def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
@@ -85,6 +109,8 @@ def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
     low, high = (form.format(measured[end]) for end in ("low", "high"))
     return form.format(measured["median"]), f"{low} to {high}"
 
+
+BENCHMARKS = {"speed": speed, "iterations": iterations}
 
 if __name__ == "__main__":
     main()
