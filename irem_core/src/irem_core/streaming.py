@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -73,15 +74,16 @@ def minimize_many(
 
 
 def _solved(stream: _Stream, source: Iterator[Any]) -> Iterator[Solution]:
-    waiting, exhausted = None, False
+    # Batches that are drawn and do not fit in yet: none, or one.
+    waiting: list[Any] = []
+    exhausted = False
     while True:
         while stream.has_room and not exhausted:
-            if waiting is None:
-                waiting = next(source, None)
-                exhausted = waiting is None
-            if waiting is None or not stream.begin(waiting):
+            waiting = waiting or list(islice(source, 1))
+            exhausted = not waiting
+            if exhausted or not stream.begin(waiting[0]):
                 break
-            waiting = None
+            waiting = []
         yield from stream.finished()
         if stream.step():
             continue
