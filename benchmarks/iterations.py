@@ -7,14 +7,14 @@ of the energy of pairs on 16 graphs of 100 nodes, the largest that results/ has 
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import attrs
 import torch
 
 import measuring
-from irem_core import Callback, Progress, fit, load_task, recipe
+from irem_baselines.reproduce.cost import Clock
+from irem_core import fit, load_task, recipe
 from irem_core.provenance import peak_memory
 from measuring import MEBIBYTE, Spread
 
@@ -31,17 +31,6 @@ TASKS = (
 WARM_UP = 5
 LARGE = "nodes=100"
 LARGE_BATCH = 16
-
-
-@attrs.define
-class Clock(Callback):
-    """Note when every iteration ends."""
-
-    ends: list[float] = attrs.field(factory=list)
-
-    def stepped(self, progress: Progress) -> None:
-        """Note the time."""
-        self.ends.append(time.perf_counter())
 
 
 def iterations(task_name: str, count: int) -> tuple[str, int, list[float]]:

@@ -180,7 +180,6 @@ _MODULES = {
     "iterate": ("Iterate",),
     "layout": ("Layout",),
     "minimization": ("Observer", "minimize"),
-    "streaming": ("minimize_many",),
     "outcome": ("Outcome",),
     "part": ("Recorded", "seeded", "settings_of"),
     "problem": ("Problem",),
@@ -192,6 +191,7 @@ _MODULES = {
     "solution": ("Recorder", "Solution", "Trace"),
     "solver": ("Preset", "Solver"),
     "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),
+    "streaming": ("minimize_many",),
     "task": ("Floor", "Published", "Task"),
     "training": ("fit",),
 }

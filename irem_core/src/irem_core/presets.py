@@ -97,8 +97,8 @@ def sparse(question: Space, answer: Space) -> Preset:
     """Return our settings for wanted pairs of sparse graphs, of which a problem has hundreds.
 
     A step tells a pair about others that are a few edges away, so that paths of many edges take
-    more steps than a training has: with three replayed problems to a fresh one most starts are some
-    way down, which halved the error of shortest paths against one to one.
+    more steps than a training has; with three replayed problems to a fresh one most starts are some
+    way down.
     """
     preset = scaled(question, answer)
     return attrs.evolve(

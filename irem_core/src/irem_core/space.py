@@ -245,3 +245,24 @@ class EdgeSpace(Space):
     def ragged(self) -> bool:
         """True: graphs differ in their number of edges."""
         return True
+
+
+def require_dense(owner: str, **spaces: Space) -> None:
+    """Raise a SettingError, which names the owner, where answers of a space differ in size."""
+    for name, space in spaces.items():
+        checks.check(checks.part_of(Space), owner, **{name: space})
+        if space.ragged:
+            raise SettingError(
+                f"{owner} got {name}={space!r}; expected vectors or matrices of one size, since "
+                "its layers have a fixed number of inputs."
+            )
+
+
+def require_edges(owner: str, **spaces: Space) -> None:
+    """Raise a SettingError, which names the owner, where a space is not of values on edges."""
+    for name, space in spaces.items():
+        if not isinstance(space, EdgeSpace):
+            raise SettingError(
+                f"{owner} got {name}={space!r}; expected an EdgeSpace, since it reads values on "
+                "the edges of graphs."
+            )

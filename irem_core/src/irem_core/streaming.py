@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import attrs
@@ -74,21 +73,28 @@ def minimize_many(
 
 
 def _solved(stream: _Stream, source: Iterator[Any]) -> Iterator[Solution]:
-    # Batches that are drawn and do not fit in yet: none, or one.
-    waiting: list[Any] = []
-    exhausted = False
+    arrivals = map(stream.prepared, source)
+    waiting = next(arrivals, None)
     while True:
-        while stream.has_room and not exhausted:
-            waiting = waiting or list(islice(source, 1))
-            exhausted = not waiting
-            if exhausted or not stream.begin(waiting[0]):
-                break
-            waiting = []
         yield from stream.finished()
-        if stream.step():
-            continue
-        if exhausted:
+        while waiting is not None and stream.takes(waiting):
+            stream.begin(waiting)
+            waiting = next(arrivals, None)
+        if not stream.step() and waiting is None:
             return
+
+
+@attrs.frozen(eq=False)
+class _Arrival:
+    """A batch that is not begun yet.
+
+    Args:
+        problem: the questions.
+        kind: what problems of one batch have in common.
+    """
+
+    problem: Problem
+    kind: Any
 
 
 @attrs.define(eq=False)
@@ -128,6 +134,7 @@ class _Stream:
         self.seed = seed
         self.batches: deque[_Batch] = deque()
         self.begun = self.count = 0
+        self.kind: Any = None
         self.problem: Problem | None = None
         self.held: Descending | None = None
 
@@ -136,24 +143,29 @@ class _Stream:
         """How many problems are held."""
         return 0 if self.problem is None else self.problem.layout.count
 
-    @property
-    def has_room(self) -> bool:
-        """Whether it is time to begin further batches."""
-        piled = sum(each.problem.layout.count for each in self.batches)
-        free = self.capacity - self.size
-        return not self.size or (
-            free >= _FREE_SHARE * self.capacity and piled < _PILE * self.capacity
-        )
-
-    def begin(self, x: Any) -> bool:
-        """Begin a batch, unless it does not fit beside what is held."""
+    def prepared(self, x: Any) -> _Arrival:
+        """Wrap a batch as a problem that this stream can take."""
         with descending.solving():
             problem = descending.ordinary(self.energy.problem(x))
-            count = problem.layout.count
-            if self.problem is not None and (
-                self.size + count > self.capacity or not _alike(self.problem, problem)
-            ):
-                return False
+            return _Arrival(problem, _kind(problem))
+
+    def takes(self, arrival: _Arrival) -> bool:
+        """Say whether it is time to begin a batch, and whether it fits beside what is held."""
+        if not self.size:
+            return True
+        free = self.capacity - self.size
+        piled = sum(each.problem.layout.count for each in self.batches)
+        return (
+            free >= max(_FREE_SHARE * self.capacity, arrival.problem.layout.count)
+            and piled < _PILE * self.capacity
+            and arrival.kind == self.kind
+        )
+
+    def begin(self, arrival: _Arrival) -> None:
+        """Begin a batch."""
+        problem, self.kind = arrival.problem, arrival.kind
+        count = problem.layout.count
+        with descending.solving():
             check_problem(self.energy, problem)
             start = self.energy.start(problem, starts_of(self.begun, self.seed, problem.device))
             context = self.energy.encode(problem)
@@ -166,7 +178,6 @@ class _Stream:
             self.begun += 1
             self.count += count
             self._stop_where_spent()
-        return True
 
     def _hold(self, problem: Problem, held: Descending) -> None:
         """Put a batch behind what is held."""
@@ -235,14 +246,11 @@ class _Stream:
             batch.left -= chosen.numel()
 
 
-def _alike(one: Problem, other: Problem) -> bool:
-    """Say whether problems can be put into one batch."""
-    first, second = (
-        [(each.values.shape[1:], each.values.dtype) for each in trees.columns(held, held.layout)]
-        for held in (one, other)
+def _kind(problem: Problem) -> Any:
+    """Return what problems must have in common to be put into one batch."""
+    held = trees.columns(problem, problem.layout)
+    answer = problem.answer
+    return (
+        [(each.values.shape[1:], each.values.dtype) for each in held],
+        None if answer is None else (answer.ragged, answer.shape),
     )
-    return first == second and _shape(one) == _shape(other)
-
-
-def _shape(problem: Problem) -> Any:
-    return None if problem.answer is None else (problem.answer.ragged, problem.answer.shape)

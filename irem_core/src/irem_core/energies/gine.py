@@ -15,7 +15,7 @@ from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
 from irem_core.layout import Layout
 from irem_core.problem import Problem
-from irem_core.space import EdgeSpace, Space
+from irem_core.space import Space, require_edges
 
 if TYPE_CHECKING:
     from irem_core.task import Task
@@ -102,12 +102,7 @@ class GINEEnergy(EnergyFn):
         super().__init__()
         checks.check(checks.count, "GINEEnergy", width=width, layers=layers)
         checks.check(checks.one_of("auto", "complete", "edges"), "GINEEnergy", path=path)
-        for name, space in (("question", question), ("answer", answer)):
-            if not isinstance(space, EdgeSpace):
-                raise SettingError(
-                    f"GINEEnergy got {name}={space!r}; expected an EdgeSpace, since it reads "
-                    "values on the edges of graphs."
-                )
+        require_edges("GINEEnergy", question=question, answer=answer)
         if width % 2:
             raise SettingError(f"GINEEnergy got width={width}; expected an even number.")
         self.question = question

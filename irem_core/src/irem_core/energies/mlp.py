@@ -9,10 +9,9 @@ from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energy import EnergyFn, Landscape
-from irem_core.errors import SettingError
 from irem_core.problem import Problem
 from irem_core.scratchpad import ScratchpadEnergy
-from irem_core.space import Space
+from irem_core.space import Space, require_dense
 
 
 class _Perceptron(Landscape):
@@ -28,13 +27,7 @@ class _Perceptron(Landscape):
         super().__init__()
         title = type(self).__name__
         checks.check(checks.count, title, width=width, depth=depth)
-        for name, space in (("question", question), ("answer", answer)):
-            checks.check(checks.part_of(Space), title, **{name: space})
-            if space.ragged:
-                raise SettingError(
-                    f"{title} got {name}={space!r}; expected vectors or matrices of one size, "
-                    "since its layers have a fixed number of inputs."
-                )
+        require_dense(title, question=question, answer=answer)
         self.question = question
         self.answer = answer
         inputs = [answer.size + scratchpad, question.size]

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energy import EnergyFn
-from irem_core.errors import SettingError
 from irem_core.problem import Problem
-from irem_core.space import Space
+from irem_core.space import Space, require_dense
 
 
 class PeriodicEnergy(EnergyFn):
@@ -47,13 +46,7 @@ class PeriodicEnergy(EnergyFn):
         super().__init__()
         checks.check(checks.count, "PeriodicEnergy", waves=waves)
         checks.check(checks.positive, "PeriodicEnergy", frequency=frequency)
-        for name, space in (("question", question), ("answer", answer)):
-            checks.check(checks.part_of(Space), "PeriodicEnergy", **{name: space})
-            if space.ragged:
-                raise SettingError(
-                    f"PeriodicEnergy got {name}={space!r}; expected vectors or matrices of one "
-                    "size, since its waves run along a fixed number of entries."
-                )
+        require_dense("PeriodicEnergy", question=question, answer=answer)
         self.question = question
         self.answer = answer
         self.waves = nn.Linear(question.size, waves)

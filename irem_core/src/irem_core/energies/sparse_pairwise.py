@@ -13,10 +13,9 @@ from torch.nn import functional
 from irem_core import checks, graphs
 from irem_core.energies import triangles
 from irem_core.energy import EnergyFn
-from irem_core.errors import SettingError
 from irem_core.layout import Layout
 from irem_core.problem import Problem
-from irem_core.space import EdgeSpace, Space
+from irem_core.space import Space, require_edges
 
 
 @attrs.frozen(eq=False)
@@ -67,12 +66,7 @@ class SparsePairwiseEnergy(EnergyFn):
         """Make the layers with torch's default initialisation."""
         super().__init__()
         checks.check(checks.count, "SparsePairwiseEnergy", width=width, blocks=blocks)
-        for name, space in (("question", question), ("answer", answer)):
-            if not isinstance(space, EdgeSpace):
-                raise SettingError(
-                    f"SparsePairwiseEnergy got {name}={space!r}; expected an EdgeSpace, since it "
-                    "reads values on the edges of graphs."
-                )
+        require_edges("SparsePairwiseEnergy", question=question, answer=answer)
         self.question = question
         self.answer = answer
         self.question_map = nn.Linear(question.size + 2, width)
@@ -87,17 +81,18 @@ class SparsePairwiseEnergy(EnergyFn):
         Raises:
             ShapeError: x is no batch of graphs with values on their edges of the weights' type.
         """
+        from torch_geometric.utils import to_dense_batch
+
         batch: Any = problem.x
         weight = self.question_map.weight
         graphs.check_values("SparsePairwiseEnergy", batch, self.question.size, weight)
         pairs = batch.get(graphs.PAIRS, batch.edge_index)
         row, further, edge = _ways(pairs, batch.edge_index, int(batch.num_nodes))
-        # Ways come sorted by pair, and are put side by side.
-        ways = torch.bincount(row, minlength=pairs.shape[1])
-        place = (row, graphs.within(ways))
-        shape = (pairs.shape[1], max(int(ways.max()), 1))
-        real = torch.zeros(shape, dtype=torch.bool, device=row.device)
-        values = batch.edge_attr.new_zeros(*shape, self.question.size)
+        # Ways come sorted by pair, and are put side by side, at least one to a pair.
+        most = max(int(torch.bincount(row, minlength=1).max()), 1)
+        beside = {"batch": row, "batch_size": pairs.shape[1], "max_num_nodes": most}
+        values, real = to_dense_batch(batch.edge_attr[edge], **beside)
+        steps, _ = to_dense_batch(further, **beside)
         own = _find(batch.edge_index, pairs, int(batch.num_nodes))
         is_edge = (own >= 0).to(values.dtype)[:, None]
         # The last row, of zeros, is that of pairs that are no edges.
@@ -106,9 +101,9 @@ class SparsePairwiseEnergy(EnergyFn):
         return _Ways(
             layout=problem.layout,
             features=self.question_map(torch.cat([at_pair, is_edge, is_same], 1)),
-            further=row.new_zeros(shape).index_put(place, further),
-            values=values.index_put(place, batch.edge_attr[edge]),
-            real=real.index_put(place, torch.ones_like(row, dtype=torch.bool)),
+            further=steps,
+            values=values,
+            real=real,
         )
 
     def energy(
