@@ -66,7 +66,7 @@ def test_mistakes_are_one_line_and_status_2(
         (("--difficulty", "same", "--input", "x.npy"), "both"),
         (("--difficulty", "same", "--output", "y.txt"), ".npy"),
         (("--input", "missing.npy"), "no file"),
-        (("--input", "wide.npy"), "(B, 8)"),
+        (("--input", "wide.npy"), "wide.npy cannot be solved: x has shape (2, 9)"),
         (("--input", "nan.npy"), "NaN"),
         (("--input", "infinite.csv"), "infinity"),
         (("--input", "words.csv"), "words.csv"),

@@ -9,7 +9,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from commands import Irem
-from irem_core import GradientDescent, compose, load
+from irem_core import GradientDescent, Outcome, compose, load
+
+NAMES = {"y", "energy", "steps", "outcome"}
 
 
 def test_solve_shows_energy_and_error_of_every_step(irem: Irem, run: Path) -> None:
@@ -59,6 +61,42 @@ def test_files_in_and_out_of_every_format(
     assert [each["steps"] for each in told] == [6] * 5
     errors = np.square(y - (x[:, :4] + x[:, 4:])).mean(1)
     assert [each["error"] for each in told] == pytest.approx(errors.tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("ending", "arrays"), [(".npy", {"y"}), (".safetensors", NAMES)])
+def test_a_large_file_is_solved_in_parts(
+    irem: Irem, run: Path, tmp_path: Path, ending: str, arrays: set[str]
+) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (25, 8)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    given = ("--descent", "gradient(step_size=20)", "--max-steps", 6, "--capacity", 4)
+    output = tmp_path / f"y{ending}"
+    result = irem("solve", run, "--input", tmp_path / "x.npy", "--output", output, *given, "--json")
+    assert result.status == 0, result.err
+    told = json.loads(result.out)
+    written = {"y": np.load(output)} if ending == ".npy" else load_file(output)
+    assert set(written) == arrays
+    assert told["answers"] == str(output)
+    assert told["problems"] == sum(told["outcomes"].values()) == 25
+    errors = np.square(written["y"] - (x[:, :4] + x[:, 4:])).mean()
+    assert told["mse"] == pytest.approx(float(errors), rel=1e-4)
+    if ending == ".safetensors":
+        assert told["steps_mean"] == pytest.approx(written["steps"].mean())
+    shown = irem("solve", run, "--input", tmp_path / "x.npy", "--output", output, *given)
+    assert "25 problems" in shown.out
+
+
+def test_files_of_several_arrays_tell_how_each_problem_ended(
+    irem: Irem, run: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "y.npz"
+    result = irem("solve", run, "--difficulty", "same", "--count", 3, "--output", output, "--json")
+    told, written = json.loads(result.out)["problems"], np.load(output)
+    assert set(written) == NAMES
+    assert [each["steps"] for each in told] == written["steps"].tolist()
+    assert [each["energy"] for each in told] == pytest.approx(written["energy"].tolist())
+    ends = [Outcome(each).name.lower().replace("_", " ") for each in written["outcome"]]
+    assert [each["outcome"] for each in told] == ends
 
 
 def test_one_question_is_a_batch_of_one(irem: Irem, run: Path, tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ BAD_FILES = {
     ),
     "nan": (".csv", {"": np.full((3, 3), np.nan)}, "no finite numbers.*not joined write"),
     "too large": (".npy", {"": np.full((3, 3), 1e300)}, "no finite numbers"),
-    "words": (".npy", {"": np.array([["a", "b"], ["c", "d"]])}, "no finite numbers"),
+    "words": (".npy", {"": np.array([["a", "b"], ["c", "d"]])}, "expected numbers"),
     "one node": (".npy", {"": np.zeros((1, 1))}, "graph of one node.*expected 2 nodes or more"),
     "one node as text": (".csv", {"": np.zeros((1, 1))}, "graph of one node"),
 }

@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from irem_core.answer_journal import SolvedFile as SolvedFile
     from irem_core.arrays import read_arrays as read_arrays
+    from irem_core.arrays import tensor_of as tensor_of
     from irem_core.arrays import write_arrays as write_arrays
     from irem_core.backprop import Backprop as Backprop
     from irem_core.backprop import FullUnroll as FullUnroll
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from irem_core.evaluation import Scores as Scores
     from irem_core.evaluation import evaluate as evaluate
     from irem_core.evaluation import rank_correlation as rank_correlation
+    from irem_core.file_solving import solve_file as solve_file
     from irem_core.floors import Entries as Entries
     from irem_core.floors import fit_polynomials as fit_polynomials
     from irem_core.floors import monomials as monomials
@@ -117,7 +120,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "arrays": ("read_arrays", "write_arrays"),
+    "answer_journal": ("SolvedFile",),
+    "arrays": ("read_arrays", "tensor_of", "write_arrays"),
     "backprop": ("Backprop", "FullUnroll", "GradientFree", "LastStep"),
     "checkpoint": ("load", "save"),
     "composition": ("Composition", "compose"),
@@ -165,6 +169,7 @@ _MODULES = {
         "UnknownSettingError",
     ),
     "evaluation": ("Scores", "evaluate", "rank_correlation"),
+    "file_solving": ("solve_file",),
     "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
     "halting": (
         "AllOf",

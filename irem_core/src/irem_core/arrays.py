@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from irem_core.errors import InputFileError
 from irem_core.storage import replacing
 
 FORMATS = (".npy", ".npz", ".csv", ".safetensors")
 """The endings of the files that can be read and written."""
+SEVERAL = (".npz", ".safetensors")
+"""Those that hold any number of arrays, by name."""
 
 Array = NDArray[Any]
 
@@ -32,7 +37,7 @@ def read_arrays(file: Path) -> dict[str, Array]:
         raise InputFileError(
             f"{file} cannot be read as problems; its name must end in {', '.join(FORMATS)}."
         )
-    try:
+    with reading(file):
         if file.suffix == ".csv":
             with warnings.catch_warnings(action="error", category=UserWarning):  # no line
                 return {"": np.loadtxt(file, delimiter=",", ndmin=2)}
@@ -43,18 +48,63 @@ def read_arrays(file: Path) -> dict[str, Array]:
             return {"": loaded}
         with loaded:
             return dict(loaded)
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn whatever goes wrong in reading a file of arrays into one error that names it.
+
+    Raises:
+        InputFileError: something did.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputFileError(f"There is no file {file}.") from error
     except (
         OSError,
         ValueError,
+        TypeError,
+        KeyError,
         EOFError,
         UserWarning,
         zipfile.BadZipFile,
         SafetensorError,
     ) as error:
+        if isinstance(error, InputFileError):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise InputFileError(f"{file} cannot be read as {file.suffix} ({reason}).") from error
+
+
+def name_of_questions(file: Path, names: Iterable[str]) -> str:
+    """Say which array of a file holds the questions: the only one, or the one named x.
+
+    Raises:
+        InputFileError: there are several, and none is named x.
+    """
+    found = sorted(names)
+    if "x" in found:
+        return "x"
+    if len(found) != 1:
+        raise InputFileError(
+            f"{file} holds {len(found)} arrays ({', '.join(found)}); call the questions x."
+        )
+    return found[0]
+
+
+def tensor_of(file: Path, array: Array, dtype: torch.dtype) -> Tensor:
+    """Return an array of a file as a tensor of a floating-point type.
+
+    Raises:
+        InputFileError: the array holds no numbers.
+    """
+    if array.dtype.kind not in "fiub":
+        raise InputFileError(f"{file} holds {array.dtype} values; expected numbers.")
+    # By way of numpy, which knows byte orders and types that torch does not.
+    wide = np.float64 if dtype == torch.float64 else np.float32
+    with np.errstate(over="ignore"):  # becomes infinite, and is told of as such
+        return torch.from_numpy(np.ascontiguousarray(array, wide)).to(dtype)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
@@ -72,7 +122,7 @@ def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
         raise InputFileError(
             f"{file} cannot be written; its name must end in {', '.join(FORMATS)}."
         )
-    if file.suffix in (".npy", ".csv") and len(arrays) != 1:
+    if file.suffix not in SEVERAL and len(arrays) != 1:
         raise InputFileError(
             f"{file} can hold one array and {len(arrays)} were to be written; choose a name that "
             "ends in .npz."

@@ -151,7 +151,7 @@ def write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
     header = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
-    digest = _digest(plain, header)
+    digest = digest_of(plain, header)
     with replacing(file) as temporary:
         save_file(plain, temporary, metadata={"irem": header, "digest": digest})
 
@@ -168,7 +168,7 @@ def read(
         metadata = _metadata(opened, file)
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         raw = opened.metadata()
-    if raw.get("digest") != _digest(tensors, raw["irem"]):
+    if raw.get("digest") != digest_of(tensors, raw["irem"]):
         raise CheckpointError(
             f"{file} was altered or damaged after it was written: its digest does not match its "
             "content. Copy it again from where it came from."
@@ -225,7 +225,8 @@ def _metadata(opened: Any, file: Path) -> dict[str, Any]:
     return cast(dict[str, Any], metadata)
 
 
-def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
+def digest_of(tensors: Mapping[str, Tensor], header: str) -> str:
+    """Return a SHA-256 of tensors, by name, and of what is said of them."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

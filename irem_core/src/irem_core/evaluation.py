@@ -21,7 +21,7 @@ from irem_core.halting import FixedSteps, HaltingCriterion
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
 from irem_core.solution import Solution
-from irem_core.solver import Solver
+from irem_core.solver import Solver, place_of
 from irem_core.task import Task
 
 # The name that sums of squared errors go by among a task's own measures.
@@ -121,7 +121,7 @@ def evaluate(
     """
     checks.check(checks.count, "evaluate", problems=problems)
     wanted = task.difficulty(difficulty)
-    place = _device(solver) if device is None else torch.device(device)
+    place = place_of(solver)[0] if device is None else torch.device(device)
     budget = task.max_steps if max_steps is None else max_steps
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     solver = solver.to(place)
@@ -142,8 +142,9 @@ def evaluate(
 
 def takes(solver: Solver, task: Task, difficulty: str | Difficulty) -> bool:
     """Say whether a solver can take the problems of a difficulty, which may be of another size."""
-    generator = torch.Generator(_device(solver)).manual_seed(0)
-    problem, _ = task.sample(1, difficulty, generator=generator, device=_device(solver))
+    device, _ = place_of(solver)
+    generator = torch.Generator(device).manual_seed(0)
+    problem, _ = task.sample(1, difficulty, generator=generator, device=device)
     if problem.answer is None or problem.answer.shape == task.answer.shape:
         return True
     try:
@@ -266,9 +267,3 @@ def _average_ranks(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]
-
-
-def _device(solver: Solver) -> torch.device:
-    parameters = iter(solver.parameters())
-    first = next(parameters, None)
-    return torch.device("cpu") if first is None else first.device

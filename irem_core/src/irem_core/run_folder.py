@@ -162,17 +162,22 @@ def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path:
     Raises:
         SettingError: a setting differs; the error lists which.
     """
-    flat_before, flat_now = dict(_flat(before)), dict(_flat(now))
-    changed = [
-        f"{name} was {flat_before.get(name)!r} and is {flat_now.get(name)!r}"
-        for name in sorted(flat_before.keys() | flat_now.keys())
-        if flat_before.get(name) != flat_now.get(name)
-    ]
+    changed = differences(before, now)
     if changed:
         raise SettingError(
             f"The run in {path} cannot be resumed with other settings: {'; '.join(changed[:5])}. "
             "Give the settings that it began with, or train into another folder."
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say in words which settings of two trees differ, in the order of their names."""
+    flat_before, flat_now = dict(_flat(before)), dict(_flat(now))
+    return [
+        f"{name} was {flat_before.get(name)!r} and is {flat_now.get(name)!r}"
+        for name in sorted(flat_before.keys() | flat_now.keys())
+        if flat_before.get(name) != flat_now.get(name)
+    ]
 
 
 def _flat(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -157,3 +157,11 @@ class Solver(Recorded, nn.Module, ABC):
 
     def restore_training_state(self, state: dict[str, Tensor]) -> None:
         """Take over what `training_state` returned."""
+
+
+def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:
+    """Return where a solver's weights live and of which type they are; torch's default if none."""
+    weight = next(solver.parameters(), None)
+    if weight is None:
+        return torch.device("cpu"), torch.get_default_dtype()
+    return weight.device, weight.dtype

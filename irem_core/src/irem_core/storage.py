@@ -29,12 +29,7 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.chmod(permissions)
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        temporary.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        move(temporary, file)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"{file} could not be written ({' '.join(str(error).split())}); what was there before "
@@ -42,3 +37,17 @@ def replacing(file: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move(file: Path, target: Path) -> None:
+    """Give a file another name, for good once this returns.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    file.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.difficulty import Difficulty, parse
-from irem_core.errors import InputFileError
+from irem_core.errors import InputFileError, ShapeError
 from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.space import Space
@@ -238,6 +238,34 @@ class Task(Recorded, ABC):
         from irem_core.floors import measure
 
         return measure(self, self.difficulty(difficulty))
+
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make problems from an array of questions of one size, such as a file holds.
+
+        Args:
+            x: `(B, ...)` the questions, or one without the leading B; matrices may be flat. Their
+                size may be another than that of training, which is up to the energy.
+
+        Raises:
+            ShapeError: the task has no such questions.
+        """
+        shape = self.question.shape
+        if not self.question.ragged:
+            if x.shape[-len(shape) :] == shape or x.shape[-1:] == (self.question.size,):
+                return Problem(x.reshape(-1, *shape), self.answer)
+            if x.ndim == len(shape) + 1 and len(x) and shape[:-2] == x.shape[1:-2]:
+                return Problem(x, None)
+        what = f"An array of shape {tuple(x.shape)} holds no questions of {type(self).__name__}"
+        if self.question.ragged:
+            raise ShapeError(
+                f"{what}, which are graphs; solve graphs that it draws with --difficulty, or a "
+                "torch-geometric Batch in Python."
+            )
+        raise ShapeError(f"{what}; expected (B, {', '.join(map(str, shape))}), one question a row.")
+
+    def unstacked(self, problem: Problem, y: Tensor) -> Float[Tensor, "problems *answer"]:
+        """Return the answers to problems that `stacked` made as an array `(B, ...)`."""
+        return y
 
     def read(self, file: Path, device: torch.device) -> Problem:
         """Read problems from a file of one of the task's own `formats`.

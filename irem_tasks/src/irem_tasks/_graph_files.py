@@ -11,7 +11,14 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from irem_core import InputFileError, read_arrays, write_arrays
+from irem_core import (
+    InputFileError,
+    NonFiniteError,
+    ShapeError,
+    read_arrays,
+    tensor_of,
+    write_arrays,
+)
 
 
 def read(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
@@ -28,32 +35,46 @@ def read(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
     found: list[Tensor] = []
     for name, array in read_arrays(file).items():
         where = f"{file}{name and f' ({name})'}"
-        stacked = array[None] if array.ndim == 2 else array
-        if stacked.ndim != 3 or stacked.shape[1] != stacked.shape[2] or not stacked.size:
-            raise InputFileError(
-                f"{where} holds an array of shape {array.shape}; expected (n, n) or (B, n, n), the "
-                "values of a complete graph's edges."
-            )
-        values = torch.tensor(torch.nan)
-        if array.dtype.kind in "fiub":
-            values = torch.as_tensor(stacked.astype(np.float64)).to(torch.get_default_dtype())
-        if not values.isfinite().all():
-            raise InputFileError(
-                f"{where} holds values that are no finite numbers; every edge of a complete graph "
-                "needs one. For two nodes that are not joined write 0 in connected-components, and "
-                "in shortest-path a length longer than any path."
-            )
-        if stacked.shape[1] < 2:
-            raise InputFileError(
-                f"{where} holds a graph of one node, which has nothing to solve; expected 2 nodes "
-                "or more."
-            )
-        found += values
+        try:
+            found += square(tensor_of(file, array, torch.get_default_dtype()), where)
+        except (ShapeError, NonFiniteError) as error:
+            raise InputFileError(str(error)) from error
     if not found:
         raise InputFileError(f"{file} holds no array; expected (n, n) edge values of a graph.")
     return torch.tensor([len(each) for each in found]), torch.cat(
         [each.flatten() for each in found]
     )
+
+
+def square(values: Float[Tensor, "..."], where: str) -> Tensor:
+    """Return the edge values of complete graphs as `(B, n, n)`.
+
+    Args:
+        values: `(n, n)` or `(B, n, n)`.
+        where: what an error calls them.
+
+    Raises:
+        ShapeError: they are not square, or of one node.
+        NonFiniteError: a value is no finite number.
+    """
+    stacked = values[None] if values.ndim == 2 else values
+    if stacked.ndim != 3 or stacked.shape[1] != stacked.shape[2] or not stacked.numel():
+        raise ShapeError(
+            f"{where} holds an array of shape {tuple(values.shape)}; expected (n, n) or "
+            "(B, n, n), the values of a complete graph's edges."
+        )
+    if not stacked.isfinite().all():
+        raise NonFiniteError(
+            f"{where} holds values that are no finite numbers; every edge of a complete graph "
+            "needs one. For two nodes that are not joined write 0 in connected-components, and "
+            "in shortest-path a length longer than any path."
+        )
+    if stacked.shape[1] < 2:
+        raise ShapeError(
+            f"{where} holds a graph of one node, which has nothing to solve; expected 2 nodes "
+            "or more."
+        )
+    return stacked
 
 
 def write(file: Path, matrices: Sequence[NDArray[np.floating]]) -> None:

@@ -123,6 +123,22 @@ class CompleteGraphTask(Task):
         loop: Tensor = source == target
         return loop.to(torch.int64)[:, None].expand_as(y)
 
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make complete graphs from n x n edge values each, `(n, n)` or `(B, n, n)`.
+
+        Raises:
+            ShapeError: the matrices are not square, or of one row.
+            NonFiniteError: a value is no finite number.
+        """
+        stacked = _graph_files.square(x, "The array")
+        nodes = torch.full((len(stacked),), stacked.shape[1], device=x.device)
+        return self.problem(nodes, stacked.flatten())
+
+    def unstacked(self, problem: Problem, y: Tensor) -> Float[Tensor, "problems nodes nodes"]:
+        """Return the answers as n x n matrices."""
+        nodes = int(problem.x.ptr[1])
+        return y.reshape(-1, nodes, nodes)
+
     def read(self, file: Path, device: torch.device) -> Problem:
         """Read graphs from a file: n x n edge values, or several of them.
 

@@ -4,47 +4,51 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from irem_core.arrays import FORMATS, Array, read_arrays, write_arrays
-from irem_core.errors import InputFileError
+from irem_core.arrays import FORMATS, name_of_questions, read_arrays, tensor_of, write_arrays
+from irem_core.errors import InputFileError, ShapeError
+from irem_core.file_solving import answer_arrays, holds_rows, tried
 from irem_core.problem import Problem
-from irem_core.space import Space
+from irem_core.row_files import ENDINGS, RowReader
+from irem_core.solution import Solution
+from irem_core.solver import Solver, place_of
 from irem_core.task import Task
 
 
-def read_questions(file: Path, space: Space, dtype: torch.dtype) -> Tensor:
-    """Read dense questions from a file.
+def read_questions(file: Path, task: Task, solver: Solver, device: torch.device) -> Problem:
+    """Read questions from a file, in a format of the task's own or as one array.
 
     Args:
-        file: .npy, .npz or .safetensors (one array, or one named x), or .csv (a problem a line).
-        space: what one question looks like.
-        dtype: of the result.
-
-    Returns:
-        `(B, *shape)`; an array of one question becomes a batch of one.
+        file: a file that `task.read` knows; or .npy, .npz or .safetensors (one array, or one named
+            x), or .csv (a problem a line).
+        task: says how an array holds questions.
+        solver: what will solve them.
+        device: where to.
 
     Raises:
-        InputFileError: the file cannot be read, or its array has another shape.
+        InputFileError: the file cannot be read, or its array has a shape that is not solved.
     """
-    if space.ragged:
-        raise InputFileError(
-            f"{file} cannot be read, since the task has no files of its graphs; solve graphs that "
-            "it draws with --difficulty, or a torch-geometric Batch in Python."
-        )
-    array = _questions(file, read_arrays(file))
-    if array.dtype.kind not in "fiub":
-        raise InputFileError(f"{file} holds {array.dtype} values; expected numbers.")
-    rows, rest = divmod(array.size, space.size)
-    fits = array.shape[-len(space.shape) :] == space.shape or array.shape[-1:] == (space.size,)
-    if not fits or rest or not rows:
-        raise InputFileError(
-            f"{file} holds an array of shape {array.shape}; expected (B, "
-            f"{', '.join(map(str, space.shape))}), one question a row."
-        )
-    return torch.as_tensor(np.ascontiguousarray(array)).to(dtype).reshape(rows, *space.shape)
+    if file.suffix in task.formats:
+        return task.read(file, device)
+    arrays = read_arrays(file)
+    array = arrays[name_of_questions(file, arrays)]
+    _, dtype = place_of(solver)
+    try:
+        problem = task.stacked(tensor_of(file, array, dtype).to(device))
+    except ShapeError as error:
+        raise InputFileError(f"{file} cannot be solved: {error}") from error
+    if problem.answer is None:
+        tried(solver, problem, file)
+    return problem
+
+
+def in_parts(file: Path, output: Path, task: Task, capacity: int) -> bool:
+    """Say whether a file is solved in parts: rows of questions, more than are solved at a time."""
+    if file.suffix not in ENDINGS or output.suffix not in ENDINGS:
+        return False
+    reader = RowReader.open(file)
+    return len(reader) > capacity and holds_rows(task, reader)
 
 
 def check_output(file: Path, task: Task) -> None:
@@ -60,8 +64,10 @@ def check_output(file: Path, task: Task) -> None:
         )
 
 
-def write_answers(file: Path, task: Task, problem: Problem, y: Tensor) -> None:
+def write_answers(file: Path, task: Task, problem: Problem, solution: Solution) -> None:
     """Write answers to a file, in the format that its ending names.
+
+    Files that hold several arrays tell the energy, steps and outcome of each problem too.
 
     Raises:
         InputFileError: the ending is not known.
@@ -69,17 +75,6 @@ def write_answers(file: Path, task: Task, problem: Problem, y: Tensor) -> None:
     """
     check_output(file, task)
     if file.suffix in task.formats:
-        task.write(file, problem, y)
+        task.write(file, problem, solution.y)
         return
-    write_arrays(file, {"y": y.detach().cpu().numpy()})
-
-
-def _questions(file: Path, arrays: dict[str, Array]) -> Array:
-    if "x" in arrays:
-        return arrays["x"]
-    if len(arrays) != 1:
-        raise InputFileError(
-            f"{file} holds {len(arrays)} arrays ({', '.join(sorted(arrays))}); call the "
-            "questions x."
-        )
-    return next(iter(arrays.values()))
+    write_arrays(file, answer_arrays(task, problem, solution, ending=file.suffix))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 
@@ -31,6 +40,32 @@ def cell(value: Any) -> str:
         # Below the rounding of the arithmetic an error is zero.
         return "0" if abs(value) < 1e-12 else f"{value:.4g}"
     return str(value)
+
+
+@contextlib.contextmanager
+def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar on standard error, where that is a terminal, that a callback moves.
+
+    Args:
+        title: what goes on.
+        shown: whether to draw at all.
+
+    Returns:
+        Called with how much is done and how much there is.
+    """
+    console = Console(file=sys.stderr)
+    bar = Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+    )
+    task = bar.add_task(title, total=None)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def json_document(value: Any) -> None:

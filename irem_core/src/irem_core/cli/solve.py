@@ -41,6 +41,12 @@ def solve(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
+    capacity: Annotated[
+        int, typer.Option(min=1, help="How many problems of a large file are solved at a time.")
+    ] = 1024,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the answers that an interrupted call left.")
+    ] = False,
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
@@ -49,7 +55,9 @@ def solve(
     """Solve problems, each with as many steps as it needs, and show how energy and error fall.
 
     Problems come from --input, or are drawn at a --difficulty. Where the task knows the exact
-    answers the error is shown too.
+    answers the error is shown too. A file of more problems than --capacity, from .npy or
+    .safetensors to .npy or .safetensors, is solved in parts at a bounded memory; --resume added to
+    the same command goes on where it was stopped, and torchrun shares the work between processes.
     """
     from irem_core.cli import files, loading, show
 
@@ -68,19 +76,18 @@ def solve(
     solver, task = _solver(run, place)
     if output is not None:
         files.check_output(output, task)
+    options = {
+        "max_steps": task.max_steps if max_steps is None else max_steps,
+        **loading.parts(descent, halting),
+    }
+    if file is not None and output is not None and files.in_parts(file, output, task, capacity):
+        options |= {"capacity": capacity, "seed": seed, "resume": resume}
+        _solve_in_parts(solver, task, file, output, options, as_json=as_json)
+        return
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
-    solution, errors, trace = _solve(
-        solver,
-        problem,
-        target,
-        {
-            "max_steps": task.max_steps if max_steps is None else max_steps,
-            **loading.parts(descent, halting),
-        },
-        seed,
-    )
+    solution, errors, trace = _solve(solver, problem, target, options, seed)
     if output is not None:
-        files.write_answers(output, task, problem, solution.y)
+        files.write_answers(output, task, problem, solution)
     rows = _rows(solution, errors)
     if as_json:
         answers = solution.y.tolist() if output is None else str(output)
@@ -127,18 +134,12 @@ def _problems(
 
     from irem_core.cli import files
     from irem_core.distributed import derive
-    from irem_core.problem import Problem
 
     if difficulty is not None:
         generator = torch.Generator(place).manual_seed(derive(seed, "solve", difficulty))
         return task.sample(count, difficulty, generator=generator, device=place)
     assert file is not None
-    if file.suffix in task.formats:
-        problem = task.read(file, place)
-        return problem, _answers(task, problem)
-    dtype = next((each.dtype for each in solver.parameters()), torch.get_default_dtype())
-    x = files.read_questions(file, solver.question or task.question, dtype).to(place)
-    problem = Problem(x, solver.answer or task.answer)
+    problem = files.read_questions(file, task, solver, place)
     return problem, _answers(task, problem)
 
 
@@ -186,6 +187,47 @@ def _solve(
     if target is not None:
         errors = layout.mean((solution.y - target).double().square()).tolist()
     return solution, errors, trace
+
+
+def _solve_in_parts(
+    solver: Solver, task: Task, file: Path, output: Path, options: dict[str, Any], *, as_json: bool
+) -> None:
+    """Solve a large file, and sum up what became of its problems."""
+    from irem_core.cli import show
+    from irem_core.distributed import Ranks
+    from irem_core.file_solving import solve_file
+
+    leads = Ranks.from_environment().leads
+    with show.progress("solving", shown=leads) as progress:
+        try:
+            found = solve_file(solver, task, file, output, **options, progress=progress)
+        except KeyboardInterrupt:
+            typer.echo(
+                "irem: interrupted; the answers so far are kept, and the same command with "
+                "--resume goes on with them.",
+                err=True,
+            )
+            raise typer.Exit(130) from None
+    if not leads:
+        return
+    count = found.problems
+    outcomes = {name.lower().replace("_", " "): many for name, many in found.outcomes.items()}
+    summary = {
+        "problems": count,
+        "outcomes": outcomes,
+        "steps_mean": found.steps / count,
+        "mse": None if found.squared_error is None else found.squared_error / count,
+    }
+    if as_json:
+        show.json_document({"answers": str(output), **summary})
+        return
+    ends = ", ".join(f"{many} {name}" for name, many in outcomes.items())
+    show.table(
+        f"{count} problems",
+        ["outcomes", "steps, mean", "error, mean"],
+        [[ends, summary["steps_mean"], summary["mse"]]],
+    )
+    typer.echo(f"The answers are in {output}.")
 
 
 def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
