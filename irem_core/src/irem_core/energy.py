@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from irem_core import graphs
 from irem_core.errors import EnergyError, ShapeError
 from irem_core.iterate import Iterate
+from irem_core.linear import without_weights
 from irem_core.part import Recorded
 from irem_core.problem import Problem
 from irem_core.space import Space, require_finite, uniform
@@ -229,7 +230,7 @@ def differentiate(
     at = iterate if create_graph else iterate.detach()
     at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
     leaves = [at.y] if at.z is None else [at.y, at.z]
-    with torch.enable_grad():
+    with torch.enable_grad(), without_weights(not create_graph):
         energy = checked(landscape.value(context, at), count, landscape)
         slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if energy.requires_grad:

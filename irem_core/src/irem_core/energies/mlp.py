@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energy import EnergyFn, Landscape
+from irem_core.linear import Linear, linear
 from irem_core.problem import Problem
 from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.space import Space, require_dense
@@ -37,18 +38,18 @@ class _Perceptron(Landscape):
         self.candidate_weight = nn.Parameter(candidate.clone())
         self.question_weight = nn.Parameter(asked.clone())
         self.bias = first.bias
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.hidden = nn.ModuleList(Linear(width, width) for _ in range(depth - 1))
         self.head = nn.Linear(width, 1)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
         """Return the question's share of the first layer, its bias included."""
-        return functional.linear(problem.x.flatten(1), self.question_weight, self.bias)
+        return linear(problem.x.flatten(1), self.question_weight, self.bias)
 
     def _energy(
         self, context: Float[Tensor, "problems width"], candidate: Float[Tensor, "problems inputs"]
     ) -> Float[Tensor, " problems"]:
         # The question's share rides along as the bias of the product, at no cost of its own.
-        features = functional.silu(torch.addmm(context, candidate, self.candidate_weight.T))
+        features = functional.silu(linear(candidate, self.candidate_weight, context))
         for layer in self.hidden:
             features = functional.silu(layer(features))
         energy: Tensor = self.head(features)
