@@ -26,7 +26,7 @@ from irem_core import (
     minimize,
     trees,
 )
-from irem_tasks.graphs import ShortestPath
+from irem_tasks.graphs import EdgeCopy, ShortestPath
 from irem_tasks.sparse_graphs import SparseShortestPath
 
 EDGES = EdgeSpace()
@@ -375,6 +375,27 @@ def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name):
             assert ((open_share > 0.02) & (open_share < 0.98)).double().mean() > 0.85
         again = GINEEnergy.for_task(task, seed=seed)
         assert all(map(torch.equal, again.parameters(), made.parameters()))
+
+
+def test_edges_are_louder_than_nodes_where_answers_hang_on_edges():
+    """Spreads of node features beside those of an edge's share of the next layer's messages."""
+    task = EdgeCopy()
+    generator = torch.Generator().manual_seed(7)
+    problem, _ = task.sample(400, generator=generator)
+    for seed in range(3):
+        ratios = {}
+        for kinks in ("starts", "edges"):
+            made = GINEEnergy.for_task(task, seed=seed, kinks=kinks)
+            with torch.no_grad():
+                edges, index = made._edge_features(problem.x, made.start(problem, generator).y)
+                features, found = edges.new_zeros(problem.x.num_nodes, 1), []
+                for layer, following in zip(made._layers, made._layers[1:], strict=False):
+                    features = layer(features, index, edges)
+                    own = (edges @ following.lin.weight.T).std(0).mean()
+                    found.append(float(features.std(0).mean() / own))
+            ratios[kinks] = found
+        assert ratios["edges"] == pytest.approx([0.3, 0.3], rel=0.25)
+        assert max(ratios["starts"]) > 1.5
 
 
 @pytest.mark.parametrize("backprop", [LastStep(), FullUnroll()])

@@ -40,6 +40,8 @@ _SOLVERS = {
 }
 # The energies of methods that are named after them, which are not the default.
 _ENERGIES = {"irem-elementwise": "elementwise", "irem-pairwise": "pairwise"}
+# Settings of the paper's energy: what edge copy needs, paths and components do not.
+_TUNED = {("edge-copy", "irem"): "gine(kinks='edges')"}
 # What this library trains by default, addition with its structure given too, and edge copy, where
 # that is the default, without.
 VERIFIERS = (
@@ -148,6 +150,7 @@ def cell(task: str, method: str, seed: int = 0) -> Cell:
         method=method,
         seed=seed,
         preset=_preset(method),
+        energy=_TUNED.get((task, method)),
         difficulties=difficulties,
         measures=tuple(measures),
     )
