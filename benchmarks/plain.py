@@ -1,4 +1,4 @@
-"""The paper's Algorithm 1 for the addition task, transcribed line by line.
+"""The paper's Algorithm 1 for vectors, transcribed line by line: addition, and matrix inverses.
 
 This is what a reader of the paper writes first, and the yardstick of every speed that the project
 states. It therefore stays plain: one example at a time, a list for a replay buffer, the question
@@ -36,13 +36,28 @@ class Additions(IterableDataset[tuple[Array, Array]]):
             yield np.concatenate([first, second]), first + second
 
 
+class Inverses(IterableDataset[tuple[Array, Array]]):
+    """An endless stream of matrices 2 R R^T + I / 2 of random R, and their inverses, all flat."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.random = np.random.default_rng(seed)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        while True:
+            factor = self.random.uniform(-1.0, 1.0, (self.size, self.size))
+            matrix = 2 * factor @ factor.T + 0.5 * np.eye(self.size)
+            inverse = np.linalg.inv(matrix)
+            yield matrix.ravel().astype(np.float32), inverse.ravel().astype(np.float32)
+
+
 class Energy(nn.Module):
     """E(x, y) as in the paper's Appendix D: three hidden layers on [y, x], and one number out."""
 
-    def __init__(self, size: int, hidden: int = 512) -> None:
+    def __init__(self, inputs: int, hidden: int = 512) -> None:
         super().__init__()
         self.network = nn.Sequential(
-            nn.Linear(3 * size, hidden),
+            nn.Linear(inputs, hidden),
             nn.SiLU(),
             nn.Linear(hidden, hidden),
             nn.SiLU(),
@@ -57,19 +72,23 @@ class Energy(nn.Module):
 
 
 class PlainIREM:
-    """IREM on the addition of two vectors, trained as in Algorithm 1.
+    """IREM on vectors, trained as in Algorithm 1.
 
     Args:
-        size: entries of each of the two vectors, and of their sum.
+        problems: a stream of questions and answers.
+        question: entries of a question.
+        answer: entries of an answer.
         batch_size: fresh problems of one iteration.
         replayed: problems of one iteration that come from the replay buffer.
         steps: steps of descent on each problem in training.
-        seed: seed of the data, the replayed problems, the starts and the initial weights.
+        seed: seed of the replayed problems, the starts and the initial weights.
     """
 
     def __init__(
         self,
-        size: int = 400,
+        problems: IterableDataset[tuple[Array, Array]],
+        question: int,
+        answer: int,
         batch_size: int = 128,
         replayed: int = 128,
         steps: int = 5,
@@ -78,17 +97,17 @@ class PlainIREM:
         torch.manual_seed(seed)
         self.replayed = replayed
         self.steps = steps
-        self.size = size
+        self.answer = answer
         self.random = np.random.default_rng(seed)
-        self.energy = Energy(size)
+        self.energy = Energy(answer + question)
         self.optimizer = torch.optim.Adam(self.energy.parameters(), lr=LEARNING_RATE)
-        self.batches = iter(DataLoader(Additions(size, seed), batch_size, num_workers=0))
+        self.batches = iter(DataLoader(problems, batch_size, num_workers=0))
         self.replay: list[tuple[Array, Array, Array]] = []
 
     def train_iteration(self) -> float:
         """Run the body of Algorithm 1's loop once and return the mean square error."""
         x, target = next(self.batches)
-        y = uniform(len(x), self.size)
+        y = uniform(len(x), self.answer)
         if self.replay:
             chosen = self.random.integers(len(self.replay), size=self.replayed)
             old_x, old_target, old_y = zip(*(self.replay[i] for i in chosen), strict=True)
@@ -111,8 +130,8 @@ class PlainIREM:
         return loss.item()
 
     def solve(self, x: Tensor, steps: int = 80) -> Tensor:
-        """Return where `steps` steps of descent from U(-1, 1) lead, for x of shape (B, 2 size)."""
-        y = uniform(len(x), self.size)
+        """Return where `steps` steps of descent from U(-1, 1) lead, x being (B, question)."""
+        y = uniform(len(x), self.answer)
         for _ in range(steps):
             y = self.descend(x, y).detach()
         return y

@@ -1,15 +1,18 @@
-"""Speed and memory of training on `add`, against the plain transcription in `plain.py`.
+"""Speed and memory of training with the paper's energies and settings, against plain Algorithm 1.
 
-Rounds of `fit`'s own updates, of the plain iterations and of a large matrix product alternate in
-one process, so that whatever slows the machine down slows all three. The matrix product is the most
-that the processor gives; the share of it that `fit` reaches, counting only the multiply-adds that
-the method needs, says what is left to gain.
+On vectors (`add`) that is `plain.py`, on graphs (`shortest-path`) `plain_graphs.py`. Rounds of
+`fit`'s own updates, of the plain iterations and of a large matrix product alternate in one process,
+so that whatever slows the machine down slows all three. On vectors the share of that product's rate
+which `fit` reaches, counting only the multiply-adds that the method needs, says what is left to
+gain; beyond 100% torch's own product is the slower one (`irem_core.linear`).
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import attrs
 import torch
@@ -17,12 +20,50 @@ import torch
 import measuring
 from irem_core import IREM, Callback, Progress, fit, load_task, provenance
 from measuring import MEBIBYTE, Spread
-from plain import REPLAY_CAPACITY, PlainIREM
+from plain import REPLAY_CAPACITY, Additions, Inverses, PlainIREM
+from plain_graphs import PlainGraphIREM
 
-SIZE, BATCH, STEPS = 400, 128, 5
+SIZE, ROWS, BATCH, STEPS = 400, 20, 128, 5
 PROBLEMS = 2 * BATCH  # fresh and replayed
-WARM_UP = REPLAY_CAPACITY // PROBLEMS + 10  # by then both replay buffers are full
 MATRIX = 2048
+
+
+class Plain(Protocol):
+    """A plain transcription of Algorithm 1."""
+
+    def train_iteration(self) -> float: ...
+
+
+def plain(task: str) -> Plain:
+    """Make the plain transcription for a task, of the paper's settings."""
+    if task == "add":
+        return PlainIREM(Additions(SIZE, seed=0), 2 * SIZE, SIZE, BATCH, BATCH, STEPS)
+    if task == "matrix-inverse":
+        return PlainIREM(Inverses(ROWS, seed=0), ROWS**2, ROWS**2, BATCH, BATCH, STEPS)
+    return PlainGraphIREM(task)
+
+
+@attrs.frozen
+class Side:
+    """What is trained: a task of the library, and a plain transcription for the same problems.
+
+    Args:
+        task: its name.
+        plain: makes the transcription, of the paper's settings.
+        warm_up: iterations after which nothing grows: on vectors both replay buffers are full.
+        updates: iterations of a round.
+    """
+
+    task: str
+    plain: Callable[[], Plain]
+    warm_up: int
+    updates: int
+
+
+SIDES = {
+    "vector": Side("add", lambda: plain("add"), REPLAY_CAPACITY // PROBLEMS + 10, 30),
+    "graph": Side("shortest-path", lambda: plain("shortest-path"), 20, 10),
+}
 
 
 def multiply_adds(*, split: bool, width: int = 512, depth: int = 3) -> int:
@@ -68,30 +109,31 @@ class Alternation(Callback):
     """Time the updates of `fit` and, between rounds of them, what they are compared with.
 
     Args:
+        side: what is trained.
         plain: the plain implementation.
-        updates: updates of a round.
         ours_rate: updates a second, a number per round; likewise below.
         plain_rate: iterations a second.
         product_rate: multiply-adds a second of the matrix product.
     """
 
-    plain: PlainIREM
-    updates: int
+    side: Side
+    plain: Plain
     ours_rate: list[float] = attrs.field(factory=list)
     plain_rate: list[float] = attrs.field(factory=list)
     product_rate: list[float] = attrs.field(factory=list)
     _since: float = 0.0
 
     def stepped(self, progress: Progress) -> None:
-        measured = progress.iteration - WARM_UP
-        if measured < 0 or measured % self.updates:
+        updates = self.side.updates
+        measured = progress.iteration - self.side.warm_up
+        if measured < 0 or measured % updates:
             return
         if measured == 0:
-            train_plain(self.plain, WARM_UP)
+            train_plain(self.plain, self.side.warm_up)
             matrix_product_rate()
         else:
-            self.ours_rate.append(self.updates / (time.perf_counter() - self._since))
-            self.plain_rate.append(self.updates / train_plain(self.plain, self.updates))
+            self.ours_rate.append(updates / (time.perf_counter() - self._since))
+            self.plain_rate.append(updates / train_plain(self.plain, updates))
             self.product_rate.append(matrix_product_rate())
         self._since = time.perf_counter()
 
@@ -101,13 +143,13 @@ class Alternation(Callback):
         return Spread.of([ours / plain for ours, plain in pairs])
 
     def share(self, *, ours: bool) -> Spread:
-        """The share of the matrix product's rate that an implementation reaches."""
+        """The share of the matrix product's rate that an implementation reaches on vectors."""
         cost = PROBLEMS * multiply_adds(split=ours)
         pairs = zip(self.ours_rate if ours else self.plain_rate, self.product_rate, strict=True)
         return Spread.of([rate * cost / product for rate, product in pairs])
 
 
-def train_plain(plain: PlainIREM, iterations: int) -> float:
+def train_plain(plain: Plain, iterations: int) -> float:
     """Return the seconds that some iterations of the plain implementation take."""
     since = time.perf_counter()
     for _ in range(iterations):
@@ -115,81 +157,91 @@ def train_plain(plain: PlainIREM, iterations: int) -> float:
     return time.perf_counter() - since
 
 
-def train_ours(iterations: int, *callbacks: Callback) -> None:
-    """Train as a user does, with the paper's settings."""
-    task = load_task("add", size=SIZE)
+def train_ours(side: Side, iterations: int, *callbacks: Callback) -> None:
+    """Train as a user does, with the paper's energy and settings."""
+    task = load_task(side.task)
     preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **preset.solver)
     settings = {**preset.training, "iterations": iterations}
     fit(solver, task, callbacks=callbacks, **settings)
 
 
-def measure_memory(name: str) -> int:
+def measure_memory(side: Side, name: str) -> int:
     """Return the bytes that a training with a full replay buffer adds to those of the imports."""
-    load_task("add", size=SIZE)
+    load_task(side.task)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
     before = provenance.peak_memory()
     if name == "ours":
-        train_ours(WARM_UP)
+        train_ours(side, side.warm_up)
     else:
-        train_plain(PlainIREM(SIZE, BATCH, BATCH, STEPS), WARM_UP)
+        train_plain(side.plain(), side.warm_up)
     return provenance.peak_memory() - before
 
 
-def measure(rounds: int, updates: int) -> Alternation:
+def measure(side: Side, rounds: int) -> Alternation:
     """Measure the speeds, `rounds` times each."""
-    alternation = Alternation(PlainIREM(SIZE, BATCH, BATCH, STEPS), updates)
-    train_ours(WARM_UP + rounds * updates, alternation)
+    alternation = Alternation(side, side.plain())
+    train_ours(side, side.warm_up + rounds * side.updates, alternation)
     return alternation
 
 
-def report(found: Alternation, memory: dict[str, int]) -> dict[str, Any]:
+def report(space: str, found: Alternation, memory: dict[str, int]) -> dict[str, Any]:
     """Print the figures and return them for JSON."""
     product = Spread.of(found.product_rate)
-    ours, plain = Spread.of(found.ours_rate), Spread.of(found.plain_rate)
-    ratio, share = found.ratio(), found.share(ours=True)
-    counts = {"ours": multiply_adds(split=True), "plain": multiply_adds(split=False)}
-    print(f"Medians of {len(found.ours_rate)} rounds (and their range):")
+    ours, plain, ratio = Spread.of(found.ours_rate), Spread.of(found.plain_rate), found.ratio()
+    print(
+        f"{space} ({found.side.task}), medians of {len(found.ours_rate)} rounds (and their range):"
+    )
     print(f"  ours             {ours:.2f} iterations/s")
     print(f"  plain            {plain:.2f} iterations/s")
     print(f"  ours : plain     {ratio:.2f}")
     print(f"  matrix product   {product.median * 2e-9:.0f} GFLOP/s in float32")
-    print(f"  ours, share      {share:.0%} of it, {counts['ours'] / 1e6:.1f} M multiply-adds each")
-    print(
-        f"  plain, share     {found.share(ours=False):.0%} of it, {counts['plain'] / 1e6:.1f} M "
-        "multiply-adds each"
-    )
-    print(
-        f"Memory beyond the imports at its peak: ours {memory['ours'] / MEBIBYTE:.0f} MiB, "
-        f"plain {memory['plain'] / MEBIBYTE:.0f} MiB"
-    )
-    return {
+    figures: dict[str, Any] = {
+        "task": found.side.task,
         "ours_iterations_per_second": attrs.asdict(ours),
         "plain_iterations_per_second": attrs.asdict(plain),
         "ratio": attrs.asdict(ratio),
         "matrix_product_flops": attrs.asdict(product) | {"unit": "multiply-adds per second"},
-        "share_of_matrix_product": attrs.asdict(share),
-        "multiply_adds_per_problem": counts,
         "memory_bytes": memory,
     }
+    if space == "vector":
+        share = found.share(ours=True)
+        counts = {"ours": multiply_adds(split=True), "plain": multiply_adds(split=False)}
+        print(
+            f"  ours, share      {share:.0%} of it, {counts['ours'] / 1e6:.1f} M multiply-adds each"
+        )
+        print(
+            f"  plain, share     {found.share(ours=False):.0%} of it, "
+            f"{counts['plain'] / 1e6:.1f} M multiply-adds each"
+        )
+        figures["share_of_matrix_product"] = attrs.asdict(share)
+        figures["multiply_adds_per_problem"] = counts
+    print(
+        f"  memory beyond the imports at its peak: ours {memory['ours'] / MEBIBYTE:.0f} MiB, "
+        f"plain {memory['plain'] / MEBIBYTE:.0f} MiB"
+    )
+    return figures
 
 
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=10)
-    parser.add_argument("--updates", type=int, default=30, help="iterations of a round")
+    parser.add_argument("--space", choices=SIDES, action="append", help="both if unset")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # torch-geometric's loaders call parts of torch that torch itself has deprecated.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    spaces = options.space or list(SIDES)
     if options.memory_of:
-        print(measure_memory(options.memory_of))
+        print(measure_memory(SIDES[spaces[0]], options.memory_of))
         return
     machine = measuring.machine()
     measuring.announce(machine)
-    memory = {
-        name: measuring.memory_of(name, "--threads", str(options.threads))
-        for name in ("ours", "plain")
-    }
-    figures = report(measure(options.rounds, options.updates), memory)
+    figures = {}
+    for space in spaces:
+        own = ("--threads", str(options.threads), "--space", space)
+        memory = {name: measuring.memory_of(name, *own) for name in ("ours", "plain")}
+        figures[space] = report(space, measure(SIDES[space], options.rounds), memory)
     measuring.write(options.json, {"machine": machine, **figures})
 
 

@@ -103,10 +103,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(left: Tensor, right: Tensor) -> Tensor:
         """Multiply."""
-        return cast(
-            Tensor,
-            torch.ops.mkldnn._linear_pointwise(_dense(left), _dense(right), None, "none", [], ""),
-        )
+        return multiply(left, right)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -126,6 +123,14 @@ class _Product(torch.autograd.Function):
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     return cast(Tensor, _Product.apply(left, right))  # type: ignore[no-untyped-call]
+
+
+def multiply(
+    left: Float[Tensor, "rows inner"], right: Float[Tensor, "columns inner"]
+) -> Float[Tensor, "rows columns"]:
+    """Return A B^T by oneDNN, without a graph."""
+    product = torch.ops.mkldnn._linear_pointwise(_dense(left), _dense(right), None, "none", [], "")
+    return cast(Tensor, product)
 
 
 def _dense(matrix: Tensor) -> Tensor:

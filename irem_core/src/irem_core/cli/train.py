@@ -38,6 +38,9 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Fresh problems per update; the preset's if unset.")
     ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam, above 0; the preset's if unset.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, problems and starts.")] = 0,
     data: Data = None,
     device: Device = "cpu",
@@ -77,7 +80,11 @@ def train(
     settings = dict(made.training)
     folder = out or Path("runs") / f"{plain_name(task)}-{plain_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))
-    given = {"iterations": iterations, "batch_size": batch_size}
+    given = {
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
     settings |= {name: value for name, value in given.items() if value is not None}
     bar = ProgressBar()
     # Ten evaluations of a long training, which whole images would make longer still.
