@@ -18,7 +18,7 @@ INSTALL := PIP_CONSTRAINT="$(CONSTRAINTS)" PIP_BUILD_CONSTRAINT="$(CONSTRAINTS)"
 help:
 	@echo "make demo     train IREM to add vectors, then solve one problem and show it"
 	@echo "make test     lint, check formatting and types, and run the quick tests"
-	@echo "make bench    compare speed with a plain implementation of the paper's Algorithm 1"
+	@echo "make bench    measure speed, beside a plain transcription of the paper's Algorithm 1"
 	@echo "make wheels   build the three packages into dist/"
 	@echo "make clean    delete .venv, dist and the caches (trained runs are kept)"
 	@echo "The first run installs the dependencies into .venv; PYTHON=python3.12 chooses a Python."
@@ -42,8 +42,8 @@ test: .venv/.installed-test
 
 .PHONY: bench
 bench: .venv/.installed
-	$(BIN)/python benchmarks/train_speed.py --json results/benchmarks/train_speed.json
-	$(BIN)/python benchmarks/solve_speed.py --json results/benchmarks/solve_speed.json
+	$(BIN)/python benchmarks
+	$(BIN)/python benchmarks/render_results.py
 
 .PHONY: wheels
 wheels: .venv/.created

@@ -32,6 +32,7 @@ READMES = [
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
     "docs/reproduce.md",
+    "docs/speed.md",
     "docs/tasks.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
@@ -114,6 +115,7 @@ def test_paths_exist() -> None:
 
 def render(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr("sys.argv", [str(RENDER), *map(str, arguments)])
+    monkeypatch.syspath_prepend(str(RENDER.parent))
     runpy.run_path(str(RENDER), run_name="__main__")
 
 

@@ -2,14 +2,25 @@
 
 import math
 
+import attrs
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from irem_baselines import Feedforward
-from irem_core import IREM, EnergyFn, GradientDescent, GradientNorm, Outcome, VectorSpace, evaluate
+from irem_core import (
+    IREM,
+    EnergyFn,
+    GradientDescent,
+    GradientNorm,
+    MLPEnergy,
+    Outcome,
+    VectorSpace,
+    evaluate,
+)
+from irem_core.distributed import Ranks
 from irem_core.evaluation import rank_correlation
-from irem_tasks import Negate
+from irem_tasks import Add, Negate
 
 SIZE = 6
 TASK = Negate(size=SIZE)
@@ -150,3 +161,32 @@ def test_scores_are_plain_values():
 
     assert list(plain["mse_by_step"]) == ["0", "1", "2"]
     assert all(math.isfinite(plain[name]) for name in ("mse", "mse_last", "steps_mean"))
+
+
+@attrs.frozen
+class Recorded(Ranks):
+    """One of several processes, which the test runs one after the other."""
+
+    others: list = attrs.field(factory=list)
+
+    def gather(self, value):
+        gathered = [*self.others, dict(value)]
+        self.others.append(dict(value))
+        return gathered
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_processes_share_the_problems_and_return_the_scores_of_all(count):
+    """On 1,300 problems, of which a batch has 250 at most."""
+    solver = IREM.for_task(Add(size=4), energy=MLPEnergy.for_task(Add(size=4), width=8))
+    options = {"problems": 1300, "max_steps": 3, "seed": 4}
+    alone = evaluate(solver, Add(size=4), **options)
+    others, solved = [], []
+    for rank in range(count):
+        here = Recorded(rank, count, others)
+        shared = evaluate(solver, Add(size=4), ranks=here, **options)
+        solved.append(shared.problems)
+    assert shared.to_dict() == alone.to_dict()
+    for name in ("errors", "energies", "steps"):
+        assert torch.equal(getattr(shared, name), getattr(alone, name))
+    assert solved[0] < 1300

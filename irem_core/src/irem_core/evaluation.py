@@ -14,7 +14,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.difficulty import Difficulty
-from irem_core.distributed import derive
+from irem_core.distributed import Ranks, derive
 from irem_core.energy import Evaluation
 from irem_core.errors import ShapeError
 from irem_core.halting import FixedSteps, HaltingCriterion
@@ -97,6 +97,7 @@ def evaluate(
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
     device: torch.device | str | None = None,
+    ranks: Ranks | None = None,
 ) -> Scores:
     """Score a solver on fresh problems.
 
@@ -113,6 +114,9 @@ def evaluate(
         descent: how to step; that of training if None.
         halting: when a problem has arrived; never, if None.
         device: where to solve; where the solver is, if None.
+        ranks: this process among those that share the problems between them, batch by batch; all
+            return the scores of all. Solvers that draw random numbers for their starts alone get
+            the scores that one process would. None for a process that is alone.
 
     Raises:
         SettingError: a number is out of range.
@@ -125,8 +129,14 @@ def evaluate(
     budget = task.max_steps if max_steps is None else max_steps
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     solver = solver.to(place)
+    ranks = Ranks() if ranks is None else ranks
     tally = _Tally()
-    for problem, target in task.batches(problems, wanted, generator=generator, device=place):
+    batches = task.batches(problems, wanted, generator=generator, device=place)
+    for number, (problem, target) in enumerate(batches):
+        if number % ranks.count != ranks.rank:
+            # Draws the starts, so that the batches after it come out as in one process.
+            solver.solve(problem, max_steps=0, generator=generator)
+            continue
         watch = _Watch(task, problem, target)
         solution = solver.solve(
             problem,
@@ -136,7 +146,8 @@ def evaluate(
             generator=generator,
             observer=watch,
         )
-        tally.add(solution, watch)
+        tally.add(number, solution, watch)
+    tally.share(ranks)
     return tally.scores(wanted.name)
 
 
@@ -179,39 +190,71 @@ class _Watch:
         return {_SQUARED: float((y - self.target).double().square().sum()), **sums}
 
 
+@attrs.frozen(eq=False)
+class _Batch:
+    """The sums of a batch, and what is kept of its problems, on the CPU.
+
+    Args:
+        entries: of all answers.
+        sums: of squared errors and of what else the task measures.
+        squared_last: the sum of squared errors of the last iterates.
+        by_step: as `sums`, for the iterates of every step.
+        errors: `(B,)` the mean squared error of each problem; likewise below.
+        energies: None for a solver without one.
+    """
+
+    entries: int
+    sums: dict[str, float]
+    squared_last: float
+    by_step: list[dict[str, float]]
+    errors: Tensor
+    steps: Tensor
+    evaluations: Tensor
+    outcomes: Tensor
+    energies: Tensor | None
+
+
 class _Tally:
-    """Sums over batches."""
+    """The batches that were scored, by their numbers."""
 
     def __init__(self) -> None:
-        self.solutions: list[Any] = []
-        self.errors: list[Tensor] = []
-        self.entries = 0
-        self.sums: list[dict[str, float]] = []
-        self.squared_last = 0.0
-        self.by_step: list[list[dict[str, float]]] = []
+        self.held: dict[int, _Batch] = {}
 
-    def add(self, solution: Solution, watch: _Watch) -> None:
-        target = watch.target
+    def add(self, number: int, solution: Solution, watch: _Watch) -> None:
+        """Add the solution of a batch."""
+        target, energies = watch.target, solution.energy
         sums = watch.sums(solution.y)
-        self.entries += target.numel()
-        self.sums.append(sums)
-        self.squared_last += float((solution.last - target).double().square().sum())
-        errors = solution.layout.mean((solution.y - target).double().square())
-        self.errors.append(errors.cpu())
-        # A solver that shows no iterates takes one shot: its answer is its iterate of step 1.
-        self.by_step.append(watch.by_step or [dict.fromkeys(sums, math.nan), sums])
-        self.solutions.append(attrs.evolve(solution, trace=None, parts=()))
+        self.held[number] = _Batch(
+            entries=target.numel(),
+            sums=sums,
+            squared_last=float((solution.last - target).double().square().sum()),
+            # A solver that shows no iterates takes one shot: its answer is its iterate of step 1.
+            by_step=watch.by_step or [dict.fromkeys(sums, math.nan), sums],
+            errors=solution.layout.mean((solution.y - target).double().square()).cpu(),
+            steps=solution.steps.cpu(),
+            evaluations=solution.evaluations.cpu(),
+            outcomes=solution.outcome.cpu(),
+            energies=None if energies is None else energies.cpu(),
+        )
+
+    def share(self, ranks: Ranks) -> None:
+        """Take over the batches of all processes, and give them this one's."""
+        for other in ranks.gather(self.held):
+            self.held |= other
 
     def scores(self, difficulty: str) -> Scores:
-        errors = torch.cat(self.errors)
-        steps = torch.cat([each.steps for each in self.solutions]).cpu()
-        evaluations = torch.cat([each.evaluations for each in self.solutions]).cpu()
-        outcomes = torch.cat([each.outcome for each in self.solutions]).cpu()
-        energies = None
-        if all(each.energy is not None for each in self.solutions):
-            energies = torch.cat([each.energy for each in self.solutions]).cpu()
-        longest = max(map(len, self.by_step))
-        padded = [sums + sums[-1:] * (longest - len(sums)) for sums in self.by_step]
+        """Return the scores of all problems."""
+        batches = [self.held[number] for number in sorted(self.held)]
+        errors = torch.cat([each.errors for each in batches])
+        steps = torch.cat([each.steps for each in batches])
+        evaluations = torch.cat([each.evaluations for each in batches])
+        outcomes = torch.cat([each.outcomes for each in batches])
+        found = [each.energies for each in batches if each.energies is not None]
+        energies = torch.cat(found) if len(found) == len(batches) else None
+        longest = max(len(each.by_step) for each in batches)
+        padded = [
+            each.by_step + each.by_step[-1:] * (longest - len(each.by_step)) for each in batches
+        ]
         steps_taken = [
             (step, _added(column)) for step, column in enumerate(zip(*padded, strict=True))
         ]
@@ -219,15 +262,16 @@ class _Tally:
             name: {step: sums[name] for step, sums in steps_taken if not math.isnan(sums[name])}
             for name in steps_taken[0][1]
         }
-        total = _added(self.sums)
-        count = errors.numel()
+        total = _added([each.sums for each in batches])
+        count, entries = errors.numel(), sum(each.entries for each in batches)
+        squared_last = sum(each.squared_last for each in batches)
         squared = by_step.pop(_SQUARED)
         return Scores(
             difficulty=difficulty,
             problems=count,
-            mse=total.pop(_SQUARED) / self.entries,
-            mse_last=self.squared_last / self.entries,
-            mse_by_step={step: value / self.entries for step, value in squared.items()},
+            mse=total.pop(_SQUARED) / entries,
+            mse_last=squared_last / entries,
+            mse_by_step={step: value / entries for step, value in squared.items()},
             steps_mean=float(steps.double().mean()),
             evaluations_mean=float(evaluations.double().mean()),
             outcomes={

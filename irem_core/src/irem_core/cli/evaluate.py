@@ -38,27 +38,32 @@ def evaluate(
     """Score a run on fresh problems, in the paper's protocol unless told otherwise.
 
     Every problem takes all steps (80, or 40 on graphs), and the answer is its lowest-energy
-    iterate. With --halting, problems stop when they have arrived.
+    iterate. With --halting, problems stop when they have arrived. Under torchrun the processes
+    share the problems between them.
     """
     from irem_core.callbacks import best_evaluation
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_scores
+    from irem_core.distributed import Ranks
     from irem_core.evaluation import evaluate as score
     from irem_core.evaluation import takes
     from irem_core.run_folder import read_metrics
 
     loading.threads(threads)
-    solver, task, metadata = loading.run(run, loading.device(device))
+    ranks = Ranks.from_environment()
+    place = ranks.device(loading.device(device))
+    solver, task, metadata = loading.run(run, place)
     if data is not None:
         task = loading.with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
-    scores = {}
+    options |= {"problems": problems, "seed": seed, "ranks": ranks}
+    with ranks.joined(place):
+        scores = {name: score(solver, task, difficulty=name, **options).to_dict() for name in names}
+    if not ranks.leads:
+        return
     for name in names:
-        scores[name] = score(
-            solver, task, difficulty=name, problems=problems, seed=seed, **options
-        ).to_dict()
         best = best_evaluation(read_metrics(run), name)
         if best is not None:
             scores[name]["mse_best_checkpoint"] = min(best, scores[name]["mse"])

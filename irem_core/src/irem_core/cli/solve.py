@@ -60,6 +60,7 @@ def solve(
     the same command goes on where it was stopped, and torchrun shares the work between processes.
     """
     from irem_core.cli import files, loading, show
+    from irem_core.distributed import Ranks
 
     if (file is None) == (difficulty is None):
         raise SettingError(
@@ -72,7 +73,8 @@ def solve(
             + "; give one of them."
         )
     loading.threads(threads)
-    place = loading.device(device)
+    ranks = Ranks.from_environment()
+    place = ranks.device(loading.device(device))
     solver, task = _solver(run, place)
     if output is not None:
         files.check_output(output, task)
@@ -84,6 +86,12 @@ def solve(
         options |= {"capacity": capacity, "seed": seed, "resume": resume}
         _solve_in_parts(solver, task, file, output, options, as_json=as_json)
         return
+    if ranks.count > 1:
+        raise SettingError(
+            f"irem solve was started as {ranks.count} processes, which share the parts of a large "
+            "file; give --input and --output, both .npy or .safetensors, and a --capacity below "
+            "the number of problems, or start it without torchrun."
+        )
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
     solution, errors, trace = _solve(solver, problem, target, options, seed)
     if output is not None:

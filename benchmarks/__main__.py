@@ -1,0 +1,48 @@
+"""Every benchmark of speed, one after the other, and what they were to reach: `make bench`.
+
+Each is a script of its own, run in a process of its own, which prints its figures and writes them
+as JSON into results/benchmarks/MACHINE. At the end stands the table of targets, which
+`benchmarks/render_results.py` writes into README.md and docs/speed.md. Training and solving whole
+takes about a quarter of an hour on two cores; --only names some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from targets import TARGETS, machine_name, rows
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = (
+    *("start", "products", "train_speed", "gine", "energies", "iterations", "solve_speed"),
+    *("streaming", "processes", "time_to_error"),
+)
+
+
+def main() -> None:
+    """Run them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", choices=SCRIPTS, action="append", help="all if unset")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
+    parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks")
+    options = parser.parse_args()
+    folder = options.results / machine_name()
+    for script in options.only or SCRIPTS:
+        since = time.perf_counter()
+        print(f"== {script}", flush=True)
+        file = Path(__file__).parent / f"{script}.py"
+        command = [sys.executable, str(file), "--threads", str(options.threads)]
+        subprocess.run([*command, "--json", str(folder / f"{script}.json")], check=True)
+        print(f"({time.perf_counter() - since:.0f} s)\n", flush=True)
+    width = max(len(target.title) for target in TARGETS)
+    for title, aim, reached, verdict in rows(folder):
+        print(f"{title:{width}}  {aim:>10}  {reached:>24}  {verdict}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Tables of what the benchmarks measured, one for each machine that results/benchmarks knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from irem_baselines.reproduce.book import Table, figure
+from targets import rows
+
+MEBIBYTE = 2**20
+
+
+def recorded(results: Path, script: str) -> Iterator[dict[str, Any]]:
+    """Yield what a benchmark measured, on one machine after the other."""
+    for file in sorted(results.glob(f"*/{script}.json")):
+        yield json.loads(file.read_text(encoding="utf-8"))
+
+
+def speed(results: Path) -> Iterator[Table]:
+    """Yield what was to be reached, and what was."""
+    for folder in sorted(each for each in results.iterdir() if each.is_dir()):
+        listed = [list(each) for each in rows(folder)]
+        if any(row[2] != "-" for row in listed):
+            first = next(folder.glob("*.json"))
+            measured = json.loads(first.read_text(encoding="utf-8"))
+            columns = ["", "to reach", "reached", ""]
+            yield table("Speed", columns, listed, hardware(measured))
+
+
+def iterations(results: Path) -> Iterator[Table]:
+    """Yield what `benchmarks/iterations.py` measured of training with the defaults."""
+    for measured in recorded(results, "iterations"):
+        listed = [
+            [name, each["energy"], str(each["batch_size"]), *spread(each["milliseconds"], "{:.1f}")]
+            for name, each in measured["tasks"].items()
+        ]
+        gibibytes = measured["large_update_bytes"] / 2**30
+        large = f"An update on 16 graphs of 100 nodes takes {gibibytes:.1f} GiB."
+        columns = ["task", "energy", "fresh problems", "ms an iteration", "range"]
+        yield Table(
+            title="Iterations",
+            columns=columns,
+            rows=listed,
+            notes=[f"{hardware(measured)} {large}"],
+        )
+
+
+def energies(results: Path) -> Iterator[Table]:
+    """Yield rates, work and memory of each energy."""
+    for measured in recorded(results, "energies"):
+        listed = [
+            [
+                each["space"],
+                each["energy"],
+                each["task"],
+                figure(each["training_milliseconds"]["median"]),
+                f"{each['problems_per_second']:,.0f}",
+                f"{each['evaluations_mean']:.1f}",
+                f"{each['memory_bytes'] / MEBIBYTE:,.0f}",
+            ]
+            for each in measured["rows"]
+        ]
+        columns = ["space", "energy", "task", "ms an iteration", "problems solved a second"]
+        columns += ["energy evaluations each", "MiB in training"]
+        yield table("Energies", columns, listed, hardware(measured))
+
+
+def products(results: Path) -> Iterator[Table]:
+    """Yield the rates of float32 products by torch's own library and by oneDNN."""
+    for measured in recorded(results, "products"):
+        listed = [
+            [
+                name,
+                " x ".join(map(str, each["shape"])),
+                *(f"{each[side]['median']:.0f}" for side in ("torch_gflops", "onednn_gflops")),
+                *spread(each["ratio"], "{:.2f}"),
+            ]
+            for name, each in measured["shapes"].items()
+        ]
+        columns = ["product", "shape", "torch, GFLOP/s", "oneDNN, GFLOP/s", "ratio", "range"]
+        yield table("Products", columns, listed, hardware(measured))
+
+
+def sooner(results: Path) -> Iterator[Table]:
+    """Yield the seconds to the paper's own errors."""
+    for measured in recorded(results, "time_to_error"):
+        listed = [
+            [
+                name,
+                each["energy"],
+                f"{each['iterations']:,}",
+                *(f"{each['mse'][on]:.2g} ({paper})" for on, paper in each["published"].items()),
+                f"{each['seconds']:.1f}",
+                f"{each['plain_seconds']:,.0f}",
+            ]
+            for name, each in measured["tasks"].items()
+        ]
+        columns = ["task", "energy", "iterations", "same (published)", "harder (published)"]
+        columns += ["seconds", "seconds of plain"]
+        yield Table(
+            title="Time to the paper's error",
+            columns=columns,
+            rows=listed,
+            notes=[hardware(measured)],
+        )
+
+
+def table(title: str, columns: list[str], listed: list[list[str]], note: str) -> Table:
+    return Table(title=title, columns=columns, rows=listed, notes=[note])
+
+
+def hardware(measured: dict[str, Any]) -> str:
+    """Say what was measured on."""
+    machine = measured["machine"]
+    return f"Hardware: {machine['processor']}, {machine['threads']} threads."
+
+
+def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
+    """Write the median of repeated measurements, and their range."""
+    low, high = (form.format(measured[end]) for end in ("low", "high"))
+    return form.format(measured["median"]), f"{low} to {high}"
+
+
+TABLES: dict[str, Callable[[Path], Iterator[Table]]] = {
+    "speed": speed,
+    "iterations": iterations,
+    "energies": energies,
+    "products": products,
+    "time-to-error": sooner,
+}

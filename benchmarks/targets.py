@@ -1,0 +1,144 @@
+"""What the benchmarks were to reach, and whether the figures of a machine do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from irem_core.provenance import hardware
+
+Figures = dict[str, Any]
+
+
+@attrs.frozen
+class Target:
+    """One figure that a benchmark was to reach.
+
+    Args:
+        title: what it is.
+        script: which benchmark measures it.
+        figure: reads it from that benchmark's JSON, None where it does not hold it.
+        aim: the number to reach.
+        most: whether the aim is the most it may be, rather than the least.
+        form: how to write it.
+    """
+
+    title: str
+    script: str
+    figure: Callable[[Figures], float | None]
+    aim: float
+    most: bool = False
+    form: str = "{:.2f} x"
+
+    def reached(self, value: float) -> bool:
+        """Say whether a figure is good enough."""
+        return value <= self.aim if self.most else value >= self.aim
+
+
+def _sooner(task: str) -> Callable[[Figures], float | None]:
+    """Read how much sooner a task's published error is reached, where it is."""
+
+    def figure(found: Figures) -> float | None:
+        row = found["tasks"].get(task)
+        return row["ratio"] if row is not None and row["reached"] else None
+
+    return figure
+
+
+TARGETS = (
+    *(
+        Target(f"time to the paper's error, {task}", "time_to_error", _sooner(task), 10)
+        for task in (
+            *("add", "matrix-inverse", "edge-copy", "connected-components", "shortest-path"),
+        )
+    ),
+    Target(
+        "training on vectors, against plain Algorithm 1",
+        "train_speed",
+        lambda found: found["vector"]["ratio"]["median"],
+        1.9,
+    ),
+    Target(
+        "share of a matrix product's rate in that",
+        "train_speed",
+        lambda found: found["vector"]["share_of_matrix_product"]["median"],
+        0.75,
+        form="{:.0%}",
+    ),
+    Target(
+        "training on graphs, against plain Algorithm 1",
+        "train_speed",
+        lambda found: found["graph"]["ratio"]["median"],
+        3.0,
+    ),
+    Target(
+        "energy evaluations, 80 steps against halting",
+        "solve_speed",
+        lambda found: found["evaluations_ratio"] if found["valid"] else None,
+        5.0,
+    ),
+    Target(
+        "time of solving, 80 steps against halting",
+        "solve_speed",
+        lambda found: found["speedup"]["median"] if found["valid"] else None,
+        5.0,
+    ),
+    Target(
+        "continuous batching, against waiting for the slowest",
+        "streaming",
+        lambda found: found["ways"]["waiting"]["times_streamed"]["median"],
+        2.0,
+    ),
+    Target(
+        "two processes of one thread, against one of two",
+        "processes",
+        lambda found: found["ratio"]["median"],
+        1.15,
+        most=True,
+    ),
+    Target(
+        "irem --help",
+        "start",
+        lambda found: found["seconds"]["irem --help"]["median"],
+        0.6,
+        most=True,
+        form="{:.2f} s",
+    ),
+    Target(
+        "irem list",
+        "start",
+        lambda found: found["seconds"]["irem list"]["median"],
+        1.0,
+        most=True,
+        form="{:.2f} s",
+    ),
+)
+
+
+def rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what each target is, its aim, what was reached, and a verdict."""
+    for target in TARGETS:
+        file = folder / f"{target.script}.json"
+        value = None
+        if file.is_file():
+            value = target.figure(json.loads(file.read_text(encoding="utf-8")))
+        bound = "at most" if target.most else "at least"
+        aim = f"{bound} {target.form.format(target.aim)}"
+        if value is None:
+            yield target.title, aim, "-", "not measured" if not file.is_file() else "not reached"
+            continue
+        verdict = "reached" if target.reached(value) else "not reached"
+        yield target.title, aim, target.form.format(value), verdict
+
+
+def machine_name() -> str:
+    """Return a name for this machine's folder: its processor, cores and GPU."""
+    found = hardware()
+    words = [str(found["processor"]), f"{os.cpu_count()}-cores", str(found.get("gpu", ""))]
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
