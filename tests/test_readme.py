@@ -31,6 +31,7 @@ READMES = [
     "irem_tasks/README.md",
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
+    "docs/cluster.md",
     "docs/reproduce.md",
     "docs/speed.md",
     "docs/tasks.md",
