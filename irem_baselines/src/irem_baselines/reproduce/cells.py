@@ -44,7 +44,7 @@ _ENERGIES = {"irem-elementwise": "elementwise", "irem-pairwise": "pairwise"}
 # What edge copy needs of the paper's energy, and paths and components do not: its rate, since the
 # longer weights grow the closer together are the kinks of ReLUs, which stay where they are drawn.
 _TUNED: dict[tuple[str, str], dict[str, Any]] = {
-    ("edge-copy", "irem"): {"energy": "gine(kinks='edges')", "learning_rate": 4e-4}
+    ("edge-copy", "irem"): {"energy": "gine(kinks='edges')", "learning_rate": 2.5e-4}
 }
 # What this library trains by default, addition with its structure given too, and edge copy, where
 # that is the default, without.
