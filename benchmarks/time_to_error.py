@@ -2,7 +2,7 @@
 
 Ours is a training from nothing with what `irem train TASK` chooses, for as many iterations as reach
 the published errors on both difficulties, sampling and the evaluation of 1,000 problems of each
-included; the errors that it reached are printed. Plain is the paper's energy and settings for its
+included; the errors that it reached are printed, each problem solved until its halting rule. Plain is the paper's energy and settings for its
 10,000 iterations, from the rate of some of them, without evaluation. Completion is left out: its
 published error is above that of copying the input.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import measuring
-from irem_core import evaluate, fit, load_task, recipe
+from irem_core import IREM, evaluate, fit, load_task, recipe
 from train_speed import plain, train_plain
 
 PUBLISHED_ITERATIONS = 10_000
@@ -37,10 +37,14 @@ def ours(name: str, iterations: int, seed: int) -> dict[str, Any]:
     since = time.perf_counter()
     made = recipe(task, seed=seed)
     fit(made.solver, task, seed=seed, **{**made.training, "iterations": iterations})
+    assert isinstance(made.solver, IREM)
     trained = time.perf_counter() - since
-    errors = {each: evaluate(made.solver, task, difficulty=each).mse for each in ("same", "harder")}
+    errors = {
+        each: evaluate(made.solver, task, difficulty=each, halting=made.solver.halting).mse
+        for each in ("same", "harder")
+    }
     return {
-        "energy": type(getattr(made.solver, "energy")).__name__,  # noqa: B009 (not all have one)
+        "energy": type(made.solver.energy).__name__,
         "iterations": iterations,
         "training_seconds": trained,
         "seconds": time.perf_counter() - since,

@@ -35,9 +35,9 @@ def default(question: Space, answer: Space) -> Preset:
     if energy is MLPEnergy:
         training = {
             **preset.training,
-            "learning_rate": 3e-4,
+            "learning_rate": 2e-3,
             "schedule": "cosine",
-            "clip_norm": 1.0,
+            "clip_norm": 0.3,
             "average": 0.998,
         }
         preset = attrs.evolve(

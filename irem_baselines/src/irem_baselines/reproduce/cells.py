@@ -41,10 +41,10 @@ _SOLVERS = {
 }
 # The energies of methods that are named after them, which are not the default.
 _ENERGIES = {"irem-elementwise": "elementwise", "irem-pairwise": "pairwise"}
-# What edge copy needs of the paper's energy, and paths and components do not: its rate, since the
-# longer weights grow the closer together are the kinks of ReLUs, which stay where they are drawn.
+# What edge copy needs of the paper's energy, and paths and components do not. Longer training makes
+# it worse: weights grow, and the kinks of ReLUs, which stay where they are drawn, draw together.
 _TUNED: dict[tuple[str, str], dict[str, Any]] = {
-    ("edge-copy", "irem"): {"energy": "gine(kinks='edges')", "learning_rate": 2.5e-4}
+    ("edge-copy", "irem"): {"energy": "gine(kinks='edges')", "length": 2_500}
 }
 # What this library trains by default, addition with its structure given too, and edge copy, where
 # that is the default, without.
@@ -83,8 +83,8 @@ class Cell:
         folder: which of the folders of records and of runs it is kept in.
         difficulties: on which the solver is scored, beside those that the task names.
         measures: names of `measures.MEASURES`.
-        iterations: updates of the weights; the preset's if None.
-        learning_rate: of Adam; the preset's if None.
+        length: updates of the weights; the preset's if None.
+        iterations: as many in their place, for a quick look.
     """
 
     task: str
@@ -96,8 +96,8 @@ class Cell:
     folder: str = "paper"
     difficulties: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    length: int | None = None
     iterations: int | None = None
-    learning_rate: float | None = None
 
     @property
     def name(self) -> str:
@@ -117,9 +117,8 @@ class Cell:
         for option, value in (("--preset", self.preset), ("--energy", self.energy)):
             words += [] if value is None else [option, value]
         words += ["--seed", str(self.seed), "--threads", "1"]
-        for option in ("iterations", "learning_rate"):
-            value = getattr(self, option)
-            words += [] if value is None else [f"--{option.replace('_', '-')}", str(value)]
+        updates = self.length if self.iterations is None else self.iterations
+        words += [] if updates is None else ["--iterations", str(updates)]
         return words
 
     def command(self) -> str:
