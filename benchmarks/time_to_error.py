@@ -1,10 +1,10 @@
 """Seconds to the paper's own test error, by this library's defaults and by plain Algorithm 1.
 
 Ours is a training from nothing with what `irem train TASK` chooses, for as many iterations as reach
-the published errors on both difficulties, sampling and the evaluation of 1,000 problems of each
-included; the errors that it reached are printed, each problem solved until its halting rule. Plain is the paper's energy and settings for its
-10,000 iterations, from the rate of some of them, without evaluation. Completion is left out: its
-published error is above that of copying the input.
+the published errors on both difficulties. Sampling is included, and so is the evaluation of 1,000
+problems of each, each until its halting rule; the errors are printed. Plain is the paper's energy
+and settings for its 10,000 iterations, from the rate of some of them, without evaluation.
+Completion is left out: its published error is above that of copying the input.
 """
 
 from __future__ import annotations
