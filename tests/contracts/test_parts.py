@@ -28,7 +28,7 @@ HALTING_CASES = {
 }
 BACKPROP_CASES = {
     "last-step": ["last_step()"],
-    "full-unroll": ["full_unroll()"],
+    "full-unroll": ["full_unroll()", "full_unroll(recompute=True)"],
     "gradient-free": ["gradient_free()", "gradient_free(pairs=1, sigma=0.1)"],
 }
 SPACE_CASES = {

@@ -11,6 +11,7 @@ import torch
 from irem_core import (
     IREM,
     CheckpointError,
+    FullUnroll,
     GradientDescent,
     MLPEnergy,
     Momentum,
@@ -150,6 +151,31 @@ def test_foreign_lines_of_metrics_are_dropped(tmp_path, line):
     metrics.write_text(f"{line}\n{before}")
     train(tmp_path, iterations=10, resume=True)
     assert metrics.read_text() == before
+
+
+def without(tree, names):
+    """Return a tree of settings as it was before there were settings of some names."""
+    if not isinstance(tree, dict):
+        return tree
+    return {name: without(value, names) for name, value in tree.items() if name not in names}
+
+
+def test_runs_from_before_a_setting_are_resumed_with_its_default_alone(tmp_path, monkeypatch):
+    save = RunFolder.save
+
+    def as_before(self, tensors, metadata):
+        save(self, tensors, without(metadata, ["recompute"]))
+
+    def full(**settings):
+        return small_solver(backprop=FullUnroll(**settings))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", as_before)
+        train(tmp_path, solver=full(), iterations=10)
+    with pytest.raises(SettingError, match="recompute was False and is True"):
+        train(tmp_path, solver=full(recompute=True), iterations=20, resume=True)
+    resumed = train(tmp_path, solver=full(), iterations=20, resume=True)
+    assert bits(resumed.solver) == bits(train(solver=full(), iterations=20).solver)
 
 
 def changed(**changes):

@@ -95,6 +95,13 @@ def one_of(*choices: str) -> Validator:
     return validate
 
 
+def true_or_false(instance: Any, attribute: Any, value: Any) -> None:
+    """Validate a switch."""
+    if not isinstance(value, bool):
+        owner = instance if isinstance(instance, str) else type(instance).__name__
+        raise SettingError(f"{owner} got {attribute.name}={value!r}; expected True or False.")
+
+
 def part_of(kind: type) -> Validator:
     """Make a validator of instances of `kind`."""
 

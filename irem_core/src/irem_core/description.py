@@ -6,6 +6,8 @@ nothing has to be repeated and nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 import re
 from typing import Any
@@ -76,6 +78,30 @@ def describe(part: Any) -> dict[str, Any]:
         described["name"] = plugin.name
         described["distribution"] = f"{plugin.distribution} {plugin.version}"
     return described
+
+
+def completed(described: Any) -> Any:
+    """Add the settings that parts have gained since they were described, at their defaults.
+
+    Args:
+        described: what `describe` returned, or a tree of such, perhaps read from a file.
+    """
+    if not isinstance(described, dict):
+        return described
+    tree = {key: completed(value) for key, value in described.items()}
+    if tree.get("group") in KINDS and "name" in tree:
+        with contextlib.suppress(UnknownNameError, PluginError):
+            kind = find(tree["group"], tree["name"]).load()
+            tree["settings"] = _defaults(kind) | tree["settings"]
+    return tree
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    parameters = inspect.signature(kind).parameters.values()
+    given = ((each.name, each.default) for each in parameters)
+    return {
+        name: _plain(default) for name, default in given if default is not inspect.Parameter.empty
+    }
 
 
 def group_of(part: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from irem_core import checkpoint
+from irem_core.description import completed
 from irem_core.distributed import Ranks
 from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
 from irem_core.storage import replacing
@@ -159,10 +160,12 @@ def _iteration(file: Path) -> int:
 def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Make sure that a training goes on with the settings it began with.
 
+    Settings that parts have gained since then count as given at their defaults.
+
     Raises:
         SettingError: a setting differs; the error lists which.
     """
-    changed = differences(before, now)
+    changed = differences(completed(before), now)
     if changed:
         raise SettingError(
             f"The run in {path} cannot be resumed with other settings: {'; '.join(changed[:5])}. "
