@@ -122,7 +122,7 @@ RANGES = [
         {"question": TWO, "answer": TWO},
         {"width": COUNT, "depth": COUNT, "question": (EdgeSpace(),), "answer": (EdgeSpace(),)},
     ),
-    (ReplayBuffer, {}, {"capacity": COUNT}),
+    (ReplayBuffer, {"capacity": 3}, {"capacity": COUNT, "dtype": ("float32", 16, True)}),
     (Add, {}, {"size": COUNT}),
     (Negate, {}, {"size": COUNT}),
     (
@@ -136,6 +136,7 @@ RANGES = [
             "backprop": ("last-step",),
             "replay": COUNT_OR_0,
             "replayed": AT_LEAST_0,
+            "replay_dtype": ("half", 16),
             "supervise": ("first", 1),
         },
     ),

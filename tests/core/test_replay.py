@@ -13,8 +13,11 @@ from irem_core import (
     ReplayBuffer,
     SettingError,
     ShapeError,
+    build,
     graphs,
 )
+from irem_core.registry import SOLVERS, Target
+from trainings import TASK, bits, small_solver, train
 
 
 def generator(seed=0):
@@ -209,8 +212,9 @@ def test_what_is_stored_is_cut_off_and_copied():
         [graph_batch([0, 1], [2, 1]), graph_batch([2, 3], [1, 4])],
     ],
 )
-def test_a_restored_buffer_goes_on_as_the_first_would(batches):
-    first, second = ReplayBuffer(3), ReplayBuffer(3)
+@pytest.mark.parametrize("dtype", [None, "float16", "bfloat16"])
+def test_a_restored_buffer_goes_on_as_the_first_would(batches, dtype):
+    first, second = ReplayBuffer(3, dtype=dtype), ReplayBuffer(3, dtype=dtype)
     first.push(batches[0])
     second.restore({name: tensor.clone() for name, tensor in first.state().items()})
 
@@ -229,6 +233,133 @@ def test_a_restored_buffer_is_drawn_from_before_its_first_push():
     second.restore(first.state())
 
     assert second.union(dense([8]), 1, generator()).target.tolist() == [[80], [50]]
+
+
+HALVES = ["float16", "bfloat16"]
+SHAPES = [dense, lambda names: ragged(names, names), lambda names: graph_batch(names, names)]
+
+
+def spread_out(example, seed=0):
+    """Return the example with other floating-point numbers, of the order of 1, in all places."""
+    columns = []
+    for column in example.columns():
+        values = column.values
+        if values.is_floating_point():
+            values = torch.empty_like(values).uniform_(-1, 1, generator=generator(seed))
+        columns.append(graphs.Column(values, column.counts))
+    return example.filled(columns)
+
+
+def sizes(buffer):
+    """Return the bytes of the floating-point and of the other tensors that a buffer holds."""
+    stores = [each for name, each in buffer.state().items() if name != "ring"]
+    floating = sum(each.nbytes for each in stores if each.is_floating_point())
+    return floating, sum(each.nbytes for each in stores) - floating
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", SHAPES, ids=["dense", "ragged", "graphs"])
+def test_half_precision_halves_the_memory(shape, dtype):
+    whole, half = ReplayBuffer(50), ReplayBuffer(50, dtype=dtype)
+    for buffer in (whole, half):
+        buffer.push(shape([1, 3, 2]))
+        buffer.push(shape([5, 4]))
+
+    floating, others = sizes(whole)
+    assert floating > 0
+    assert sizes(half) == (floating // 2, others)
+
+
+def as_half(values, dtype):
+    """Round by numpy, or for want of its own bfloat16 by the bits of float32, ties to even."""
+    if dtype == "float16":
+        return torch.from_numpy(values.numpy().astype("float16").astype("float32"))
+    bits = values.numpy().view("uint32").astype("uint64")
+    bits = bits + 0x7FFF + ((bits >> 16) & 1)
+    return torch.from_numpy((bits & 0xFFFF0000).astype("uint32").view("float32"))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", SHAPES, ids=["dense", "ragged", "graphs"])
+def test_half_precision_rounds_and_gives_back_the_type(shape, dtype):
+    first, second = (spread_out(shape(names), 5) for names in ([3], [2, 4]))
+    buffer = ReplayBuffer(1, dtype=dtype)
+    buffer.push(second)
+    buffer.push(first)
+
+    joined = buffer.union(second, 1, generator())
+    expected = second.joined(first)
+    pairs = zip(joined.columns(), expected.columns(), second.columns(), strict=True)
+    for found, wanted, fresh in pairs:
+        assert torch.equal(found.lengths, wanted.lengths)
+        assert found.values.dtype == wanted.values.dtype
+        head = len(fresh.values)
+        assert torch.equal(found.values[:head], wanted.values[:head])
+        replayed = wanted.values[head:]
+        rounded = as_half(replayed, dtype) if replayed.is_floating_point() else replayed
+        assert torch.equal(found.values[head:], rounded)
+        assert not replayed.is_floating_point() or not torch.equal(rounded, replayed)
+    for drawn, fresh in zip(buffer.draw(2, generator()).columns(), second.columns(), strict=True):
+        assert drawn.values.dtype == fresh.values.dtype
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("float16", 65504.0), ("bfloat16", 3.3895e38)])
+def test_half_precision_leaves_finite_numbers_finite(dtype, largest):
+    inf, nan, top = float("inf"), float("nan"), torch.finfo(torch.float32).max
+    values = torch.tensor([[top], [-top], [inf], [-inf], [nan], [0.5]])
+    problem = Problem(values)
+    buffer = ReplayBuffer(6, dtype=dtype)
+    buffer.push(Example(problem, values, Iterate(values, problem.layout)))
+
+    drawn = buffer.draw(200, generator()).iterate.y.unique()
+    kept = drawn[~drawn.isnan()]
+    assert kept.tolist() == pytest.approx([-inf, -largest, 0.5, largest, inf], rel=1e-4)
+    assert bool(drawn.isnan().any())
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_double_precision_comes_back_as_such(dtype):
+    x = torch.full((2, 3), 1 / 3, dtype=torch.float64)
+    problem = Problem(x)
+    first, second = ReplayBuffer(2, dtype=dtype), ReplayBuffer(2, dtype=dtype)
+    first.push(Example(problem, x, Iterate(x, problem.layout)))
+    second.restore(first.state())
+
+    fresh = Example(problem, x, Iterate(x, problem.layout))
+    for buffer in (first, second):
+        buffer.union(fresh, 1, generator())
+        drawn = buffer.draw(1, generator()).target
+        assert drawn.dtype == torch.float64
+        assert 0 < (drawn - 1 / 3).abs().max() < 0.002
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, None])
+def test_a_state_of_another_precision_is_refused(dtype):
+    for other in {*HALVES, None} - {dtype}:
+        first = ReplayBuffer(3, dtype=other)
+        first.push(dense([1]))
+        with pytest.raises(CheckpointError, match="precision of replay that training began with"):
+            ReplayBuffer(3, dtype=dtype).restore(first.state())
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_training_with_replay_in_half_precision_resumes_to_the_bit(tmp_path, dtype):
+    whole = train(solver=small_solver(replay_dtype=dtype))
+    train(tmp_path, solver=small_solver(replay_dtype=dtype), iterations=20)
+    resumed = train(tmp_path, solver=small_solver(replay_dtype=dtype), resume=True)
+
+    assert bits(resumed.solver) == bits(whole.solver) != bits(train().solver)
+    state, expected = (each.solver.training_state() for each in (resumed, whole))
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_the_command_line_can_ask_for_half_precision(dtype):
+    built = build(SOLVERS, f'irem(replay=4, replay_dtype="{dtype}")', target=Target(TASK))
+    built.loss(*TASK.sample(4, generator=generator()), generator())
+    floating = {str(each.dtype) for each in built.training_state().values() if len(each) == 4}
+    assert floating == {f"torch.{dtype}"}
 
 
 def test_an_empty_buffer_has_no_state_and_no_draws():

@@ -164,7 +164,7 @@ def test_runs_from_before_a_setting_are_resumed_with_its_default_alone(tmp_path,
     save = RunFolder.save
 
     def as_before(self, tensors, metadata):
-        save(self, tensors, without(metadata, ["recompute"]))
+        save(self, tensors, without(metadata, ["recompute", "replay_dtype"]))
 
     def full(**settings):
         return small_solver(backprop=FullUnroll(**settings))

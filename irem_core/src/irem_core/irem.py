@@ -20,7 +20,7 @@ from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate
 from irem_core.minimization import Observer, minimize
 from irem_core.problem import Problem
-from irem_core.replay import Example, ReplayBuffer
+from irem_core.replay import Example, ReplayBuffer, half_precision
 from irem_core.solution import Solution
 from irem_core.solver import Solver
 from irem_core.streaming import minimize_many
@@ -44,6 +44,8 @@ class IREM(Solver):
         backprop: how the loss reaches the weights.
         replay: capacity of the replay buffer; 0 trains without one.
         replayed: replayed problems per fresh one, at least 0.
+        replay_dtype: "float16" or "bfloat16" to hold replayed problems in half the memory, rounded
+            (see `ReplayBuffer`); None to keep them as they are.
         supervise: "last" puts the loss on the last iterate (Eq. 6), "every" sums it over all
             iterates (Algorithm 1).
 
@@ -71,6 +73,7 @@ class IREM(Solver):
         backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
         replay: int = 10_000,
         replayed: float = 1.0,
+        replay_dtype: str | None = None,
         supervise: str = "last",
     ) -> None:
         """Take the parts over; the replay buffer is empty."""
@@ -82,13 +85,14 @@ class IREM(Solver):
         checks.check(checks.part_of(Backprop), "IREM", backprop=backprop)
         checks.check(checks.count_or_zero, "IREM", replay=replay)
         checks.check(checks.non_negative, "IREM", replayed=replayed)
+        checks.check(half_precision, "IREM", replay_dtype=replay_dtype)
         checks.check(checks.one_of("last", "every"), "IREM", supervise=supervise)
         self.energy = energy
         self.steps = steps
         self.descent = descent
         self.halting = halting
         self.backprop = backprop
-        self.buffer = ReplayBuffer(replay) if replay else None
+        self.buffer = ReplayBuffer(replay, dtype=replay_dtype) if replay else None
         self.replayed = replayed
         self.supervise = supervise
         self.question = getattr(energy, "question", None)

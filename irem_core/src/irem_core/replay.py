@@ -15,6 +15,9 @@ from irem_core.iterate import Iterate
 from irem_core.layout import Layout
 from irem_core.problem import Problem
 
+_HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+half_precision = attrs.validators.optional(checks.one_of(*_HALVES))
+
 
 @attrs.frozen(eq=False)
 class Example:
@@ -56,22 +59,33 @@ class ReplayBuffer:
     Every tensor has one preallocated store of `capacity` entries. Those of ragged problems are
     padded to the most rows that any problem had so far.
 
+    With a `dtype` all floating-point numbers, questions and answers among them, are rounded to half
+    precision for as long as they are held, and come back in the type that they had. "float16"
+    suits numbers of the order of 1, as most answers and all starts are: it rounds by up to 0.05 %
+    (below 1e-4 by up to 3e-8), and holds numbers beyond 65,504 as 65,504. "bfloat16" rounds by up
+    to 0.4 % and takes numbers as large as float32 does. Either way what is finite stays finite.
+
     Args:
         capacity: how many problems are held; the oldest give way to new ones.
+        dtype: "float16" or "bfloat16", which halve the memory of float32; None to round nothing.
 
     Raises:
-        SettingError: the capacity is below 1.
+        SettingError: the capacity is below 1, or the type is another.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, dtype: str | None = None) -> None:
         """Make an empty ring; its tensors are allocated by the first `push`."""
         checks.check(checks.count, "ReplayBuffer", capacity=capacity)
+        checks.check(half_precision, "ReplayBuffer", dtype=dtype)
         self.capacity = capacity
+        self._half = None if dtype is None else _HALVES[dtype]
         self._size = 0
         self._next = 0
         self._stores: list[Tensor] = []
         # For each store how many entries a problem has in it; None where each has one.
         self._counts: list[Tensor | None] = []
+        # The types that the tensors had when they were given.
+        self._types: list[torch.dtype] = []
         self._like: Example | None = None
 
     def __len__(self) -> int:
@@ -95,6 +109,7 @@ class ReplayBuffer:
         if count < layout.count:
             newest = torch.arange(layout.count - count, layout.count, device=device)
             columns = [column.select(newest) for column in columns]
+        columns = [Column(self._rounded(each.values), each.counts) for each in columns]
         slots = (torch.arange(count, device=device) + self._next) % self.capacity
         for index, column in enumerate(columns):
             if self._counts[index] is None:
@@ -119,13 +134,13 @@ class ReplayBuffer:
         device = self._stores[0].device
         chosen = torch.randint(self._size, (count,), generator=generator, device=device)
         columns = []
-        for store, held in zip(self._stores, self._counts, strict=True):
+        for store, held, kind in zip(self._stores, self._counts, self._types, strict=True):
             if held is None:
-                columns.append(Column(store[chosen]))
+                columns.append(Column(store[chosen].to(kind)))
                 continue
             counts = held[chosen]
             filled = torch.arange(store.shape[1], device=device) < counts[:, None]
-            columns.append(Column(store[chosen][filled], counts))
+            columns.append(Column(store[chosen][filled].to(kind), counts))
         return self._like.filled(columns)
 
     def union(self, fresh: Example, count: int, generator: torch.Generator) -> Example:
@@ -146,6 +161,10 @@ class ReplayBuffer:
         for n, held in enumerate(self._counts):
             if held is not None:
                 state[f"counts{n}"] = held
+        for n, (store, kind) in enumerate(zip(self._stores, self._types, strict=True)):
+            if store.dtype != kind:
+                # A tensor without entries, which says the type.
+                state[f"type{n}"] = store.new_empty(0, dtype=kind)
         state["ring"] = torch.tensor([self.capacity, self._size, self._next])
         return state
 
@@ -153,7 +172,7 @@ class ReplayBuffer:
         """Take over what `state` returned.
 
         Raises:
-            CheckpointError: it comes from a buffer of another capacity.
+            CheckpointError: it comes from a buffer of another capacity or precision.
         """
         if not state:
             return
@@ -167,6 +186,28 @@ class ReplayBuffer:
         self._stores = [state[f"store{n}"].clone() for n in held]
         counts = [state.get(f"counts{n}") for n in held]
         self._counts = [None if each is None else each.clone() for each in counts]
+        self._types = [state.get(f"type{n}", state[f"store{n}"]).dtype for n in held]
+        found = [store.dtype for store in self._stores]
+        expected = [self._held_as(kind) for kind in self._types]
+        if found != expected:
+            raise CheckpointError(
+                f"The checkpoint's replay buffer holds tensors of {found} and this one {expected}; "
+                "resume with the precision of replay that training began with."
+            )
+
+    def _held_as(self, kind: torch.dtype) -> torch.dtype:
+        wide = kind.is_floating_point and kind.itemsize > 2
+        return self._half if wide and self._half is not None else kind
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        """Round to half precision where that is asked for."""
+        kind = self._held_as(values.dtype)
+        if kind == values.dtype:
+            return values
+        largest = torch.finfo(kind).max
+        # Beyond it rounding would make finite numbers infinite.
+        within = values.clamp(-largest, largest).where(values.isfinite(), values)
+        return within.to(kind)
 
     def _counted(self, columns: list[Column]) -> list[Column]:
         """Count entries as the stores do where each problem has one, which looks either way."""
@@ -187,7 +228,9 @@ class ReplayBuffer:
             for column in columns:
                 padded = column.counts is not None
                 shape = (self.capacity, *((1,) if padded else ()), *column.values.shape[1:])
-                self._stores.append(column.values.new_zeros(shape))
+                kind = column.values.dtype
+                self._types.append(kind)
+                self._stores.append(column.values.new_zeros(shape, dtype=self._held_as(kind)))
                 self._counts.append(
                     column.counts.new_zeros(self.capacity) if column.counts is not None else None
                 )
