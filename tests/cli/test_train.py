@@ -51,7 +51,7 @@ def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path)
     result = irem(
         "train", *SMALL, "--solver", "irem(steps=2, replay=50)", "--descent",
         "gradient(step_size=3)", "--halting", "fixed_steps(steps=7)", "--batch-size", 8,
-        "--iterations", 3, "--out", tmp_path / "run",
+        "--accumulate", 4, "--iterations", 3, "--out", tmp_path / "run",
     )  # fmt: skip
     assert result.status == 0, result.err
     solver = load(tmp_path / "run")
@@ -63,6 +63,9 @@ def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path)
     assert solver.buffer.capacity == 50
     _, saved = read(tmp_path / "run" / "training.safetensors")
     assert saved["settings"]["training"]["batch_size"] == 8
+    assert saved["settings"]["training"]["accumulate"] == 4
+    record = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert record["settings"]["accumulate"] == 4
 
 
 def test_default_folder_names_task_solver_and_seed(

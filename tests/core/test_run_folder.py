@@ -164,7 +164,7 @@ def test_runs_from_before_a_setting_are_resumed_with_its_default_alone(tmp_path,
     save = RunFolder.save
 
     def as_before(self, tensors, metadata):
-        save(self, tensors, without(metadata, ["recompute", "replay_dtype"]))
+        save(self, tensors, without(metadata, ["recompute", "replay_dtype", "accumulate"]))
 
     def full(**settings):
         return small_solver(backprop=FullUnroll(**settings))
@@ -174,6 +174,8 @@ def test_runs_from_before_a_setting_are_resumed_with_its_default_alone(tmp_path,
         train(tmp_path, solver=full(), iterations=10)
     with pytest.raises(SettingError, match="recompute was False and is True"):
         train(tmp_path, solver=full(recompute=True), iterations=20, resume=True)
+    with pytest.raises(SettingError, match=r"training\.accumulate was 1 and is 2"):
+        train(tmp_path, solver=full(), iterations=20, resume=True, accumulate=2)
     resumed = train(tmp_path, solver=full(), iterations=20, resume=True)
     assert bits(resumed.solver) == bits(train(solver=full(), iterations=20).solver)
 

@@ -222,6 +222,8 @@ def test_infinite_step_with_a_finite_loss_leaves_the_last_good_checkpoint(tmp_pa
         ("iterations", 0),
         ("iterations", 1.5),
         ("batch_size", 0),
+        ("accumulate", 0),
+        ("accumulate", 1.5),
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),
         ("seed", -1),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import attrs
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @attrs.frozen
@@ -60,6 +61,18 @@ class Ranks:
         gathered: list[Any] = [None] * self.count
         distributed.all_gather_object(gathered, value)
         return gathered
+
+
+def apart(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
+    """Let gradients stay this process's own for a while; the next ones are averaged with them.
+
+    Args:
+        model: what is trained; only a data-parallel wrapper averages over processes.
+        wanted: False changes nothing.
+    """
+    if wanted and isinstance(model, DistributedDataParallel):
+        return model.no_sync()
+    return nullcontext()
 
 
 def derive(seed: int, *stream: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Training:
 
     Args:
         iterations: updates of the weights in all.
-        batch_size: fresh problems in each, per process.
+        batch_size: fresh problems in a batch, per process.
+        accumulate: batches in each update.
         learning_rate: of Adam.
         schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
@@ -36,6 +38,7 @@ class Training:
 
     iterations: int = attrs.field(validator=checks.count)
     batch_size: int = attrs.field(validator=checks.count)
+    accumulate: int = attrs.field(default=1, validator=checks.count)
     learning_rate: float = attrs.field(validator=checks.positive)
     schedule: str = attrs.field(default="constant", validator=checks.one_of("constant", "cosine"))
     clip_norm: float | None = attrs.field(
@@ -48,6 +51,12 @@ class Training:
     device: str
     threads: int = attrs.field(validator=checks.count)
     ranks: int = attrs.field(validator=checks.count)
+
+    @classmethod
+    def completed(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the settings that there were not when others were recorded, at their defaults."""
+        optional = [each for each in attrs.fields(cls) if each.default is not attrs.NOTHING]
+        return {each.name: each.default for each in optional} | dict(recorded)
 
     def rate(self, iteration: int) -> float:
         """Return the learning rate of an update, counted from 0."""

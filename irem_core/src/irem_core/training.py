@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import attrs
@@ -20,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 from irem_core import checkpoint, checks
 from irem_core.average import WeightAverage
 from irem_core.description import describe
-from irem_core.distributed import Ranks, derive
+from irem_core.distributed import Ranks, apart, derive
 from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
+from irem_core.interruption import interruptible
 from irem_core.progress import Callback, Progress, Training
 from irem_core.run_folder import RunFolder, check_same_settings
 from irem_core.solver import Solver
@@ -34,6 +31,7 @@ def fit(
     *,
     iterations: int = 10_000,
     batch_size: int = 128,
+    accumulate: int = 1,
     learning_rate: float = 1e-4,
     schedule: str = "constant",
     clip_norm: float | None = None,
@@ -62,7 +60,11 @@ def fit(
         task: what to train on.
         iterations: updates of the weights in all; a resumed run may be given more than it began
             with, unless the schedule depends on their number.
-        batch_size: fresh problems in each update, per process.
+        batch_size: fresh problems in a batch, per process.
+        accumulate: batches in each update, which averages their gradients: that of one batch of
+            `accumulate * batch_size` problems in the memory of `batch_size`, except that a batch
+            may replay problems of the one before, and that an error over answers of different sizes
+            is first averaged within its batch.
         learning_rate: of Adam.
         schedule: "constant", or "cosine" to let the learning rate fall to 0 along half a cosine.
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
@@ -99,6 +101,7 @@ def fit(
     training = Training(
         iterations=1 if solver.closed_form else iterations,
         batch_size=batch_size,
+        accumulate=accumulate,
         learning_rate=learning_rate,
         schedule=schedule,
         clip_norm=clip_norm,
@@ -196,7 +199,7 @@ class _Loop:
         for callback in callbacks:
             callback.started(progress)
         before, since = progress.seconds, time.perf_counter()
-        with _interruptible(self.folder is not None and self.ranks.count == 1) as interrupted:
+        with interruptible(self.folder is not None and self.ranks.count == 1) as interrupted:
             while progress.iteration < training.iterations:
                 self._update(model)
                 progress.seconds = before + time.perf_counter() - since
@@ -218,19 +221,16 @@ class _Loop:
             callback.finished(progress)
 
     def _update(self, model: nn.Module) -> None:
-        progress, training = self.progress, self.progress.training
+        progress = self.progress
         if progress.solver.closed_form:
             self._fit_once()
-        problem, target = progress.task.sample(
-            training.batch_size, "train", generator=self.generator, device=self.device
-        )
-        loss = model(problem, target, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self._accumulate(model)
         if not progress.solver.closed_form:
-            self._descend(loss)
+            self._descend()
         progress.iteration += 1
         if self.average is not None:
             self.average.update(progress.iteration)
-        value = loss.detach()
         self.total += value
         # Kept on the device, so that no iteration waits for it; read when something is reported.
         fresh = (self.diverged_at == 0) & ~value.isfinite()
@@ -244,11 +244,24 @@ class _Loop:
         with torch.no_grad():
             progress.solver.fit_once(progress.task, generator)
 
-    def _descend(self, loss: Tensor) -> None:
+    def _accumulate(self, model: nn.Module) -> Tensor:
+        """Leave the mean gradient of an update's batches in the weights; return the mean loss."""
         progress, training = self.progress, self.progress.training
-        self.optimizer.zero_grad(set_to_none=True)
-        # Without names autograd would also compute the gradient in the candidates.
-        loss.backward(inputs=self.parameters)
+        losses = []
+        for left in reversed(range(training.accumulate)):
+            problem, target = progress.task.sample(
+                training.batch_size, "train", generator=self.generator, device=self.device
+            )
+            with apart(model, left > 0):
+                loss = model(problem, target, self.generator) / training.accumulate
+                if not progress.solver.closed_form:
+                    # Without names autograd would also compute the gradient in the candidates.
+                    loss.backward(inputs=self.parameters)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
+
+    def _descend(self) -> None:
+        progress, training = self.progress, self.progress.training
         if training.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
         for group in self.optimizer.param_groups:
@@ -340,7 +353,9 @@ class _Loop:
     def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         assert self.folder is not None
         path, progress = self.folder.path, self.progress
-        check_same_settings(metadata["settings"], self._settings(), path)
+        before = metadata["settings"]
+        before["training"] = Training.completed(before["training"])
+        check_same_settings(before, self._settings(), path)
         if metadata["iteration"] > progress.training.iterations:
             raise SettingError(
                 f"The run in {path} has done {metadata['iteration']} iterations already; give "
@@ -371,24 +386,3 @@ class _Loop:
         progress.seconds = metadata["seconds"]
         self.total.fill_(metadata["total"])
         self.logged_at = metadata["logged_at"]
-
-
-@contextmanager
-def _interruptible(enabled: bool) -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that the update at hand can be finished."""
-    pressed = threading.Event()
-    if not enabled or threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def press(number: int, frame: FrameType | None) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -25,7 +25,7 @@ TEST_SEED = 1
 
 # What a record says of the training, beside what it says of the solver and the task.
 _TRAINING = (
-    *("batch_size", "learning_rate", "schedule", "clip_norm", "average"),
+    *("batch_size", "accumulate", "learning_rate", "schedule", "clip_norm", "average"),
     *("ranks", "device"),
 )
 

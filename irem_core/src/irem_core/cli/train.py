@@ -36,7 +36,11 @@ def train(
         int | None, typer.Option(min=1, help="Updates of the weights; the preset's if unset.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Fresh problems per update; the preset's if unset.")
+        int | None, typer.Option(min=1, help="Fresh problems in a batch; the preset's if unset.")
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches whose gradients each update averages; 1 if unset."),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam, above 0; the preset's if unset.")
@@ -83,6 +87,7 @@ def train(
     given = {
         "iterations": iterations,
         "batch_size": batch_size,
+        "accumulate": accumulate,
         "learning_rate": learning_rate,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
