@@ -15,7 +15,9 @@ torch.set_num_threads(1)
 
 # The hook works anew on every function that is defined inside another, which these make in loops.
 NESTED = {"trees", "minimization", "backprop"}
-MODULES = {module.name for module in pkgutil.iter_modules(irem_core.__path__)} - NESTED
+# torch writes down what this one does, and would write down the hook's work too.
+TRACED = {"tracing"}
+MODULES = {module.name for module in pkgutil.iter_modules(irem_core.__path__)} - NESTED - TRACED
 
 # Before anything imports the modules; subprocesses run without these checks.
 install_import_hook(

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from irem_core.energy import differentiate as differentiate
     from irem_core.errors import CheckpointError as CheckpointError
     from irem_core.errors import EnergyError as EnergyError
+    from irem_core.errors import ExportError as ExportError
     from irem_core.errors import InputFileError as InputFileError
     from irem_core.errors import IremError as IremError
     from irem_core.errors import IremWarning as IremWarning
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from irem_core.evaluation import Scores as Scores
     from irem_core.evaluation import evaluate as evaluate
     from irem_core.evaluation import rank_correlation as rank_correlation
+    from irem_core.export import Exported as Exported
+    from irem_core.export import export_solver as export_solver
     from irem_core.file_solving import solve_file as solve_file
     from irem_core.floors import Entries as Entries
     from irem_core.floors import fit_polynomials as fit_polynomials
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     from irem_core.part import seeded as seeded
     from irem_core.part import settings_of as settings_of
     from irem_core.problem import Problem as Problem
+    from irem_core.program_check import Agreement as Agreement
     from irem_core.progress import Callback as Callback
     from irem_core.progress import Progress as Progress
     from irem_core.progress import Training as Training
@@ -153,6 +157,7 @@ _MODULES = {
     "errors": (
         "CheckpointError",
         "EnergyError",
+        "ExportError",
         "InputFileError",
         "IremError",
         "IremWarning",
@@ -169,6 +174,7 @@ _MODULES = {
         "UnknownSettingError",
     ),
     "evaluation": ("Scores", "evaluate", "rank_correlation"),
+    "export": ("Exported", "export_solver"),
     "file_solving": ("solve_file",),
     "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
     "halting": (
@@ -188,6 +194,7 @@ _MODULES = {
     "outcome": ("Outcome",),
     "part": ("Recorded", "seeded", "settings_of"),
     "problem": ("Problem",),
+    "program_check": ("Agreement",),
     "progress": ("Callback", "Progress", "Training"),
     "recipes": ("Recipe", "recipe"),
     "registry": ("build", "load_task"),

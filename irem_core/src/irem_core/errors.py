@@ -45,6 +45,10 @@ class NonFiniteError(IremError, ValueError):
     """A tensor given by the user holds NaN or infinity."""
 
 
+class ExportError(IremError, RuntimeError):
+    """A solver cannot be written as a program, or the program does not answer as the solver."""
+
+
 class InputFileError(IremError, ValueError):
     """A file of problems cannot be read or written as asked."""
 
