@@ -14,6 +14,7 @@ import typer
 from irem_core.cli.compose import compose
 from irem_core.cli.describe import describe
 from irem_core.cli.evaluate import evaluate
+from irem_core.cli.export import export
 from irem_core.cli.group import Commands
 from irem_core.cli.listing import list_plugins
 from irem_core.cli.new_task import new_task
@@ -33,6 +34,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(solve)
 app.command()(compose)
+app.command()(export)
 app.command(name="list")(list_plugins)
 app.command()(describe)
 app.command(name="new-task")(new_task)
