@@ -15,9 +15,7 @@ torch.set_num_threads(1)
 
 # The hook works anew on every function that is defined inside another, which these make in loops.
 NESTED = {"trees", "minimization", "backprop"}
-# torch writes down what this one does, and would write down the hook's work too.
-TRACED = {"tracing"}
-MODULES = {module.name for module in pkgutil.iter_modules(irem_core.__path__)} - NESTED - TRACED
+MODULES = {module.name for module in pkgutil.iter_modules(irem_core.__path__)} - NESTED
 
 # Before anything imports the modules; subprocesses run without these checks.
 install_import_hook(

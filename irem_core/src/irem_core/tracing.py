@@ -15,7 +15,6 @@ from jaxtyping import Shaped
 from torch import Tensor, fx, nn
 from torch._decomp import core_aten_decompositions
 from torch._dispatch.python import enable_python_dispatcher
-from torch._higher_order_ops.while_loop import while_loop
 from torch._subclasses import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -74,17 +73,21 @@ class Program(nn.Module):
         weights = tuple(self.buffers())
         held = self.begin(*weights, x, start)
         context, changing = held[: self.constants], held[self.constants :]
+        count = len(changing)
 
-        def goes_on(taken: Tensor, *changing: Tensor) -> Tensor:
-            return (taken < self.max_steps) & (changing[_OUTCOME] == int(Outcome.RUNNING)).any()
+        def goes_on(taken: Tensor, *given: Tensor) -> Tensor:
+            return (taken < self.max_steps) & (given[_OUTCOME] == int(Outcome.RUNNING)).any()
 
-        def advanced(taken: Tensor, *changing: Tensor) -> tuple[Tensor, ...]:
-            return (taken + 1, *self.step(*weights, *context, *changing))
+        def advanced(taken: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+            return (taken + 1, *self.step(*given[count:], *given[:count]))
 
-        taken = torch.zeros((), dtype=torch.int64, device=x.device)
         # Copied for the same reason as in tracing: a loop changes each tensor for itself.
         first = tuple(each.clone() for each in changing)
-        _, *last = while_loop(goes_on, advanced, (taken, *first))
+        carried = (torch.zeros((), dtype=torch.int64, device=x.device), *first)
+        # The operator itself: torch's function around it compiles the loop before it is written
+        # down, which takes several times as long as all else.
+        loop = torch.ops.higher_order.while_loop
+        _, *last = loop(goes_on, advanced, carried, (*weights, *context))
         outcome = last[_OUTCOME]
         spent = outcome == int(Outcome.RUNNING)
         outcome = torch.where(spent, int(Outcome.BUDGET_SPENT), outcome)
