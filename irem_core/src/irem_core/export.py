@@ -223,8 +223,9 @@ def _write(
     except Exception as error:
         if isinstance(error, OSError):
             raise
+        advice = "; write a .pt2 file, since ONNX lacks some operators" if onnx else ""
         raise ExportError(
-            f"torch cannot write this solver as a program ({first_line(error)})."
+            f"torch cannot write this solver as a program ({first_line(error)}){advice}."
         ) from error
     with file.open("rb") as handle:
         loaded = torch.export.load(handle).module()
