@@ -64,8 +64,8 @@ def test_values_and_slopes_are_those_of_torch_in_float64(
         shape = (outputs,) if bias == "shared" else (*leading, outputs)
         factors.append(torch.rand(shape, generator=generator))
     weights = [
-        torch.randn((*leading, outputs), generator=generator),
-        torch.randn(factors[0].shape, generator=generator),
+        torch.rand((*leading, outputs), generator=generator),
+        torch.rand(factors[0].shape, generator=generator),
     ]
 
     def derivatives(function, dtype):
