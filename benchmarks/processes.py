@@ -53,7 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.processes:
-        print(train(options.processes))
+        # In one piece, since all processes write to one pipe.
+        sys.stdout.write(f"{train(options.processes)}\n")
         return
     machine = measuring.machine()
     measuring.announce(machine)

@@ -13,7 +13,6 @@ from torch.nn import functional
 from irem_core import checks, graphs
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
-from irem_core.linear import Linear
 from irem_core.problem import Problem
 from irem_core.space import EdgeSpace, Space, VectorSpace
 
@@ -67,14 +66,14 @@ class ElementwiseEnergy(EnergyFn):
         self.neighbours = neighbours
         self.inputs, self.outputs = _channels(question, answer)
         window = 2 * neighbours + 1
-        self.question_map = Linear(self.inputs * window, width)
-        self.answer_map = Linear(self.outputs * window, width, bias=False)
-        self.read_out = Linear(width, width)
+        self.question_map = nn.Linear(self.inputs * window, width)
+        self.answer_map = nn.Linear(self.outputs * window, width, bias=False)
+        self.read_out = nn.Linear(width, width)
         self.network = None
         if hidden:
-            last = Linear(hidden, width, bias=False)
+            last = nn.Linear(hidden, width, bias=False)
             nn.init.zeros_(last.weight)
-            self.network = nn.Sequential(Linear(width, hidden), nn.SiLU(), last)
+            self.network = nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), last)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def problem(self, x: Any) -> Problem:

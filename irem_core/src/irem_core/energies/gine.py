@@ -15,7 +15,6 @@ from irem_core import checks, graphs
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
 from irem_core.layout import Layout
-from irem_core.linear import Linear
 from irem_core.problem import Problem
 from irem_core.space import Space, require_edges
 
@@ -122,9 +121,9 @@ class GINEEnergy(EnergyFn):
         self.answer_map = nn.Linear(answer.size, width // 2)
         inputs = [1, *[width] * (layers - 1)]
         self.convolutions = nn.ModuleList(
-            GINEConv(Linear(each, width), edge_dim=width) for each in inputs
+            GINEConv(nn.Linear(each, width), edge_dim=width) for each in inputs
         )
-        self.head = nn.Sequential(Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:

@@ -16,7 +16,6 @@ from irem_core.energies import triangles
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
 from irem_core.layout import Layout
-from irem_core.linear import Linear
 from irem_core.problem import Problem
 from irem_core.space import EdgeSpace, MatrixSpace, Space
 
@@ -176,11 +175,11 @@ class PairwiseEnergy(EnergyFn):
             )
         self.question = question
         self.answer = answer
-        self.question_map = Linear(inputs + 1, width)
-        self.answer_map = Linear(outputs, width, bias=False)
+        self.question_map = nn.Linear(inputs + 1, width)
+        self.answer_map = nn.Linear(outputs, width, bias=False)
         self.pooling = triangles.POOLINGS[pooling]
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.read_out = Linear(width, width)
+        self.read_out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def encode(self, problem: Problem) -> _Matrices | _Edges:
@@ -239,9 +238,9 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.sides = Linear(width, 2 * width)
-        self.first = Linear(3 * width, 2 * width)
-        self.second = Linear(2 * width, width)
+        self.sides = nn.Linear(width, 2 * width)
+        self.first = nn.Linear(3 * width, 2 * width)
+        self.second = nn.Linear(2 * width, width)
 
     def forward(
         self,

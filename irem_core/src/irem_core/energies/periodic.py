@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energy import EnergyFn
-from irem_core.linear import Linear
 from irem_core.problem import Problem
 from irem_core.space import Space, require_dense
 
@@ -50,12 +49,12 @@ class PeriodicEnergy(EnergyFn):
         require_dense("PeriodicEnergy", question=question, answer=answer)
         self.question = question
         self.answer = answer
-        self.waves = Linear(question.size, waves)
+        self.waves = nn.Linear(question.size, waves)
         nn.init.normal_(self.waves.weight, std=frequency)
         nn.init.uniform_(self.waves.bias, -math.pi, math.pi)
-        self.question_map = Linear(waves, answer.size)
+        self.question_map = nn.Linear(waves, answer.size)
         nn.init.zeros_(self.question_map.weight)
-        self.answer_map = Linear(answer.size, answer.size, bias=False)
+        self.answer_map = nn.Linear(answer.size, answer.size, bias=False)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems entries"]:

@@ -14,7 +14,6 @@ from irem_core import checks, graphs
 from irem_core.energies import triangles
 from irem_core.energy import EnergyFn
 from irem_core.layout import Layout
-from irem_core.linear import Linear
 from irem_core.problem import Problem
 from irem_core.space import Space, require_edges
 
@@ -70,10 +69,10 @@ class SparsePairwiseEnergy(EnergyFn):
         require_edges("SparsePairwiseEnergy", question=question, answer=answer)
         self.question = question
         self.answer = answer
-        self.question_map = Linear(question.size + 2, width)
-        self.answer_map = Linear(answer.size, width, bias=False)
+        self.question_map = nn.Linear(question.size + 2, width)
+        self.answer_map = nn.Linear(answer.size, width, bias=False)
         self.blocks = nn.ModuleList(_Block(question.size, width) for _ in range(blocks))
-        self.read_out = Linear(width, width)
+        self.read_out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def encode(self, problem: Problem) -> _Ways:
@@ -131,10 +130,10 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.before = Linear(width, width)
-        self.onward = Linear(channels, width)
-        self.first = Linear(2 * width, 2 * width)
-        self.second = Linear(2 * width, width)
+        self.before = nn.Linear(width, width)
+        self.onward = nn.Linear(channels, width)
+        self.first = nn.Linear(2 * width, 2 * width)
+        self.second = nn.Linear(2 * width, width)
 
     def forward(self, features: Tensor, before: Tensor, values: Tensor, real: Tensor) -> Tensor:
         pooled = triangles.max_plus_over_ways(
