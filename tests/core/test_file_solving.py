@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -145,6 +146,20 @@ def start(folder, name, limit, **environment):
     return subprocess.Popen(list(map(str, command)), env=os.environ | environment)
 
 
+def start_two(folder, name, limit):
+    """Start two processes that solve together; once one is killed the other is too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [start(folder, name, limit, RANK=str(rank), **shared) for rank in range(2)]
+    while all(each.poll() is None for each in both):
+        time.sleep(0.05)
+    if any(each.wait() for each in both if each.poll() is not None):
+        for each in both:
+            each.kill()
+    return both
+
+
 @pytest.mark.parametrize("name", ["y.npy", "y.safetensors"])
 def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, name):
     np.save(tmp_path / "x.npy", questions(210))
@@ -168,16 +183,34 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, name):
 
 
 def test_processes_share_the_blocks(tmp_path):
+    np.save(tmp_path / "x.npy", questions(250))
+    torch.set_num_threads(1)
+    solve(tmp_path, "alone.npy")
+    # Interrupted as one process, gone on with as two, interrupted again and gone on with as one.
+    assert start(tmp_path, "y.npy", 40).wait() == -signal.SIGKILL
+    both = start_two(tmp_path, "y.npy", 160)
+    assert [each.wait() for each in both].count(-signal.SIGKILL) >= 1
+    kept = [
+        json.loads(line)
+        for file in left(tmp_path)
+        if file.endswith("l")
+        for line in (tmp_path / file).read_text().splitlines()
+    ]
+    assert sum("block" in each for each in kept) >= 4
+    assert len(left(tmp_path)) == 3
+    # Stops at the first report, since as much is done already.
+    assert start(tmp_path, "y.npy", 160).wait() == -signal.SIGKILL
+    assert len(left(tmp_path)) == 3
+    assert start(tmp_path, "y.npy", 10**9).wait() == 0
+    assert left(tmp_path) == []
+    assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
+
+
+def test_two_processes_end_with_the_bytes_of_one(tmp_path):
     np.save(tmp_path / "x.npy", questions(210))
     torch.set_num_threads(1)
     solve(tmp_path, "alone.npy")
-    # Interrupted as one process, gone on with as two.
-    assert start(tmp_path, "y.npy", 40).wait() == -signal.SIGKILL
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [start(tmp_path, "y.npy", 10**9, RANK=str(rank), **shared) for rank in range(2)]
-    assert [each.wait() for each in both] == [0, 0]
+    assert [each.wait() for each in start_two(tmp_path, "y.npy", 10**9)] == [0, 0]
     assert left(tmp_path) == []
     assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
 

@@ -71,8 +71,8 @@ def total(found: Iterable[SolvedFile]) -> SolvedFile:
 class Journal:
     """The file of answers while it grows, and which of its blocks are there.
 
-    The first line of the first process's journal has the settings and the form of the answers,
-    every other line a block. Each process writes a journal of its own.
+    Each process writes a journal of its own, a line for each block. Before them the first process
+    writes the settings and the form of the answers.
     """
 
     def __init__(self, target: Path, ranks: Ranks) -> None:
@@ -157,7 +157,9 @@ class Journal:
             file.unlink()
 
     def _files(self) -> list[Path]:
-        return sorted(self.target.parent.glob(f"{escape(self.part.name)}*.jsonl"))
+        """List the journals that are there, the first process's first."""
+        others = self.target.parent.glob(f"{escape(self.part.name)}.*.jsonl")
+        return [file for file in (self.lead, *sorted(others)) if file.exists()]
 
     def _lines(self) -> list[dict[str, Any]]:
         """Read the journals of all processes, passing over lines that a kill left half written."""
