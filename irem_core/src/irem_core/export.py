@@ -31,8 +31,8 @@ ENDINGS = (".pt2", ".onnx")
 OUTPUTS = ("y", "energy", "steps", "outcome")
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 
-# Of the problems that a program is checked on, where none are given.
-_PROBLEMS = 64
+PROBLEMS = 64
+"""How many problems a program is checked on, where none are given."""
 
 
 @attrs.frozen(kw_only=True)
@@ -176,7 +176,7 @@ def _questions(solver: IREM, generator: torch.Generator) -> Tensor:
             "export_solver some, as questions=."
         )
     place, dtype = place_of(solver)
-    return uniform((_PROBLEMS, *solver.question.shape), generator, place, dtype)
+    return uniform((PROBLEMS, *solver.question.shape), generator, place, dtype)
 
 
 def _check_problem(solver: IREM, problem: Problem) -> Space:

@@ -21,9 +21,6 @@ from irem_core.cli.options import (
 if TYPE_CHECKING:
     from irem_core.export import Exported
 
-# Of the problems that the program is checked and timed on.
-_PROBLEMS = 64
-
 
 def export(
     run: RunArgument,
@@ -51,13 +48,13 @@ def export(
 
     from irem_core.cli import loading, show
     from irem_core.distributed import derive
-    from irem_core.export import export_solver
+    from irem_core.export import PROBLEMS, export_solver
 
     loading.threads(threads)
     place = loading.device(device)
     solver, task, _ = loading.run(run, place)
     generator = torch.Generator(place).manual_seed(derive(seed, "export"))
-    problem, _ = task.sample(_PROBLEMS, "same", generator=generator, device=place)
+    problem, _ = task.sample(PROBLEMS, "same", generator=generator, device=place)
     exported = export_solver(
         solver,
         output,
