@@ -13,8 +13,7 @@ import attrs
 import torch
 
 import measuring
-from irem_baselines.reproduce.cost import Clock
-from irem_core import IREM, fit, load_task, recipe
+from irem_core import IREM, load_task, recipe
 from irem_core.provenance import peak_memory
 from measuring import MEBIBYTE, Spread
 
@@ -49,18 +48,15 @@ ROWS = (
     Row("sparse graph", "sparse-shortest-path", "sparse-pairwise", 4),
     Row("image", "denoise", "conv", 16),
 )
-WARM_UP, MAX_STEPS = 5, 20
+MAX_STEPS = 20
 
 
 def trained(row: Row, iterations: int) -> tuple[IREM, list[float]]:
     """Train, and return the solver and the seconds of each iteration after the first."""
     task = load_task(row.task)
-    made, clock = recipe(task, energy=row.energy), Clock()
-    settings = {**made.training, "iterations": WARM_UP + iterations}
-    fit(made.solver, task, callbacks=[clock], **settings)
+    made = recipe(task, energy=row.energy)
     assert isinstance(made.solver, IREM)
-    passed = [end - begin for begin, end in zip(clock.ends, clock.ends[1:], strict=False)]
-    return made.solver, passed[WARM_UP - 1 :]
+    return made.solver, measuring.train(made, task, iterations)
 
 
 def solved(row: Row, solver: IREM) -> dict[str, float]:

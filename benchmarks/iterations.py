@@ -13,8 +13,7 @@ import attrs
 import torch
 
 import measuring
-from irem_baselines.reproduce.cost import Clock
-from irem_core import fit, load_task, recipe
+from irem_core import load_task, recipe
 from irem_core.provenance import peak_memory
 from measuring import MEBIBYTE, Spread
 
@@ -28,7 +27,6 @@ TASKS = (
     "sort",
     "parity",
 )
-WARM_UP = 5
 LARGE = "nodes=100"
 LARGE_BATCH = 16
 
@@ -36,12 +34,9 @@ LARGE_BATCH = 16
 def iterations(task_name: str, count: int) -> tuple[str, int, list[float]]:
     """Return the energy's name, the fresh problems of an iteration, and seconds of each."""
     task = load_task(task_name)
-    made, clock = recipe(task), Clock()
-    settings = {**made.training, "iterations": WARM_UP + count}
-    fit(made.solver, task, callbacks=[clock], **settings)
-    passed = [end - begin for begin, end in zip(clock.ends, clock.ends[1:], strict=False)]
+    made = recipe(task)
     energy = type(getattr(made.solver, "energy")).__name__  # noqa: B009 (not all solvers have one)
-    return energy, settings["batch_size"], passed[WARM_UP - 1 :]
+    return energy, made.training["batch_size"], measuring.train(made, task, count)
 
 
 def large_update() -> int:

@@ -15,9 +15,12 @@ from typing import Any
 import attrs
 import torch
 
+from irem_baselines.reproduce.cost import Clock
+from irem_core import Recipe, Task, fit
 from irem_core.provenance import commit, hardware, versions
 
 MEBIBYTE = 2**20
+WARM_UP = 5
 
 
 @attrs.frozen
@@ -58,6 +61,15 @@ def machine() -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def train(made: Recipe, task: Task, updates: int) -> list[float]:
+    """Train as `fit` does, and return the seconds of each update once caches are warm."""
+    clock = Clock()
+    settings = {**made.training, "iterations": WARM_UP + updates}
+    fit(made.solver, task, callbacks=[clock], **settings)
+    passed = [end - begin for begin, end in zip(clock.ends, clock.ends[1:], strict=False)]
+    return passed[WARM_UP - 1 :]
 
 
 def announce(state: dict[str, Any]) -> None:

@@ -43,6 +43,22 @@ def cell(value: Any) -> str:
 
 
 @contextlib.contextmanager
+def resumable(kept: str) -> Iterator[None]:
+    """End the command where it is interrupted, and say that it can go on.
+
+    Args:
+        kept: the start of a sentence that says what is kept where.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            f"irem: interrupted; {kept}, and the same command with --resume goes on.", err=True
+        )
+        raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
 def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Draw a bar on standard error, where that is a terminal, that a callback moves.
 

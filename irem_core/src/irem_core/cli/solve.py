@@ -206,16 +206,9 @@ def _solve_in_parts(
     from irem_core.file_solving import solve_file
 
     leads = Ranks.from_environment().leads
-    with show.progress("solving", shown=leads) as progress:
-        try:
-            found = solve_file(solver, task, file, output, **options, progress=progress)
-        except KeyboardInterrupt:
-            typer.echo(
-                "irem: interrupted; the answers so far are kept, and the same command with "
-                "--resume goes on with them.",
-                err=True,
-            )
-            raise typer.Exit(130) from None
+    kept = "the answers so far are kept"
+    with show.resumable(kept), show.progress("solving", shown=leads) as progress:
+        found = solve_file(solver, task, file, output, **options, progress=progress)
     if not leads:
         return
     count = found.problems

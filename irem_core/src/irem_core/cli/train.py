@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,7 @@ def train(
     "torchrun --nproc-per-node 2 -m irem_core train add", the processes train together.
     """
     from irem_core.callbacks import EvaluateEvery, ProgressBar
-    from irem_core.cli import loading
+    from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
     from irem_core.recipes import recipe
     from irem_core.registry import load_task, plain_name
@@ -95,7 +96,7 @@ def train(
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
     difficulties = [name for name in problems.difficulties if name != "train"]
-    try:
+    with show.resumable(f"the run is kept in {folder}"), closing(bar):
         progress = fit(
             made.solver,
             problems,
@@ -106,16 +107,6 @@ def train(
             callbacks=[bar, EvaluateEvery(every, difficulties=difficulties)],
             **settings,
         )
-    except KeyboardInterrupt:
-        bar.close()
-        typer.echo(
-            f"irem: interrupted; the run is kept in {folder}, and the same command with --resume "
-            "goes on with it.",
-            err=True,
-        )
-        raise typer.Exit(130) from None
-    finally:
-        bar.close()
     if progress.leads:
         record_run(progress, folder, preset=made.preset, as_json=as_json)
 
