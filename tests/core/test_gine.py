@@ -357,11 +357,19 @@ def preactivations(made, problem, y):
     return [out + nodes[index[0]] for out, nodes in messages] + [seen[-1]]
 
 
-@pytest.mark.parametrize("name", ["shortest-path", "edge-copy", "sparse-shortest-path"])
-def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name):
+@pytest.mark.parametrize(
+    ("name", "kinks"),
+    [
+        ("shortest-path", "starts"),
+        ("edge-copy", "starts"),
+        ("sparse-shortest-path", "starts"),
+        ("edge-copy", "edges"),
+    ],
+)
+def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name, kinks):
     task = load_task(name)
     for seed in range(3):
-        made = GINEEnergy.for_task(task, seed=seed)
+        made = GINEEnergy.for_task(task, seed=seed, kinks=kinks)
         generator = torch.Generator().manual_seed(100 + seed)
         problem, _ = task.sample(200, generator=generator)
         first, *others = preactivations(made, problem, made.start(problem, generator).y)
@@ -373,8 +381,19 @@ def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name):
             open_share = (values > 0).double().mean(0)
             assert abs(open_share.mean() - 0.5) < 0.12
             assert ((open_share > 0.02) & (open_share < 0.98)).double().mean() > 0.85
-        again = GINEEnergy.for_task(task, seed=seed)
+        again = GINEEnergy.for_task(task, seed=seed, kinks=kinks)
         assert all(map(torch.equal, again.parameters(), made.parameters()))
+
+
+@pytest.mark.parametrize(("kinks", "share"), [("starts", 1), ("edges", 1 / 3)])
+def test_kinks_of_edges_lie_on_the_way_to_the_answers(monkeypatch, kinks, share):
+    """Of values uniform on (-1, 1) two differ by 2 / 3 squared; uniformly between, by a third."""
+    seen = []
+    monkeypatch.setattr(GINEEnergy, "_spread_kinks", lambda self, *given: seen.append(given))
+    GINEEnergy.for_task(EdgeCopy(), kinks=kinks)
+    ((batch, y, _),) = seen
+    missed = (y - batch.edge_attr).square().mean()
+    assert float(missed) == pytest.approx(share * 2 / 3, rel=0.05)
 
 
 def test_edges_are_louder_than_nodes_where_answers_hang_on_edges():
