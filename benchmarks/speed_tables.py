@@ -83,6 +83,26 @@ def products(results: Path) -> Iterator[Table]:
         yield table("Products", columns, listed, hardware(measured))
 
 
+def large_file(results: Path) -> Iterator[Table]:
+    """Yield what solving a file of many problems took, undisturbed and killed half-way."""
+    for measured in recorded(results, "large_file"):
+        listed = [
+            [
+                name.replace("_", " "),
+                f"{each['seconds']:.0f}",
+                f"{each['peak_bytes'] / MEBIBYTE:,.0f}",
+            ]
+            for name in ("undisturbed", "until_killed", "resumed")
+            for each in (measured[name],)
+        ]
+        same = "the same" if measured["same_bytes"] else "OTHER"
+        note = (
+            f"{measured['problems']:,} problems, {measured['bytes'] / 2**30:.1f} GiB; resumed, the "
+            f"answers are {same} bytes. {hardware(measured)}"
+        )
+        yield table("A large file", ["", "seconds", "peak MiB"], listed, note)
+
+
 def sooner(results: Path) -> Iterator[Table]:
     """Yield the seconds to the paper's own errors."""
     for measured in recorded(results, "time_to_error"):
@@ -129,4 +149,5 @@ TABLES: dict[str, Callable[[Path], Iterator[Table]]] = {
     "energies": energies,
     "products": products,
     "time-to-error": sooner,
+    "large-file": large_file,
 }
