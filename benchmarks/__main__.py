@@ -2,8 +2,8 @@
 
 Each is a script of its own, run in a process of its own, which prints its figures and writes them
 as JSON into results/benchmarks/MACHINE. At the end stands the table of targets, which
-`benchmarks/render_results.py` writes into README.md and docs/speed.md. Training and solving whole
-takes about a quarter of an hour on two cores; --only names some.
+`benchmarks/render_results.py` writes into README.md and docs/speed.md. All of them take some seven
+minutes on two cores; --only names some.
 """
 
 from __future__ import annotations

@@ -86,15 +86,11 @@ def products(results: Path) -> Iterator[Table]:
 def large_file(results: Path) -> Iterator[Table]:
     """Yield what solving a file of many problems took, undisturbed and killed half-way."""
     for measured in recorded(results, "large_file"):
-        listed = [
-            [
-                name.replace("_", " "),
-                f"{each['seconds']:.0f}",
-                f"{each['peak_bytes'] / MEBIBYTE:,.0f}",
-            ]
-            for name in ("undisturbed", "until_killed", "resumed")
-            for each in (measured[name],)
-        ]
+        listed = []
+        for name in ("undisturbed", "until_killed", "resumed"):
+            found = measured[name]
+            peak = f"{found['peak_bytes'] / MEBIBYTE:,.0f}"
+            listed.append([name.replace("_", " "), f"{found['seconds']:.0f}", peak])
         same = "the same" if measured["same_bytes"] else "OTHER"
         note = (
             f"{measured['problems']:,} problems, {measured['bytes'] / 2**30:.1f} GiB; resumed, the "
