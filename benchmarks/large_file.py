@@ -2,8 +2,8 @@
 
 Problems are additions of 400 entries, a million by default, which take 3.2 GB; the solver is an
 elementwise energy that is trained first, for seconds. `irem solve` runs in a process of its own,
-whose peak memory is read while it runs. It is no part of `python benchmarks`, since it takes as long
-as all of them.
+whose peak memory is read while it runs. It is no part of `python benchmarks`, since it takes as
+long as all of them.
 """
 
 from __future__ import annotations
