@@ -51,7 +51,8 @@ def test_files_in_and_out_of_every_format(
     if ending == ".npy":
         y = np.load(answer)
     elif ending == ".npz":
-        y = np.load(answer)["y"]
+        with np.load(answer) as opened:
+            y = opened["y"]
     elif ending == ".csv":
         y = np.loadtxt(answer, delimiter=",")
     else:
@@ -91,7 +92,9 @@ def test_files_of_several_arrays_tell_how_each_problem_ended(
 ) -> None:
     output = tmp_path / "y.npz"
     result = irem("solve", run, "--difficulty", "same", "--count", 3, "--output", output, "--json")
-    told, written = json.loads(result.out)["problems"], np.load(output)
+    told = json.loads(result.out)["problems"]
+    with np.load(output) as opened:
+        written = dict(opened)
     assert set(written) == NAMES
     assert [each["steps"] for each in told] == written["steps"].tolist()
     assert [each["energy"] for each in told] == pytest.approx(written["energy"].tolist())

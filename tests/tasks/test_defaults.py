@@ -79,9 +79,8 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     # A task may prefer an energy to what its spaces are given.
     expected = PREFERRED.get(name, expected)
     assert type(solver.energy) is expected
-    longest = {"denoise": 120_000, "parity": 3_000}
-    usual = 2_000 if name in {*PAIRWISE, *PREFERRED} else 10_000
-    assert made.training["iterations"] == longest.get(name, usual)
+    longer = {"denoise": 120_000, "parity": 3_000}
+    assert made.training["iterations"] == longer.get(name, 2_000)
     assert solver.steps == 5
     assert loss.isfinite()
     assert solver.solve(problem, max_steps=1).y.shape == target.shape
