@@ -52,18 +52,21 @@ class Side:
         plain: makes the transcription, of the paper's settings.
         warm_up: iterations after which nothing grows: on vectors both replay buffers are full.
         updates: iterations of a round.
+        compiled: whether ours descends by compiled programs.
     """
 
     task: str
     plain: Callable[[], Plain]
     warm_up: int
     updates: int
+    compiled: bool = False
 
 
 SIDES = {
     "vector": Side("add", lambda: plain("add"), REPLAY_CAPACITY // PROBLEMS + 10, 30),
     "graph": Side("shortest-path", lambda: plain("shortest-path"), 20, 10),
 }
+SIDES |= {f"{space}, compiled": attrs.evolve(SIDES[space], compiled=True) for space in SIDES}
 
 
 def multiply_adds(*, split: bool, width: int = 512, depth: int = 3) -> int:
@@ -162,6 +165,8 @@ def train_ours(side: Side, iterations: int, *callbacks: Callback) -> None:
     task = load_task(side.task)
     preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **preset.solver)
+    if side.compiled:
+        solver.compile()
     settings = {**preset.training, "iterations": iterations}
     fit(solver, task, callbacks=callbacks, **settings)
 
@@ -204,7 +209,7 @@ def report(space: str, found: Alternation, memory: dict[str, int]) -> dict[str, 
         "matrix_product_flops": attrs.asdict(product) | {"unit": "multiply-adds per second"},
         "memory_bytes": memory,
     }
-    if space == "vector":
+    if space.startswith("vector"):
         share = found.share(ours=True)
         counts = {"ours": multiply_adds(split=True), "plain": multiply_adds(split=False)}
         print(
@@ -226,7 +231,7 @@ def report(space: str, found: Alternation, memory: dict[str, int]) -> dict[str, 
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=10)
-    parser.add_argument("--space", choices=SIDES, action="append", help="both if unset")
+    parser.add_argument("--space", choices=SIDES, action="append", help="all if unset")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # torch-geometric's loaders call parts of torch that torch itself has deprecated.

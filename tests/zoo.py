@@ -71,7 +71,7 @@ class EdgeQuadratic(EnergyFn):
     def energy(self, context: Any, y: Any) -> Any:
         owner = context["layout"].owner
         per_row = (y - context["x"]).square().sum(1) / 2
-        sums = per_row.new_zeros(len(context["curvature"])).index_add(0, owner, per_row)
+        sums = per_row.new_zeros(context["curvature"].shape[0]).index_add(0, owner, per_row)
         return (0.5 + context["curvature"]) * sums
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from irem_core.energy import Landscape as Landscape
     from irem_core.energy import differentiate as differentiate
     from irem_core.errors import CheckpointError as CheckpointError
+    from irem_core.errors import CompileError as CompileError
     from irem_core.errors import EnergyError as EnergyError
     from irem_core.errors import ExportError as ExportError
     from irem_core.errors import InputFileError as InputFileError
@@ -157,6 +158,7 @@ _MODULES = {
     "errors": (
         "CheckpointError",
         "EnergyError",
+        "CompileError",
         "ExportError",
         "InputFileError",
         "IremError",

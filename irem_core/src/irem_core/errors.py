@@ -49,6 +49,10 @@ class ExportError(IremError, RuntimeError):
     """A solver cannot be written as a program, or the program does not answer as the solver."""
 
 
+class CompileError(IremError, RuntimeError):
+    """An energy cannot be compiled, by what it does or for want of a C++ compiler."""
+
+
 class InputFileError(IremError, ValueError):
     """A file of problems cannot be read or written as asked."""
 

@@ -112,6 +112,15 @@ class IREM(Solver):
         """
         return cls(energy or default_energy(task.answer).for_task(task, seed=seed), **settings)
 
+    @property
+    def compiled(self) -> bool:  # type: ignore[override]
+        """Whether `compile` was called."""
+        return self.energy.programs is not None
+
+    def compile(self, **options: Any) -> None:
+        """Have torch compile the energy and its gradient (see `Landscape.compile`)."""
+        self.energy.compile(**options)
+
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:

@@ -34,6 +34,7 @@ class Training:
         device: where training runs.
         threads: threads that torch computes with on CPU.
         ranks: processes that train together.
+        compiled: whether torch's compiler makes what descends the energy.
     """
 
     iterations: int = attrs.field(validator=checks.count)
@@ -51,6 +52,7 @@ class Training:
     device: str
     threads: int = attrs.field(validator=checks.count)
     ranks: int = attrs.field(validator=checks.count)
+    compiled: bool = False
 
     @classmethod
     def completed(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from irem_core.descent.base import Descent
 from irem_core.energy import Landscape
+from irem_core.errors import CompileError
 from irem_core.halting import HaltingCriterion
 from irem_core.iterate import Iterate
 from irem_core.minimization import Observer
@@ -59,6 +60,22 @@ class Solver(Recorded, nn.Module, ABC):
     """The space of the answers, where known."""
     closed_form: ClassVar[bool] = False
     """Whether `fit` calls `fit_once`, for one iteration in all, and descends no gradient."""
+    compiled: bool = False
+    """Whether torch's compiler makes what the solver spends its time on."""
+
+    def compile(self, **options: Any) -> None:
+        """Have torch compile what the solver spends its time on; only some solvers can.
+
+        Args:
+            options: of `torch.compile`, such as its backend.
+
+        Raises:
+            CompileError: this one has nothing to compile.
+        """
+        raise CompileError(
+            f"{type(self).__name__} descends no energy that torch could compile; leave compiling "
+            "out."
+        )
 
     @abstractmethod
     def loss(

@@ -7,8 +7,8 @@ they do is written down, the derivative included. The loop around them stays a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Shaped
@@ -32,6 +32,8 @@ from irem_core.layout import Layout
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
 from irem_core.space import Space
+
+Result = TypeVar("Result")
 
 # Where the loop's tensors have the outcomes, the steps, the answers and their energies.
 _OUTCOME, _STEPS, _ANSWER, _ENERGY = range(4)
@@ -105,6 +107,20 @@ class _Call(nn.Module):
         return function(*arguments)
 
 
+def weights_of(energy: Landscape) -> dict[str, Tensor]:
+    """Return the parameters and buffers of an energy, by name."""
+    return dict([*energy.named_parameters(), *energy.named_buffers()])
+
+
+def with_weights(
+    energy: Landscape, weights: Mapping[str, Tensor], function: Callable[[], Result]
+) -> Result:
+    """Call a function while an energy has other weights."""
+    named = {f"energy.{name}": each for name, each in weights.items()}
+    found: Result = functional_call(_Call(energy), named, (function,))
+    return found
+
+
 class Tracer:
     """Writes down what descending an energy does.
 
@@ -123,7 +139,7 @@ class Tracer:
         self._space = space
         self._descent = descent
         self._halting = halting
-        self._weights = dict([*energy.named_parameters(), *energy.named_buffers()])
+        self._weights = weights_of(energy)
         # Trees around the tensors of the context and of what a step changes, once that is known.
         self._context: Any = None
         self._changing: Any = None
@@ -146,7 +162,7 @@ class Tracer:
         weights = [each.detach() for each in self._weights.values()]
         fake = FakeTensorMode(shape_env=ShapeEnv())
         given: list[Tensor] = [fake.from_tensor(each, static_shapes=True) for each in weights]
-        given += [_of_any_length(fake, each) for each in (x, start)]
+        given += [of_any_length(fake, each) for each in (x, start)]
         table = core_aten_decompositions() if decomposed else {}
         options: dict[str, Any] = {"tracing_mode": "fake", "decomposition_table": table}
         try:
@@ -189,16 +205,14 @@ class Tracer:
         weights, values = given[:count], given[count:]
         # The outcomes, which lead with problems.
         layout = Layout(values[constants].shape[0])
-        context = _filled(self._context, values[:constants], layout)
-        changing = _filled(self._changing, values[constants:], layout)
+        context = filled(self._context, values[:constants], layout)
+        changing = filled(self._changing, values[constants:], layout)
         held = _held(context, changing)
         parts = (self._energy, self._space, held, self._descent, self._halting)
         return tuple(trees.tensors(_changing(self._with(weights, lambda: advance(*parts)))))
 
     def _with(self, weights: Sequence[Tensor], function: Callable[[], Descending]) -> Descending:
-        named = {f"energy.{name}": each for name, each in zip(self._weights, weights, strict=True)}
-        held: Descending = functional_call(_Call(self._energy), named, (function,))
-        return held
+        return with_weights(self._energy, dict(zip(self._weights, weights, strict=True)), function)
 
 
 def _changing(held: Descending) -> tuple[Any, ...]:
@@ -228,11 +242,12 @@ def _outputs(traced: fx.GraphModule) -> list[Tensor]:
     return [node.meta["val"] for node in output.args[0]]
 
 
-def _filled(tree: Any, values: Sequence[Tensor], layout: Layout) -> Any:
+def filled(tree: Any, values: Sequence[Tensor], layout: Layout) -> Any:
+    """Rebuild a tree around other tensors, listed as `trees.columns` does, and another layout."""
     return trees.fill(tree, (Column(each) for each in values), layout)
 
 
-def _of_any_length(fake: FakeTensorMode, tensor: Tensor) -> Tensor:
+def of_any_length(fake: FakeTensorMode, tensor: Tensor) -> Tensor:
     """Return a tensor without values, whose number of problems is a symbol."""
     sizes = [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (tensor.ndim - 1)]
     return fake.from_tensor(tensor, symbolic_context=StatelessSymbolicContext(sizes))

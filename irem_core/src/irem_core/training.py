@@ -110,6 +110,7 @@ def fit(
         device=place.type,
         threads=torch.get_num_threads(),
         ranks=ranks.count,
+        compiled=solver.compiled,
     )
     with ranks.joined(place), torch.random.fork_rng():
         loop = _Loop(solver.to(place), task, training, ranks, place, out)

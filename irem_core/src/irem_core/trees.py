@@ -46,18 +46,21 @@ def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     return mapped
 
 
+def leaves(tree: Any) -> list[Any]:
+    """List the leaves of a tree, in a fixed order."""
+    found: list[Any] = []
+    for leaf in tree_flatten(tree)[0]:
+        if isinstance(leaf, _LEAVES) or not attrs.has(type(leaf)):
+            found.append(leaf)
+        else:
+            for field in attrs.fields(type(leaf)):
+                found += leaves(getattr(leaf, field.name))
+    return found
+
+
 def tensors(tree: Any) -> list[Tensor]:
     """List the tensors of a tree, in a fixed order."""
-    found: list[Tensor] = []
-    for leaf in tree_flatten(tree)[0]:
-        if isinstance(leaf, _LEAVES):
-            continue
-        if attrs.has(type(leaf)):
-            for field in attrs.fields(type(leaf)):
-                found += tensors(getattr(leaf, field.name))
-        elif isinstance(leaf, Tensor):
-            found.append(leaf)
-    return found
+    return [leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def columns(tree: Any, layout: Layout) -> list[Column]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from irem_core.cli.options import (
+    Compile,
     Data,
     Descent,
     Device,
@@ -33,6 +34,7 @@ def evaluate(
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
+    compiled: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Score a run on fresh problems, in the paper's protocol unless told otherwise.
@@ -53,6 +55,8 @@ def evaluate(
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
     solver, task, metadata = loading.run(run, place)
+    if compiled:
+        solver.compile()
     if data is not None:
         task = loading.with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]

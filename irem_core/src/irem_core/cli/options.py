@@ -31,3 +31,7 @@ Data = Annotated[
     typer.Option(help="A folder for tasks that read their problems from one, such as denoise."),
 ]
 TestSeed = Annotated[int, typer.Option(min=0, help="Seed of problems and starts.")]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Descend by compiled programs: a slow start, then faster."),
+]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irem_core.cli.options import Descent, Device, Halting, Json, MaxSteps, TestSeed, Threads
+from irem_core.cli.options import (
+    Compile,
+    Descent,
+    Device,
+    Halting,
+    Json,
+    MaxSteps,
+    TestSeed,
+    Threads,
+)
 from irem_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -50,6 +59,7 @@ def solve(
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
+    compiled: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Solve problems, each with as many steps as it needs, and show how energy and error fall.
@@ -76,6 +86,8 @@ def solve(
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
     solver, task = _solver(run, place)
+    if compiled:
+        solver.compile()
     if output is not None:
         files.check_output(output, task)
     options = {

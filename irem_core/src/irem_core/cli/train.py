@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from irem_core.cli.options import Data, Device, Json, Threads
+from irem_core.cli.options import Compile, Data, Device, Json, Threads
 from irem_core.errors import CheckpointError, SettingError
 
 
@@ -50,6 +50,7 @@ def train(
     data: Data = None,
     device: Device = "cpu",
     threads: Threads = None,
+    compiled: Compile = False,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; runs/TASK-SOLVER-SEED if unset.")
     ] = None,
@@ -82,6 +83,8 @@ def train(
         name: part for name, part in loading.parts(descent, halting).items() if part is not None
     }
     made = recipe(problems, solver, energy=energy, preset=preset, seed=seed, **written)
+    if compiled:
+        made.solver.compile()
     settings = dict(made.training)
     folder = out or Path("runs") / f"{plain_name(task)}-{plain_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))

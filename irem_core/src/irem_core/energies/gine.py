@@ -238,12 +238,14 @@ class GINEEnergy(EnergyFn):
         features = None
         for layer, share in zip(self._layers, context.shares, strict=True):
             combined = layer.lin.weight[:, half:] @ self.answer_map.weight
+            # In place where that is allowed, since what it costs is to go through memory.
             message = torch.addmm(share, y, combined.T)
-            if features is not None:
-                message = message + features.index_select(0, source)
-            summed = message.new_zeros(layout.count * slots, message.shape[1])
-            summed = summed.index_add(0, target, message.relu())
-            features = layer.nn(summed if features is None else features + summed)
+            if features is None:
+                summed = message.new_zeros(layout.count * slots, message.shape[1])
+            else:
+                summed = features
+                message = message.add_(features.index_select(0, source))
+            features = layer.nn(summed.index_add(0, target, message.relu_()))
         assert features is not None
         real = torch.arange(slots, device=y.device) < context.nodes[:, None]
         pooled = _largest(features.unflatten(0, (-1, slots)), real)
