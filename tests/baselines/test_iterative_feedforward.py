@@ -75,6 +75,17 @@ def test_the_loss_compares_an_answer_with_the_next_level_of_the_same_noise():
     torch.testing.assert_close(loss.detach(), expected)
 
 
+@pytest.mark.parametrize(
+    ("objective", "moments"), [("denoise", (1.0, 3.0)), ("unroll", (1 / 3, 1 / 5))]
+)
+def test_starts_have_the_moments_of_their_distribution(objective, moments):
+    solver = iterative(VectorSpace(3), VectorSpace(40), objective=objective)
+    start = solver.solve(torch.ones(500, 3).double(), max_steps=0).y
+    for power, moment in zip((2, 4), moments, strict=True):
+        assert float(start.pow(power).mean()) == pytest.approx(moment, rel=0.05)
+    assert (float(start.abs().max()) <= 1) == (objective == "unroll")
+
+
 @pytest.mark.parametrize("levels", [2, 4])
 def test_unrolled_the_loss_is_that_of_the_last_answer_from_noise(levels):
     solver = iterative(VectorSpace(3), VectorSpace(2), levels=levels, objective="unroll")

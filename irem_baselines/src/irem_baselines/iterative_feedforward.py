@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -32,8 +32,10 @@ class IterativeFeedforward(Iterated):
     alone, and reaches level 0 after T - 1 steps; the network is not told the level, and further
     steps go on likewise.
 
-    The paper names the denoising objective; what it released trains T - 1 steps from noise on the
-    error of the last one ("unroll").
+    The paper names the denoising objective; what it released trains T - 1 steps from U(-1, 1) on
+    the error of the last one ("unroll"). Its figures on graphs tell that they are of the latter:
+    an edge's update is decoded from its two nodes, which cannot know the edge's own noise, and the
+    figures are about a plain network's plus 1/3, the variance of U(-1, 1).
 
     Args:
         question: space of x; its entries are flattened, or are values on edges.
@@ -80,13 +82,17 @@ class IterativeFeedforward(Iterated):
     def outputs(
         self, problem: Problem, start: Tensor | None, generator: torch.Generator
     ) -> Iterator[Output]:
-        """Yield the start, which is drawn from N(0, 1) if None, and the answers of all steps."""
+        """Yield the start, which is drawn if None, and the answers of all steps."""
         assert self.answer is not None
         reading = self.network.read(problem)
         y = start
         if y is None:
-            shape = (problem.layout.rows, *self.answer.shape)
-            y = torch.randn(shape, generator=generator, device=problem.device, dtype=problem.dtype)
+            kind: dict[str, Any] = {"device": problem.device, "dtype": problem.dtype}
+            if self.objective == "unroll":
+                y = self.answer.start(problem.layout, generator, **kind)
+            else:
+                shape = (problem.layout.rows, *self.answer.shape)
+                y = torch.randn(shape, generator=generator, **kind)
         while True:
             yield Output(y)
             y = y + self.network.decode(reading, self.network.body(reading, y))
