@@ -34,7 +34,7 @@ MISTAKES = [
     (("train", "add", "--iterations", "0"), "iterations"),
     (("train", "add", "--iterations", "many"), "--iterations"),
     (("train", "add", "--device", "warp"), "warp"),
-    (("train",), "TASK"),
+    (("train",), "neither a task nor --pairs"),
     (("trian", "add"), "train"),
     (("train", "add", "--sed", "3"), "--seed"),
     (("evaluate", "no/such/run"), "There is no file"),

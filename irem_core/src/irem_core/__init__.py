@@ -91,6 +91,8 @@ if TYPE_CHECKING:
     from irem_core.minimization import Observer as Observer
     from irem_core.minimization import minimize as minimize
     from irem_core.outcome import Outcome as Outcome
+    from irem_core.pairs import PairsTask as PairsTask
+    from irem_core.pairs import fit_pairs as fit_pairs
     from irem_core.part import Recorded as Recorded
     from irem_core.part import seeded as seeded
     from irem_core.part import settings_of as settings_of
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from irem_core.space import MatrixSpace as MatrixSpace
     from irem_core.space import Space as Space
     from irem_core.space import VectorSpace as VectorSpace
+    from irem_core.standardized import Standardized as Standardized
     from irem_core.streaming import minimize_many as minimize_many
     from irem_core.task import Floor as Floor
     from irem_core.task import Published as Published
@@ -195,6 +198,7 @@ _MODULES = {
     "minimization": ("Observer", "minimize"),
     "outcome": ("Outcome",),
     "part": ("Recorded", "seeded", "settings_of"),
+    "pairs": ("PairsTask", "fit_pairs"),
     "problem": ("Problem",),
     "program_check": ("Agreement",),
     "progress": ("Callback", "Progress", "Training"),
@@ -205,6 +209,7 @@ _MODULES = {
     "solution": ("Recorder", "Solution", "Trace"),
     "solver": ("Preset", "Solver"),
     "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),
+    "standardized": ("Standardized",),
     "streaming": ("minimize_many",),
     "task": ("Floor", "Published", "Task"),
     "training": ("fit",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,8 +40,7 @@ def read_arrays(file: Path) -> dict[str, Array]:
         )
     with reading(file):
         if file.suffix == ".csv":
-            with warnings.catch_warnings(action="error", category=UserWarning):  # no line
-                return {"": np.loadtxt(file, delimiter=",", ndmin=2)}
+            return _read_csv(file)
         if file.suffix == ".safetensors":
             return dict(load_file(file))
         loaded = np.load(file, allow_pickle=False)
@@ -48,6 +48,36 @@ def read_arrays(file: Path) -> dict[str, Array]:
             return {"": loaded}
         with loaded:
             return dict(loaded)
+
+
+def _read_csv(file: Path) -> dict[str, Array]:
+    """Read a table; where a header names its columns, those of x and of y are apart."""
+    with file.open(encoding="utf-8-sig", newline="") as handle:
+        names = [each.strip() for each in next(csv.reader(handle), [])]
+    header = any(map(_is_word, names))
+    with warnings.catch_warnings(action="error", category=UserWarning):  # no line
+        table = np.loadtxt(
+            file, delimiter=",", ndmin=2, skiprows=int(header), quotechar='"', encoding="utf-8-sig"
+        )
+    if not header:
+        return {"": table}
+    letters = [each[:1].lower() for each in names]
+    for name, letter in zip(names, letters, strict=True):
+        if letter not in ("x", "y"):
+            raise InputFileError(
+                f"{file} has a column {name!r}; begin the names of columns with x for questions "
+                "and with y for answers, such as x0, x1 and y0."
+            )
+    chosen = {letter: [each == letter for each in letters] for letter in sorted(set(letters))}
+    return {letter: table[:, columns] for letter, columns in chosen.items()}
+
+
+def _is_word(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return bool(cell)
+    return False
 
 
 @contextlib.contextmanager
@@ -69,6 +99,7 @@ def reading(file: Path) -> Iterator[None]:
         EOFError,
         UserWarning,
         zipfile.BadZipFile,
+        csv.Error,
         SafetensorError,
     ) as error:
         if isinstance(error, InputFileError):

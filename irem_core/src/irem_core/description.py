@@ -31,6 +31,7 @@ from irem_core.registry import (
     construct,
     find,
     plugins,
+    unnamed,
 )
 from irem_core.solver import Solver
 from irem_core.space import Space
@@ -50,7 +51,7 @@ _GROUPS = {
 def name_of(group: str, part: Any) -> Plugin | None:
     """Find the plug-in that an object's class is registered as, or None."""
     kind = type(part)
-    for plugin in plugins(group):
+    for plugin in (*plugins(group), *unnamed(group)):
         if plugin.entry.module.partition(".")[0] != kind.__module__.partition(".")[0]:
             continue
         try:
@@ -91,9 +92,15 @@ def completed(described: Any) -> Any:
     tree = {key: completed(value) for key, value in described.items()}
     if tree.get("group") in KINDS and "name" in tree:
         with contextlib.suppress(UnknownNameError, PluginError):
-            kind = find(tree["group"], tree["name"]).load()
+            kind = _plugin(tree["group"], tree["name"], tree["class"]).load()
             tree["settings"] = _defaults(kind) | tree["settings"]
     return tree
+
+
+def _plugin(group: str, name: str, title: str) -> Plugin:
+    """Find what a description names, among the parts that only descriptions name first."""
+    own = (plugin for plugin in unnamed(group) if plugin.entry.value == title)
+    return next(own, None) or find(group, name)
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def rebuild(described: Any, *, replacements: dict[str, Any] | None = None) -> An
             f"object: load(path, {keyword}={kind_name}(...))."
         )
     try:
-        plugin = find(group, name)
+        plugin = _plugin(group, name, title)
     except UnknownNameError as error:
         raise UnknownNameError(
             f"The checkpoint needs the {KINDS[group]} {name!r} of "

@@ -47,6 +47,9 @@ class Scores:
         measures_by_step: likewise of iterate t, as with `mse_by_step`.
         energy_error_correlation: rank correlation of final energies with errors; None for a solver
             without an energy.
+        worst_tenth_auroc: how well final energies tell the tenth of the problems with the largest
+            errors: the chance that one of them has a higher energy than one of the others; None
+            where the above is.
         errors: `(problems,)` the mean squared error of each problem.
         energies: `(problems,)` the energy of each answer, where there is one.
         steps: `(problems,)` the steps of each problem.
@@ -63,6 +66,7 @@ class Scores:
     measures: dict[str, float]
     measures_by_step: dict[str, dict[int, float]]
     energy_error_correlation: float | None
+    worst_tenth_auroc: float | None
     errors: Float[Tensor, " problems"]
     energies: Float[Tensor, " problems"] | None
     steps: Int[Tensor, " problems"]
@@ -78,6 +82,7 @@ class Scores:
             "evaluations_mean": self.evaluations_mean,
             "outcomes": self.outcomes,
             "energy_error_correlation": self.energy_error_correlation,
+            "worst_tenth_auroc": self.worst_tenth_auroc,
             **self.measures,
             **{
                 f"{name}_by_step": {str(step): value for step, value in by_step.items()}
@@ -287,6 +292,7 @@ class _Tally:
             energy_error_correlation=None
             if energies is None
             else rank_correlation(energies, errors),
+            worst_tenth_auroc=None if energies is None else worst_tenth_auroc(energies, errors),
             errors=errors,
             energies=energies,
             steps=steps,
@@ -305,6 +311,24 @@ def rank_correlation(
         return None
     ranked = torch.stack([_average_ranks(first), _average_ranks(second)])
     return float(torch.corrcoef(ranked)[0, 1])
+
+
+def worst_tenth_auroc(
+    energies: Float[Tensor, " problems"], errors: Float[Tensor, " problems"]
+) -> float | None:
+    """Return the area under the ROC curve of telling the tenth of largest errors by energy.
+
+    Returns:
+        1 where those have the highest energies, 1/2 where energies say nothing; None for fewer
+        than ten problems, or where energies are all the same.
+    """
+    count = len(errors)
+    worst = count // 10
+    if not worst or energies.unique().numel() < 2:
+        return None
+    ranks = _average_ranks(energies)[errors.argsort(descending=True)[:worst]]
+    above = float(ranks.sum()) - worst * (worst - 1) / 2
+    return above / (worst * (count - worst))
 
 
 def _average_ranks(values: Tensor) -> Tensor:

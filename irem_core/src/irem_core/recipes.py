@@ -78,4 +78,5 @@ def recipe(
     built = build(
         SOLVERS, solver, settings={**(chosen.solver if chosen else {}), **settings}, target=target
     )
-    return Recipe(preset=named, solver=built, training=dict(chosen.training if chosen else {}))
+    adapted = task.adapted(built)
+    return Recipe(preset=named, solver=adapted, training=dict(chosen.training if chosen else {}))

@@ -12,7 +12,7 @@ import ast
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -101,6 +101,11 @@ _OFFICIAL = {
         "irem-baselines",
     ),
 }
+# Parts that the library makes of what a user gives, such as a file, and that no one names.
+_UNNAMED = {
+    (TASKS, "pairs"): "irem_core.pairs:PairsTask",
+    (SOLVERS, "standardized"): "irem_core.standardized:Standardized",
+}
 _LONGEST_TEXT = 10_000
 
 
@@ -152,6 +157,16 @@ def plugins(group: str) -> list[Plugin]:
         for entry in entry_points(group=group)
     }
     return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def unnamed(group: str) -> list[Plugin]:
+    """List the parts of a group that checkpoints may hold but that no user names."""
+    package = version("irem-core")
+    return [
+        Plugin(group, name, "irem-core", package, EntryPoint(name, value, group))
+        for (of, name), value in _UNNAMED.items()
+        if of == group
+    ]
 
 
 def find(group: str, name: str) -> Plugin:

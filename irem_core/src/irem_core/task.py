@@ -55,10 +55,12 @@ class Floor:
         constant: the best constant answer, fitted on training problems.
         entrywise: the best function of an entry's own input, fitted likewise; None where an entry
             has no input of its own.
+        linear: a linear regression on the whole question, where the task measures it.
     """
 
     constant: float
     entrywise: float | None = None
+    linear: float | None = None
 
 
 class Task(Recorded, ABC):
@@ -173,6 +175,10 @@ class Task(Recorded, ABC):
 
         energy = self.energy()
         return None if energy is None else IREM(energy, descent=BarzilaiBorwein())
+
+    def adapted(self, solver: Solver) -> Solver:
+        """Return what `recipe` trains for this task: the solver, or one wrapped around it."""
+        return solver
 
     def batches(
         self,

@@ -29,6 +29,17 @@ _TRAINING = (
     *("ranks", "device"),
 )
 
+# Columns that are left out where nothing is in them: those of pairs, and those of other tasks.
+_OF_PAIRS = ("linear", "R2", "AUROC")
+_OTHER = ("published", "entrywise")
+_NOTES = {
+    "constant": "constant: the best constant answer.",
+    "entrywise": "entrywise: the best function of an entry's own input.",
+    "linear": "linear: a linear regression on all of x, fitted on training pairs.",
+    "R2": "R2: the share of the variance of y that answers explain.",
+    "AUROC": "AUROC: how well the energy tells the worst tenth of answers; 0.5 is chance.",
+}
+
 
 def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json: bool) -> None:
     """Evaluate a finished training on the task's difficulties, write the record and show it.
@@ -42,7 +53,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
         for difficulty in task.difficulties
         if difficulty != "train" and takes(solver, task, difficulty)
     }
-    settings = describe(solver)
+    settings = _inside(describe(solver))
     record = {
         "task": describe(task).get("name", type(task).__name__),
         "solver": settings.get("name", type(solver).__name__),
@@ -90,7 +101,7 @@ def score(progress: Progress, difficulty: str) -> dict[str, Any]:
 
 def show_scores(task: Task, solver: str, scores: dict[str, dict[str, Any]]) -> None:
     """Print scores beside the published figure and the task's floors."""
-    rows = []
+    columns: dict[str, list[Any]] = {}
     for difficulty, each in scores.items():
         floor = task.floor(difficulty)
         published = [
@@ -98,25 +109,34 @@ def show_scores(task: Task, solver: str, scores: dict[str, dict[str, Any]]) -> N
             for figure in task.published
             if figure.method == solver and figure.difficulty == difficulty
         ]
-        rows.append(
-            [
-                difficulty,
-                each["mse"],
-                next(iter(published), None),
-                floor.constant,
-                floor.entrywise,
-                each["steps_mean"],
-            ]
-        )
+        cells = {
+            "difficulty": difficulty,
+            "this run": each["mse"],
+            "published": next(iter(published), None),
+            "constant": floor.constant,
+            "entrywise": floor.entrywise,
+            "linear": floor.linear,
+            "R2": each.get("r2"),
+            "AUROC": each["worst_tenth_auroc"] if "r2" in each else None,
+            "steps": each["steps_mean"],
+        }
+        for name, cell in cells.items():
+            columns.setdefault(name, []).append(cell)
+    filled = {name for name, cells in columns.items() if any(cell is not None for cell in cells)}
+    empty = _OTHER if filled & set(_OF_PAIRS) else _OF_PAIRS
+    shown = {name: cells for name, cells in columns.items() if name in filled or name not in empty}
     show.table(
         f"Mean squared error over {next(iter(scores.values()))['problems']} problems",
-        ["difficulty", "this run", "published", "constant", "entrywise", "steps"],
-        rows,
+        list(shown),
+        list(zip(*shown.values(), strict=True)),
     )
-    typer.echo(
-        "constant and entrywise: the best constant answer, and the best function of an entry's own "
-        "input."
-    )
+    typer.echo(" ".join(note for name, note in _NOTES.items() if name in shown))
+
+
+def _inside(described: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a solver without what a task wrapped around it."""
+    inner = described["settings"].get("solver")
+    return inner["part"] if isinstance(inner, dict) else described
 
 
 def _energy_name(settings: dict[str, Any]) -> str | None:

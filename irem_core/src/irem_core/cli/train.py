@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irem_core.cli.options import Compile, Data, Device, Json, Threads
 from irem_core.errors import CheckpointError, SettingError
 
+if TYPE_CHECKING:
+    from irem_core.task import Task
+
 
 def train(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help='A task, such as "add" or "add(size=100)".')
-    ],
+        str | None,
+        typer.Argument(metavar="[TASK]", help='A task, such as "add" or "add(size=100)".'),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your own pairs instead of a task: .npz, .safetensors or .csv, or x.npy,y.npy.",
+        ),
+    ] = None,
     solver: Annotated[
         str, typer.Option(help='What to train, such as "irem(steps=10)" or "feedforward".')
     ] = "irem",
@@ -59,7 +70,10 @@ def train(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a solver on a task, keep the run in a folder, and evaluate it at the end.
+    """Train a solver on a task or on pairs, keep the run in a folder, and evaluate it at the end.
+
+    With --pairs questions x and answers y come from a file, of which a tenth is held out; a .csv
+    file begins with a line that names its columns, such as x0,x1,y0.
 
     A run that was stopped or killed goes on from its last checkpoint when --resume is added to the
     same command, and ends with the same weights. Under torchrun, as in
@@ -69,11 +83,11 @@ def train(
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
     from irem_core.recipes import recipe
-    from irem_core.registry import load_task, plain_name
+    from irem_core.registry import plain_name
     from irem_core.training import fit
 
     place = loading.device(device)
-    problems = load_task(task, **({} if data is None else {"data": str(data)}))
+    problems, title = _problems(task, pairs, data)
     if problems.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
@@ -86,7 +100,7 @@ def train(
     if compiled:
         made.solver.compile()
     settings = dict(made.training)
-    folder = out or Path("runs") / f"{plain_name(task)}-{plain_name(solver)}-{seed}"
+    folder = out or Path("runs") / f"{title}-{plain_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))
     given = {
         "iterations": iterations,
@@ -112,6 +126,29 @@ def train(
         )
     if progress.leads:
         record_run(progress, folder, preset=made.preset, as_json=as_json)
+
+
+def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:
+    """Return what to train on, and what to call a run of it."""
+    from irem_core.registry import load_task, plain_name
+
+    if pairs is None and task is not None:
+        return load_task(task, **({} if data is None else {"data": str(data)})), plain_name(task)
+    if pairs is None or data is not None:
+        raise SettingError(
+            "irem train got neither a task nor --pairs; name a task, such as irem train add, or "
+            "give a file of your own pairs, such as irem train --pairs pairs.npz."
+            if pairs is None
+            else "irem train got --data beside --pairs; the pairs are all that it reads."
+        )
+    if task is not None:
+        raise SettingError(
+            f"irem train got the task {task!r} beside --pairs {pairs}; give one of them. Two .npy "
+            "files are joined by a comma: --pairs x.npy,y.npy."
+        )
+    from irem_core.pairs import PairsTask
+
+    return PairsTask.open(pairs), Path(pairs.partition(",")[0]).stem
 
 
 def _recorded_threads(folder: Path) -> int | None:
