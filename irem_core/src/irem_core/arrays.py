@@ -53,21 +53,23 @@ def read_arrays(file: Path) -> dict[str, Array]:
 def _read_csv(file: Path) -> dict[str, Array]:
     """Read a table; where a header names its columns, those of x and of y are apart."""
     with file.open(encoding="utf-8-sig", newline="") as handle:
-        names = [each.strip() for each in next(csv.reader(handle), [])]
-    header = any(map(_is_word, names))
+        first = next(csv.reader(handle, skipinitialspace=True), [])
+    names = [each.strip("# ") for each in first]
+    letters = [each[:1].lower() for each in names]
+    strangers = [name for name, each in zip(names, letters, strict=True) if each not in ("x", "y")]
+    comment = "".join(first).startswith("#")
+    header = not strangers if comment else any(map(_is_word, names))
     with warnings.catch_warnings(action="error", category=UserWarning):  # no line
         table = np.loadtxt(
             file, delimiter=",", ndmin=2, skiprows=int(header), quotechar='"', encoding="utf-8-sig"
         )
     if not header:
         return {"": table}
-    letters = [each[:1].lower() for each in names]
-    for name, letter in zip(names, letters, strict=True):
-        if letter not in ("x", "y"):
-            raise InputFileError(
-                f"{file} has a column {name!r}; begin the names of columns with x for questions "
-                "and with y for answers, such as x0, x1 and y0."
-            )
+    if strangers:
+        raise InputFileError(
+            f"{file} has a column {strangers[0]!r}; begin the names of columns with x for "
+            "questions and with y for answers, such as x0, x1 and y0."
+        )
     chosen = {letter: [each == letter for each in letters] for letter in sorted(set(letters))}
     return {letter: table[:, columns] for letter, columns in chosen.items()}
 

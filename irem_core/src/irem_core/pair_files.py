@@ -119,7 +119,8 @@ class Pairs:
             if not array.size:
                 raise InputFileError(f"{self.source}: {name} has rows of no entries.")
             for first, rows in _chunks(array):
-                finite = np.isfinite(rows.astype(np.float32)).reshape(len(rows), -1).all(1)
+                with np.errstate(over="ignore"):  # becomes infinite in what solvers compute with
+                    finite = np.isfinite(rows.astype(np.float32)).reshape(len(rows), -1).all(1)
                 if not finite.all():
                     raise InputFileError(
                         f"{self.source}: {name} holds NaN or infinity, first in row "
