@@ -36,6 +36,10 @@ TASK_CASES = {
 # A task with small settings, and an energy for it.
 ENERGY_CASES = {
     "conv": [("denoise(patch=8)", "conv(width=4, depth=2)")],
+    "distance": [
+        ("add(size=3)", "distance(width=6, depth=2)"),
+        ("determinant(size=3)", "distance(width=6, further=0, judged=0)"),
+    ],
     "elementwise": [
         ("add(size=3)", "elementwise(width=6, hidden=4)"),
         ("negate(size=5)", "elementwise(width=4, neighbours=2)"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from irem_core.energies import default_energy as default_energy
     from irem_core.energies.combined import WeightedEnergies as WeightedEnergies
     from irem_core.energies.conv import ConvEnergy as ConvEnergy
+    from irem_core.energies.distance import DistanceEnergy as DistanceEnergy
     from irem_core.energies.elementwise import ElementwiseEnergy as ElementwiseEnergy
     from irem_core.energies.gine import GINEEnergy as GINEEnergy
     from irem_core.energies.mlp import MLPEnergy as MLPEnergy
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from irem_core.errors import CompileError as CompileError
     from irem_core.errors import EnergyError as EnergyError
     from irem_core.errors import ExportError as ExportError
+    from irem_core.errors import HubError as HubError
     from irem_core.errors import InputFileError as InputFileError
     from irem_core.errors import IremError as IremError
     from irem_core.errors import IremWarning as IremWarning
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from irem_core.layout import Layout as Layout
     from irem_core.minimization import Observer as Observer
     from irem_core.minimization import minimize as minimize
+    from irem_core.model_card import card as card
     from irem_core.outcome import Outcome as Outcome
     from irem_core.pairs import PairsTask as PairsTask
     from irem_core.pairs import fit_pairs as fit_pairs
@@ -108,6 +111,8 @@ if TYPE_CHECKING:
     from irem_core.replay import Example as Example
     from irem_core.replay import ReplayBuffer as ReplayBuffer
     from irem_core.scratchpad import ScratchpadEnergy as ScratchpadEnergy
+    from irem_core.sharing import pull as pull
+    from irem_core.sharing import push as push
     from irem_core.solution import Recorder as Recorder
     from irem_core.solution import Solution as Solution
     from irem_core.solution import Trace as Trace
@@ -149,6 +154,7 @@ _MODULES = {
     "energies": ("default_energy",),
     "energies.combined": ("WeightedEnergies",),
     "energies.conv": ("ConvEnergy",),
+    "energies.distance": ("DistanceEnergy",),
     "energies.elementwise": ("ElementwiseEnergy",),
     "energies.gine": ("GINEEnergy",),
     "energies.mlp": ("MLPEnergy", "ScratchpadMLPEnergy"),
@@ -163,6 +169,7 @@ _MODULES = {
         "EnergyError",
         "CompileError",
         "ExportError",
+        "HubError",
         "InputFileError",
         "IremError",
         "IremWarning",
@@ -196,6 +203,7 @@ _MODULES = {
     "iterate": ("Iterate",),
     "layout": ("Layout",),
     "minimization": ("Observer", "minimize"),
+    "model_card": ("card",),
     "outcome": ("Outcome",),
     "part": ("Recorded", "seeded", "settings_of"),
     "pairs": ("PairsTask", "fit_pairs"),
@@ -206,6 +214,7 @@ _MODULES = {
     "registry": ("build", "load_task"),
     "replay": ("Example", "ReplayBuffer"),
     "scratchpad": ("ScratchpadEnergy",),
+    "sharing": ("pull", "push"),
     "solution": ("Recorder", "Solution", "Trace"),
     "solver": ("Preset", "Solver"),
     "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),

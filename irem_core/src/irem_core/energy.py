@@ -99,6 +99,18 @@ class Landscape(Recorded, nn.Module, ABC):
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return the energy of each problem's iterate."""
 
+    def calibration(
+        self, problem: Problem, iterate: Iterate, target: Tensor
+    ) -> Float[Tensor, ""] | None:
+        """Return a further loss of training, on the energy itself; by default there is none.
+
+        Args:
+            problem: the questions.
+            iterate: where descent arrived, as constants.
+            target: the answers.
+        """
+        return None
+
     def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
         """Draw a start from U(-1, 1) in the problem's answer space (Algorithms 1 and 2).
 

@@ -83,6 +83,12 @@ class StorageError(IremError, OSError):
     exit_status = 1
 
 
+class HubError(IremError, ConnectionError):
+    """A hub cannot be reached, or refuses what it was asked."""
+
+    exit_status = 1
+
+
 class IremWarning(UserWarning):
     """Base of all warnings that irem packages give; the command line prints them as one line."""
 

@@ -55,6 +55,7 @@ class IREM(Solver):
 
     presets: ClassVar = {
         "default": presets.default,
+        "distance": presets.distance,
         "scaled": presets.scaled,
         "elementwise": presets.elementwise,
         "periodic": presets.periodic,
@@ -126,6 +127,8 @@ class IREM(Solver):
     ) -> Float[Tensor, ""]:
         """Return the mean squared error after descent (Eq. 6, Eq. 10) and refill the buffer.
 
+        What else the energy asks for is added (`Landscape.calibration`).
+
         Args:
             problem: fresh questions.
             target: `(B, ...)` or `(rows, ...)` their answers.
@@ -147,7 +150,8 @@ class IREM(Solver):
         )
         if self.buffer is not None:
             self.buffer.push(attrs.evolve(example, iterate=last))
-        return loss
+        further = self.energy.calibration(example.problem, last.detach(), example.target)
+        return loss if further is None else loss + further
 
     def solve(
         self,

@@ -75,9 +75,9 @@ class PairsTask(Task):
         self.split_seed = split_seed
         self._pairs: Pairs | None = None
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        if isinstance(answer, ImageSpace) and question.shape != answer.shape:
-            # The energy of images compares pixel with pixel.
-            self.preferred = "mlp"
+        pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
+        # Nothing is known of how entries hang together, but that pixels of images do by place.
+        self.preferred = "conv" if pixels else "distance"
 
     @classmethod
     def of(cls, x: Any, y: Any, **settings: Any) -> PairsTask:

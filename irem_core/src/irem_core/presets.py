@@ -7,6 +7,7 @@ import attrs
 from irem_core.backprop import LastStep
 from irem_core.descent import GradientDescent
 from irem_core.energies import default_energy
+from irem_core.energies.distance import DistanceEnergy
 from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.mlp import MLPEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
@@ -78,6 +79,26 @@ def elementwise(question: Space, answer: Space) -> Preset:
     preset = scaled(question, answer)
     solver = {**preset.solver, "supervise": "every"}
     return attrs.evolve(preset, energies=(ElementwiseEnergy,), solver=solver)
+
+
+def distance(question: Space, answer: Space) -> Preset:
+    """Return our settings for pairs of one's own, whose energy estimates the distance to go.
+
+    A step of size 1 goes most of the way, so that training takes few.
+    """
+    preset = scaled(question, answer)
+    return attrs.evolve(
+        preset,
+        energies=(DistanceEnergy,),
+        solver={**preset.solver, "steps": 3},
+        training={
+            **preset.training,
+            "batch_size": 128,
+            "learning_rate": 2e-3,
+            "clip_norm": 0.3,
+            "average": 0.998,
+        },
+    )
 
 
 def periodic(question: Space, answer: Space) -> Preset:

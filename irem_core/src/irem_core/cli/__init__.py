@@ -18,6 +18,7 @@ from irem_core.cli.export import export
 from irem_core.cli.group import Commands
 from irem_core.cli.listing import list_plugins
 from irem_core.cli.new_task import new_task
+from irem_core.cli.sharing import card, pull, push
 from irem_core.cli.solve import solve
 from irem_core.cli.train import train
 from irem_core.errors import IremError, IremWarning
@@ -35,6 +36,9 @@ app.command()(evaluate)
 app.command()(solve)
 app.command()(compose)
 app.command()(export)
+app.command()(card)
+app.command()(push)
+app.command()(pull)
 app.command(name="list")(list_plugins)
 app.command()(describe)
 app.command(name="new-task")(new_task)

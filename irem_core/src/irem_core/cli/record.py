@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import typer
 
 from irem_core.callbacks import best_evaluation
@@ -15,6 +16,7 @@ from irem_core.evaluation import evaluate, takes
 from irem_core.provenance import commit, hardware, versions
 from irem_core.run_folder import EVALUATION
 from irem_core.storage import replacing
+from irem_core.task import Floor
 
 if TYPE_CHECKING:
     from irem_core.progress import Progress
@@ -73,6 +75,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
         "versions": versions(),
         "hardware": hardware(),
         "evaluation": scores,
+        "floors": {name: attrs.asdict(task.floor(name)) for name in scores},
     }
     with replacing(folder / EVALUATION) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -85,7 +88,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     )
     how = "in closed form" if solver.closed_form else iterations
     typer.echo(f"Trained {record['solver']} on {record['task']} {how}; the run is in {folder}.")
-    show_scores(task, str(record["solver"]), scores)
+    show_scores(task, str(record["solver"]), scores, floors=record["floors"])
 
 
 def score(progress: Progress, difficulty: str) -> dict[str, Any]:
@@ -99,11 +102,17 @@ def score(progress: Progress, difficulty: str) -> dict[str, Any]:
     return final
 
 
-def show_scores(task: Task, solver: str, scores: dict[str, dict[str, Any]]) -> None:
-    """Print scores beside the published figure and the task's floors."""
+def show_scores(
+    task: Task,
+    solver: str,
+    scores: dict[str, dict[str, Any]],
+    *,
+    floors: dict[str, dict[str, Any]] | None = None,
+) -> None:
+    """Print scores beside the published figure and the task's floors, measured where not given."""
     columns: dict[str, list[Any]] = {}
     for difficulty, each in scores.items():
-        floor = task.floor(difficulty)
+        floor = task.floor(difficulty) if floors is None else Floor(**floors[difficulty])
         published = [
             figure.value
             for figure in task.published

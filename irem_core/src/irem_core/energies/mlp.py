@@ -15,16 +15,24 @@ from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.space import Space, require_dense
 
 
-class _Perceptron(Landscape):
+class Perceptron(Landscape):
     """Layers on [candidate, x], the first of which is kept in two parts.
 
     W [y, x] + b = W_y y + (W_x x + b), and the bracket does not change while y descends, so
-    `encode` computes it once.
+    `encode` computes it once. The last layer has one output, the energy, unless told otherwise.
     """
 
     def __init__(
-        self, question: Space, answer: Space, *, scratchpad: int, width: int, depth: int
+        self,
+        question: Space,
+        answer: Space,
+        *,
+        scratchpad: int,
+        width: int,
+        depth: int,
+        outputs: int = 1,
     ) -> None:
+        """Make the layers."""
         super().__init__()
         title = type(self).__name__
         checks.check(checks.count, title, width=width, depth=depth)
@@ -39,24 +47,25 @@ class _Perceptron(Landscape):
         self.question_weight = nn.Parameter(asked.clone())
         self.bias = first.bias
         self.hidden = nn.ModuleList(Linear(width, width) for _ in range(depth - 1))
-        self.head = nn.Linear(width, 1)
+        self.head = nn.Linear(width, outputs)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
         """Return the question's share of the first layer, its bias included."""
         return linear(problem.x.flatten(1), self.question_weight, self.bias)
 
-    def _energy(
+    def outputs(
         self, context: Float[Tensor, "problems width"], candidate: Float[Tensor, "problems inputs"]
-    ) -> Float[Tensor, " problems"]:
+    ) -> Float[Tensor, "problems outputs"]:
+        """Return what the last layer says of flat candidates."""
         # The question's share rides along as the bias of the product, at no cost of its own.
         features = functional.silu(linear(candidate, self.candidate_weight, context))
         for layer in self.hidden:
             features = functional.silu(layer(features))
-        energy: Tensor = self.head(features)
-        return energy.squeeze(-1)
+        outputs: Tensor = self.head(features)
+        return outputs
 
 
-class MLPEnergy(_Perceptron, EnergyFn):
+class MLPEnergy(Perceptron, EnergyFn):
     """E(x, y): linear layers with Swish on [y, x], then a linear one to a number (Table 10).
 
     Args:
@@ -77,10 +86,10 @@ class MLPEnergy(_Perceptron, EnergyFn):
         self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`; the context is the question's share of the first layer."""
-        return self._energy(context, y.flatten(1))
+        return self.outputs(context, y.flatten(1)).squeeze(-1)
 
 
-class ScratchpadMLPEnergy(_Perceptron, ScratchpadEnergy):
+class ScratchpadMLPEnergy(Perceptron, ScratchpadEnergy):
     """E(x, y, z): the same layers on [y, z, x] (Appendix B).
 
     Args:
@@ -115,4 +124,4 @@ class ScratchpadMLPEnergy(_Perceptron, ScratchpadEnergy):
         z: Float[Tensor, "problems scratchpad"],
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`; the context is the question's share of the first layer."""
-        return self._energy(context, torch.cat([y.flatten(1), z], 1))
+        return self.outputs(context, torch.cat([y.flatten(1), z], 1)).squeeze(-1)
