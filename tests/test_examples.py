@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -46,6 +47,22 @@ def test_a_constraint_is_imposed_on_what_was_learned() -> None:
     assert float(learned[-2]) < -1
     assert float(constrained[-2]) > -0.3
     assert float(constrained[-1]) < float(learned[-1]) / 4
+
+
+def test_quadratic_programs_are_learned_from_pairs(tmp_path: Path) -> None:
+    script, file = EXAMPLES / "quadratic_program.py", tmp_path / "pairs.npz"
+    assert run_python(script, "--pairs", "40", "--file", file) == ""
+    held = dict(np.load(file))
+    assert (held["x"].shape, held["y"].shape) == ((40, 12), (40, 6))
+    # At a minimum within bounds no feasible direction leads down.
+    mixing = np.random.default_rng(0).normal(size=(12, 6)) / np.sqrt(12)
+    for (c, d), y in zip(held["x"].reshape(40, 2, 6), held["y"], strict=True):
+        slope = (mixing.T @ mixing + np.diag(d)) @ y - c
+        np.testing.assert_allclose(y, np.clip(y - slope, 0, 1), atol=1e-5)
+    printed = run_python(script, "--pairs", "300", "--iterations", "30").splitlines()
+    assert [line.split()[0] for line in printed[:3]] == ["trained", "held-out", "R2"]
+    assert [line.split()[1] for line in printed[3:]] == ["steps,"] * 5
+    assert "nan" not in "".join(printed)
 
 
 def test_a_problem_of_each_kind_is_drawn(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from irem_core import (
     Standardized,
     VectorSpace,
     evaluate,
+    export_solver,
     fit_pairs,
     load,
     recipe,
@@ -339,9 +340,28 @@ def test_pixels_and_matrices_of_other_sizes_are_scaled_too() -> None:
     solver = recipe(PairsTask.of(y + draw.normal(size=y.shape), y), energy="conv(width=4)").solver
     assert solver.solve(torch.full((2, 1, 12, 10), 2.0), max_steps=2).y.shape == (2, 1, 12, 10)
     x = draw.normal(size=(20, 4, 4))
-    square = recipe(PairsTask.of(x, x @ x)).solver
-    assert type(square.solver.energy).__name__ == "PairwiseEnergy"
+    square = recipe(PairsTask.of(x, x @ x), energy="pairwise(width=4)").solver
     assert square.solve(torch.ones(2, 6, 6), max_steps=2).y.shape == (2, 6, 6)
+
+
+def test_the_energy_is_chosen_by_what_answers_are() -> None:
+    draw = np.random.default_rng(0)
+    shapes = {
+        ((4,), (3,)): "distance",
+        ((4, 4), (4, 4)): "distance",
+        ((4,), (2, 3)): "distance",
+        ((1, 8, 8), (4,)): "distance",
+        ((1, 8, 8), (3, 8, 8)): "distance",
+        ((1, 8, 8), (1, 8, 8)): "conv",
+    }
+    for (question, answer), name in shapes.items():
+        task = PairsTask.of(draw.normal(size=(12, *question)), draw.normal(size=(12, *answer)))
+        made = recipe(task)
+        assert isinstance(made.solver, Standardized)
+        assert describe(made.solver.solver.energy)["name"] == name
+        assert made.preset == ("distance" if name == "distance" else "default")
+        problem, _ = task.sample(2, generator=generator())
+        assert made.solver.solve(problem, max_steps=2).y.shape == (2, *answer)
 
 
 def test_an_energy_of_ones_own_is_trained_and_loaded(tmp_path: Path) -> None:
@@ -362,3 +382,27 @@ def test_only_solvers_of_dense_answers_are_standardized() -> None:
         solver.solve(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="NaN"):
         solver.solve(torch.full((2, 8), torch.nan))
+
+
+def test_an_exported_program_takes_and_gives_the_users_units(tmp_path: Path) -> None:
+    x, y = linear_pairs(300)
+    y[:, 1] = 2.5
+    task = PairsTask.of(x, y)
+    solver = recipe(task, energy="distance(width=8, depth=2)").solver
+    assert isinstance(solver, Standardized)
+    file = tmp_path / "pairs.pt2"
+    exported = export_solver(solver, file, max_steps=6)
+    assert (exported.question, exported.answer) == ((3,), (2,))
+    asked = torch.tensor(x[:7], dtype=torch.float32)
+    start = 2 * torch.rand(7, 2, generator=generator()) - 1
+    answers, energy, steps, _ = torch.export.load(file).module()(asked, start)
+    inside = solver.solver.solve(solver.standard(asked), start=start, max_steps=6)
+    torch.testing.assert_close(answers, solver.plain(inside).y)
+    torch.testing.assert_close(energy, inside.energy)
+    assert torch.equal(steps, inside.steps)
+    assert answers[:, 0].mean() == pytest.approx(y[:, 0].mean(), rel=0.1)
+    assert answers[:, 1].tolist() == [2.5] * 7
+    images = np.random.default_rng(0).normal(size=(20, 1, 8, 8))
+    at_question = recipe(PairsTask.of(images, 2 * images), energy="conv(width=4)").solver
+    with pytest.raises(SettingError, match="starts at the question"):
+        export_solver(at_question, file, max_steps=2)

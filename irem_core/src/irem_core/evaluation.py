@@ -327,7 +327,7 @@ def worst_tenth_auroc(
     if not worst or energies.unique().numel() < 2:
         return None
     ranks = _average_ranks(energies)[errors.argsort(descending=True)[:worst]]
-    above = float(ranks.sum()) - worst * (worst - 1) / 2
+    above = float(ranks.sum()) - worst * (worst + 1) / 2
     return above / (worst * (count - worst))
 
 

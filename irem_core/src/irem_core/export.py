@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import attrs
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.descent.base import Descent
@@ -22,8 +23,10 @@ from irem_core.irem import IREM
 from irem_core.problem import Problem
 from irem_core.program_check import Agreement, Runnable, agreement, speeds
 from irem_core.provenance import versions
+from irem_core.solution import Solution
 from irem_core.solver import Solver, place_of
 from irem_core.space import Space, uniform
+from irem_core.standardized import Standardized
 from irem_core.storage import replacing
 from irem_core.tracing import Program, Tracer, first_line
 
@@ -81,7 +84,9 @@ def export_solver(
     and outputs of the same names.
 
     Args:
-        solver: an IREM solver of dense answers, without a scratchpad.
+        solver: an IREM solver of dense answers, without a scratchpad; or one for pairs, whose
+            program takes questions and gives answers in the user's units, and takes starts from
+            U(-1, 1) all the same.
         path: where to write: a `.pt2` file, or `.onnx`, for which onnx, onnxscript and
             onnxruntime must be installed.
         max_steps: the most steps any problem takes, at least 0.
@@ -102,33 +107,75 @@ def export_solver(
     checks.check(checks.count_or_zero, "export_solver", max_steps=max_steps)
     checks.check(checks.positive, "export_solver", tolerance=tolerance)
     _check_ending(file)
-    irem = _exportable(solver)
+    units = solver if isinstance(solver, Standardized) else None
+    irem = _exportable(solver if units is None else units.solver)
     place, _ = place_of(solver)
     drawing = torch.Generator(place).manual_seed(0) if generator is None else generator
-    problem = irem.energy.problem(_questions(irem, drawing) if questions is None else questions)
+    if questions is None:
+        questions = _questions(irem, drawing)
+        questions = questions if units is None else units.question_units.plain(questions)
+    problem = irem.energy.problem(questions)
     space = _check_problem(irem, problem)
-    start = irem.energy.start(problem, drawing).y
+    standard = problem if units is None else units.standard(problem)
+    start = irem.energy.start(standard, drawing).y
+    starts_at_question = torch.equal(start, standard.x)
+    if starts_at_question and units is not None:
+        raise SettingError(
+            f"{type(irem.energy).__name__} starts at the question, so it cannot be exported in the "
+            "units of pairs; expected an energy whose candidates start at random."
+        )
     descent, halting = descent or irem.descent, halting or irem.halting
     settings: dict[str, Any] = {"max_steps": max_steps, "descent": descent, "halting": halting}
     # Solved first, so that mistakes in the questions are reported before the long work.
-    truth = irem.solve(problem, start=start, **settings)
+    reference = irem if units is None else _StandardStarts(units)
+    truth = reference.solve(problem, start=start, **settings)
     onnx = file.suffix == ".onnx"
     tracer = Tracer(irem.energy, space, descent, halting)
-    program = tracer.program(problem.x, start, max_steps=max_steps, decomposed=onnx)
+    traced = tracer.program(standard.x, start, max_steps=max_steps, decomposed=onnx)
+    program = traced if units is None else _InUnits(traced, units)
     with replacing(file) as temporary:
         runs = _write(program, temporary, problem.x, start, settings, onnx=onnx)
-        found = agreement(runs, irem, problem, start, truth, settings, tolerance)
-    speed, solver_speed = speeds(runs, irem, problem, start, settings)
+        found = agreement(runs, reference, problem, start, truth, settings, tolerance)
+    speed, solver_speed = speeds(runs, reference, problem, start, settings)
     return Exported(
         file=file,
         question=tuple(problem.x.shape[1:]),
         answer=tuple(start.shape[1:]),
-        starts_at_question=torch.equal(start, problem.x),
+        starts_at_question=starts_at_question,
         max_steps=max_steps,
         agreement=found,
         speed=speed,
         solver_speed=solver_speed,
     )
+
+
+class _InUnits(nn.Module):
+    """A program whose questions and answers are in the user's units, and starts in standard ones.
+
+    So starts are drawn from U(-1, 1) whatever the units are.
+    """
+
+    def __init__(self, program: Program, solver: Standardized) -> None:
+        super().__init__()
+        self.program = program
+        # Copies: a program has weights and units of its own.
+        self.question_units = copy.deepcopy(solver.question_units)
+        self.answer_units = copy.deepcopy(solver.answer_units)
+
+    def forward(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        y, energy, steps, outcome = self.program(self.question_units.standard(x), start)
+        return self.answer_units.plain(y), energy, steps, outcome
+
+
+@attrs.frozen
+class _StandardStarts:
+    """What such a program is compared with."""
+
+    solver: Standardized
+
+    def solve(self, x: Any, *, start: Tensor, **settings: Any) -> Solution:
+        inside = self.solver.solver.solve(self.solver.standard(x), start=start, **settings)
+        return self.solver.plain(inside)
 
 
 def _check_ending(file: Path) -> None:
@@ -192,7 +239,7 @@ def _check_problem(solver: IREM, problem: Problem) -> Space:
 
 
 def _write(
-    program: Program,
+    program: nn.Module,
     file: Path,
     x: Tensor,
     start: Tensor,

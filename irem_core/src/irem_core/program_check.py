@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import torch
@@ -15,10 +15,18 @@ from torch import Tensor
 from irem_core.errors import ExportError
 from irem_core.problem import Problem
 from irem_core.solution import Solution
-from irem_core.solver import Solver
 
 Runnable = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """A program: takes questions and starts, returns answers, energies, steps and outcomes."""
+
+
+class Solves(Protocol):
+    """What a program is compared with: a solver, or something that solves as one."""
+
+    @property
+    def solve(self) -> Callable[..., Solution]:
+        """Answers questions from given starts (see `Solver.solve`)."""
+
 
 _REPEATS = 3
 
@@ -46,7 +54,7 @@ class Agreement:
 
 def agreement(
     program: Runnable,
-    solver: Solver,
+    solver: Solves,
     problem: Problem,
     start: Float[Tensor, "problems ..."],
     truth: Solution,
@@ -98,7 +106,7 @@ def agreement(
 
 
 def _moved(
-    solver: Solver,
+    solver: Solves,
     problem: Problem,
     start: Tensor,
     truth: Solution,
@@ -116,7 +124,7 @@ def _moved(
 
 def speeds(
     program: Runnable,
-    solver: Solver,
+    solver: Solves,
     problem: Problem,
     start: Float[Tensor, "problems ..."],
     settings: Mapping[str, Any],

@@ -43,11 +43,8 @@ class Units(nn.Module):
     @classmethod
     def for_space(cls, space: Space) -> Units:
         """Share as `Moments` does: entry by entry in vectors, by channel in images."""
-        return cls(space.shape[:1] + (1,) * 2 if len(space.shape) == 3 else cls._of(space))
-
-    @staticmethod
-    def _of(space: Space) -> tuple[int, ...]:
-        return space.shape if len(space.shape) == 1 else (1,) * len(space.shape)
+        shared = {1: space.shape, 2: (1, 1), 3: (*space.shape[:1], 1, 1)}
+        return cls(shared[len(space.shape)])
 
     def set(self, moments: Moments) -> None:
         """Take over what was measured."""
@@ -101,7 +98,7 @@ class Standardized(Solver):
     ) -> Float[Tensor, ""]:
         """Return the loss of the solver inside, in standard units."""
         standard = self.answer_units.standard(target)
-        return self.solver.loss(self._problem(problem), standard, generator)
+        return self.solver.loss(self.standard(problem), standard, generator)
 
     def solve(
         self,
@@ -128,14 +125,14 @@ class Standardized(Solver):
         elif start is not None:
             start = self.answer_units.standard(start)
         watch = None if observer is None else _Plain(observer, self.answer_units)
-        solution = self.solver.solve(self._problem(x), start=start, observer=watch, **options)
-        return self._plain(solution)
+        solution = self.solver.solve(self.standard(x), start=start, observer=watch, **options)
+        return self.plain(solution)
 
     def solve_many(self, problems: Iterable[Any], **options: Any) -> Iterator[Solution]:
         """Answer batch after batch (see `Solver.solve_many`)."""
-        standard = (self._problem(x) for x in problems)
+        standard = (self.standard(x) for x in problems)
         for solution in self.solver.solve_many(standard, **options):
-            yield self._plain(solution)
+            yield self.plain(solution)
 
     def training_state(self) -> dict[str, Tensor]:
         """Return what the solver inside carries."""
@@ -145,8 +142,13 @@ class Standardized(Solver):
         """Give it back to the solver inside."""
         self.solver.restore_training_state(state)
 
-    def _problem(self, x: Any) -> Any:
-        """Return a problem in standard units, or a bare x where no `Problem` was given."""
+    def standard(self, x: Any) -> Any:
+        """Return a problem in standard units, or a bare x where no `Problem` was given.
+
+        Raises:
+            ShapeError: x has the wrong shape or type.
+            NonFiniteError: x holds NaN or infinity.
+        """
         asked = x.x if isinstance(x, Problem) else x
         question = cast(Space, self.question)
         if isinstance(asked, Tensor) and not isinstance(question, VectorSpace):
@@ -156,7 +158,8 @@ class Standardized(Solver):
         standard = self.question_units.standard(asked)
         return Problem(standard, x.answer, x.layout) if isinstance(x, Problem) else standard
 
-    def _plain(self, solution: Solution) -> Solution:
+    def plain(self, solution: Solution) -> Solution:
+        """Return a solution of the solver inside in the user's units."""
         units, trace = self.answer_units, solution.trace
         if trace is not None and trace.y is not None:
             trace = attrs.evolve(trace, y=units.plain(trace.y))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from irem_core.cli.options import (
     TestSeed,
     Threads,
 )
+from irem_core.errors import InputFileError
 
 if TYPE_CHECKING:
     from irem_core.export import Exported
@@ -54,7 +56,10 @@ def export(
     place = loading.device(device)
     solver, task, _ = loading.run(run, place)
     generator = torch.Generator(place).manual_seed(derive(seed, "export"))
-    problem, _ = task.sample(PROBLEMS, "same", generator=generator, device=place)
+    problem = None
+    # Without the pairs of a run it is checked on random questions.
+    with contextlib.suppress(InputFileError):
+        problem, _ = task.sample(PROBLEMS, "same", generator=generator, device=place)
     exported = export_solver(
         solver,
         output,
