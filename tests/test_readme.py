@@ -32,7 +32,9 @@ READMES = [
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
     "docs/cluster.md",
+    "docs/pairs.md",
     "docs/reproduce.md",
+    "docs/sharing.md",
     "docs/speed.md",
     "docs/tasks.md",
 ]
@@ -83,7 +85,7 @@ def test_irem_commands_parse(readme: str, words: list[str]) -> None:
         return
     for option in GROUPS.keys() & {name for name, value in given.items() if value}:
         find(GROUPS[option], parse(GROUPS[option], given[option])[0])
-    if "task" in given:
+    if given.get("task"):
         load_task(given["task"])
     if "name" in given:
         assert find_any(given["name"])

@@ -152,6 +152,14 @@ def test_shapes_name_spaces() -> None:
         assert (task.question, task.answer) == (space, space)
 
 
+def test_numbers_in_a_row_are_questions_of_one_entry() -> None:
+    x = np.linspace(0, 1, 40)
+    task = PairsTask.of(x, x**2)
+    assert task.stacked(torch.zeros(5)).x.shape == (5, 1)
+    assert task.stacked(torch.zeros(5, 1)).x.shape == (5, 1)
+    assert PairsTask.of(*linear_pairs()).stacked(torch.zeros(3)).x.shape == (1, 3)
+
+
 def test_the_split_is_by_a_seed_and_covers_all() -> None:
     x, y = linear_pairs(57)
     held = PairsTask.of(x, y).held

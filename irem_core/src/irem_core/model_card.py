@@ -41,7 +41,7 @@ def card(run: Path, *, licence: str | None = None, repository: str | None = None
         CheckpointError: there is no run, or its evaluation is damaged.
     """
     metadata = read_metadata(run)
-    record = read_evaluation(run)
+    record = read_evaluation(Path(run))
     solver, task = _part(metadata.get("solver")), _part(metadata.get("task"))
     where = repository or "OWNER/NAME"
     name = where.rpartition("/")[2]

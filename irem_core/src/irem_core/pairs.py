@@ -232,6 +232,14 @@ class PairsTask(Task):
         x, y = self._on[device]
         return x[rows], y[rows]
 
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
+
+        Raises:
+            ShapeError: the task has no such questions.
+        """
+        return super().stacked(x[:, None] if x.ndim == self.question.size == 1 else x)
+
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
     ) -> dict[str, Float[Tensor, " problems"]]:
