@@ -18,6 +18,7 @@ INSTALL := PIP_CONSTRAINT="$(CONSTRAINTS)" PIP_BUILD_CONSTRAINT="$(CONSTRAINTS)"
 help:
 	@echo "make demo     train IREM to add vectors, then solve one problem and show it"
 	@echo "make test     lint, check formatting and types, and run the quick tests"
+	@echo "make docs     build the documentation into docs/_build"
 	@echo "make bench    measure speed, beside a plain transcription of the paper's Algorithm 1"
 	@echo "make wheels   build the three packages into dist/"
 	@echo "make clean    delete .venv, dist and the caches (trained runs are kept)"
@@ -40,6 +41,11 @@ test: .venv/.installed-test
 	$(BIN)/mypy
 	$(BIN)/pytest -n logical
 
+.PHONY: docs
+docs: .venv/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+	@echo "The documentation is docs/_build/index.html."
+
 .PHONY: bench
 bench: .venv/.installed
 	$(BIN)/python benchmarks
@@ -51,7 +57,7 @@ wheels: .venv/.created
 
 .PHONY: clean
 clean:
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -67,6 +73,10 @@ clean:
 	$(INSTALL) install --quiet -c constraints.txt $(PACKAGES:%=-e ./%)
 	@touch $@
 
-.venv/.installed-test: .venv/.installed requirements-test.txt
+.venv/.installed-docs: .venv/.installed requirements-docs.txt
+	$(INSTALL) install --quiet -c constraints.txt -r requirements-docs.txt
+	@touch $@
+
+.venv/.installed-test: .venv/.installed requirements-test.txt requirements-docs.txt
 	$(INSTALL) install --quiet -c constraints.txt -r requirements-test.txt
 	@touch $@

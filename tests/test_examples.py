@@ -78,6 +78,18 @@ def test_a_problem_of_each_kind_is_drawn(tmp_path: Path) -> None:
         assert len(colours) > 20
 
 
+def test_a_picture_of_each_axis_is_drawn(tmp_path: Path) -> None:
+    # replay.png is left out: it trains two energies.
+    names = ("descents", "halting", "backpropagation", "scratchpad", "verifying", "diverging")
+    assert run_python(EXAMPLES / "draw_axes.py", tmp_path, "--only", *names) == ""
+    assert {each.stem for each in tmp_path.iterdir()} == set(names)
+    for each in tmp_path.iterdir():
+        with Image.open(each) as picture:
+            colours = picture.convert("RGBA").getcolors(picture.width * picture.height)
+        assert colours is not None
+        assert len(colours) > 20
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the example package, as it would be, into a folder of its own."""

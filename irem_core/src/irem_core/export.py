@@ -95,7 +95,7 @@ def export_solver(
         questions: `(B, ...)`, or a `Problem`, of at least 4 problems to check the program on;
             from U(-1, 1) if None.
         tolerance: how far an answer y of the program may be from that of the solver, for each
-            entry in units of 1 + |y|; likewise its energy.
+            entry in units of `1 + |y|`; likewise its energy.
         generator: where questions and starts come from; seed 0 if None.
 
     Raises:

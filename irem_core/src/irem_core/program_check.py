@@ -44,7 +44,7 @@ class Agreement:
         compared: problems whose answers, energies, steps and outcomes agree.
         left_out: other problems, whose answers hang on rounding.
         difference: the largest between two answers or energies of those compared, in units of
-            1 + |y|.
+            `1 + |y|`.
     """
 
     compared: int
@@ -74,7 +74,7 @@ def agreement(
         start: where both start.
         truth: what the solver found from there.
         settings: the arguments of `solver.solve` that the program was made with.
-        tolerance: the largest difference allowed, in units of 1 + |y|.
+        tolerance: the largest difference allowed, in units of `1 + |y|`.
 
     Raises:
         ExportError: an answer differs by more, or more than half of the problems are left out.
@@ -157,7 +157,7 @@ def _nudged(values: Tensor, places: int) -> Tensor:
 
 
 def _gap(y: Tensor, energy: Tensor | None, truth: Solution) -> Float[Tensor, " problems"]:
-    """Return how far each problem's answer or energy is from the true one, in units of 1 + |y|.
+    """Return how far each problem's answer or energy is from the true one, in units of `1 + |y|`.
 
     Numbers that are not finite differ by nothing where they are the same, else by infinity.
     """

@@ -130,7 +130,7 @@ class Solver(Recorded, nn.Module, ABC):
         """Answer one batch of questions after the other.
 
         Args:
-            problems: batches x `(B, ...)` or `Problem`s, drawn only as they are needed.
+            problems: batches x `(B, ...)` or `Problem`, drawn only as they are needed.
             max_steps: the most steps any problem takes.
             descent: how to step; that of training if None.
             halting: when a problem has arrived; that of the solver if None.

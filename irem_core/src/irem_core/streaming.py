@@ -50,7 +50,7 @@ def minimize_many(
 
     Args:
         energy: as in `minimize`.
-        problems: batches x `(B, ...)` or `Problem`s, drawn only as there is room for them.
+        problems: batches x `(B, ...)` or `Problem`, drawn only as there is room for them.
         descent: how to step.
         halting: when a problem has arrived; the energy's plateau by default.
         max_steps: the most steps any problem takes, at least 0.

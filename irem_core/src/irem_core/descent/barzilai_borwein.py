@@ -26,7 +26,7 @@ class Secant:
 
 @attrs.frozen(kw_only=True)
 class BarzilaiBorwein(Descent):
-    """Gradient descent with the step size |s|^2 / (s . r) of each problem's last move.
+    """Gradient descent with the step size `|s|^2 / (s . r)` of each problem's last move.
 
     s is the change of the iterate and r that of the gradient, so the step is the inverse of the
     curvature just seen (Barzilai and Borwein, 1988). The energy may rise for a few steps, but not

@@ -24,7 +24,7 @@ _FREQUENCIES = 16
 
 
 class ConvEnergy(EnergyFn):
-    """E(x, y) = scale / 2 |y - x + r(x, y)|^2: the square of a residual that is zero at a solution.
+    """E(x, y) = `scale / 2 |y - x + r(x, y)|^2`: a residual that is 0 at a solution, squared.
 
     The correction r is a convolutional network on blocks of 2 x 2 pixels, each block one pixel with
     four times the channels: at a quarter of the cost its kernels see twice as far (Zhang et al.,
