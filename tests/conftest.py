@@ -2,14 +2,18 @@
 
 import os
 import pkgutil
+import sys
+import warnings
 
 # Test processes run side by side and must not compete for cores; subprocesses inherit this.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import pytest
 import torch
 from jaxtyping import install_import_hook
 
 import irem_core
+from commands import Irem, Result
 
 torch.set_num_threads(1)
 
@@ -22,3 +26,20 @@ install_import_hook(
     [*(f"irem_core.{name}" for name in sorted(MODULES)), "irem_tasks", "irem_baselines"],
     "shape_checks.checked",
 )
+
+
+@pytest.fixture
+def irem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Irem:
+    """Call the command line in this process, as the installed command does."""
+    from irem_core.cli import main
+
+    def call(*args: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["irem", *map(str, args)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return Result(int(exit_.value.code or 0), captured.out, captured.err)
+
+    # The command line prints warnings in a way of its own, which other tests do without.
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    return call

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import runpy
-import shlex
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+import pages
+from commands import Irem
+from irem_core import Floor, evaluate
 from irem_core.cli import app
 from irem_core.registry import (
     DESCENTS,
@@ -58,34 +62,107 @@ GROUPS = {"descent": DESCENTS, "halting": HALTING, "energy": ENERGIES, "solver":
 RENDER = ROOT / "benchmarks" / "render_results.py"
 
 
-def blocks(readme: str, language: str) -> list[str]:
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
 def commands(program: str) -> list[Any]:
     """Find the words after a program's name in sh blocks; comments are dropped."""
     found = []
     for readme in READMES:
-        for line in "".join(blocks(readme, "sh")).splitlines():
-            words = shlex.split(line, comments=True)
-            if program in words:
-                rest = words[words.index(program) + 1 :]
-                found.append(pytest.param(readme, rest, id=f"{readme}: {' '.join(rest)}"))
+        for block in pages.blocks(readme):
+            for words in pages.command_lines(block) if block.language == "sh" else []:
+                if program in words:
+                    rest = words[words.index(program) + 1 :]
+                    found.append(pytest.param(readme, rest, id=f"{readme}: {' '.join(rest)}"))
     return found
 
 
-@pytest.mark.parametrize("readme", [each for each in READMES if each != NOT_INSTALLED])
-def test_python_blocks_run(
-    readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+# Looking for what is installed takes longer than all else that a small command does.
+REMEMBERED = functools.cache(entry_points)
+
+
+@pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in an empty folder, and little where a command has no option that says how much."""
     monkeypatch.chdir(tmp_path)
-    found = blocks(readme, "python")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("irem_core.registry.entry_points", REMEMBERED)
+    # Floors are measured by test_docs.py.
+    monkeypatch.setattr("irem_core.floors.measure", lambda *_: Floor(constant=1.0, entrywise=0.5))
+    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 4)
+    monkeypatch.setattr("irem_core.cli.record.evaluate", functools.partial(evaluate, max_steps=3))
+
+
+@pytest.mark.usefixtures("little_work")
+@pytest.mark.parametrize("readme", [each for each in READMES if each not in pages.LONG])
+def test_pages_run_and_print_what_they_say(
+    readme: str, irem: Irem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_page(readme, {"python"} if readme == NOT_INSTALLED else {"python", "sh"}, irem, capsys)
+
+
+@pytest.mark.usefixtures("little_work")
+@pytest.mark.parametrize("readme", pages.LONG)
+def test_python_of_long_pages_runs(
+    readme: str, irem: Irem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_page(readme, {"python"}, irem, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("little_work")
+@pytest.mark.parametrize("readme", pages.LONG)
+def test_commands_of_long_pages_run(
+    readme: str, irem: Irem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_page(readme, {"sh"}, irem, capsys)
+
+
+def run_page(
+    readme: str, languages: set[str], irem: Irem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run the blocks of a page in their order, and compare what they print with what it shows."""
     namespace: dict[str, Any] = {"__name__": "readme"}
-    for block in found:
-        exec(compile(block, readme, "exec"), namespace)
-    assert found
-    assert "nan" not in capsys.readouterr().out
+    for block in pages.blocks(readme):
+        if block.language not in languages:
+            continue
+        if block.language == "python":
+            exec(compile(block.text, readme, "exec"), namespace)
+            printed = capsys.readouterr().out
+            assert "nan" not in printed
+        else:
+            printed = run_commands(block, irem)
+        if block.prints is not None:
+            assert pages.masked(printed) == pages.masked(block.prints)
+
+
+def run_commands(block: pages.Block, irem: Irem) -> str:
+    """Run the commands of a block, but for those of `pages.NOT_RUN`; return what they print."""
+    printed = ""
+    for words in pages.command_lines(block):
+        if pages.not_run(words):
+            continue
+        assert words[0] == "irem", f"run it, or say in pages.NOT_RUN why not: {words}"
+        pages.provide(words[1:], irem)
+        result = irem(*pages.smaller(words[1:]))
+        assert result.status == 0, result.err
+        printed += result.out
+    return printed
+
+
+@pytest.mark.parametrize("start", pages.NOT_RUN)
+def test_commands_that_are_not_run_are_in_some_page(start: str) -> None:
+    lines = [
+        " ".join(words)
+        for readme in READMES
+        for block in pages.blocks(readme)
+        if block.language == "sh"
+        for words in pages.command_lines(block)
+    ]
+    assert any(re.match(start, line) for line in lines)
+
+
+def test_every_page_is_listed() -> None:
+    written = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")}
+    # Results are README's own.
+    assert written - set(READMES) == {"docs/results.md"}
 
 
 @pytest.mark.parametrize(("readme", "words"), commands("irem") + commands("irem_core"))

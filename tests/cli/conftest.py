@@ -5,22 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from commands import SMALL, Irem, Result
+from commands import SMALL
 from irem_core.cli import main
-
-
-@pytest.fixture
-def irem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Irem:
-    """Call the command line in this process, as the installed command does."""
-
-    def call(*args: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["irem", *map(str, args)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return Result(int(exit_.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,126 @@
+"""Pages of the documentation as programs: their blocks in order, each command with small numbers.
+
+A block of text that follows a block of code is what that prints, up to numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+
+from irem_core.checkpoint import MODEL, read_metadata
+from irem_core.description import rebuild
+from irem_core.registry import load_task
+
+ROOT = Path(__file__).parent.parent
+
+NOT_RUN = {
+    r"make": "sets up an environment of its own, and some targets take minutes",
+    r"(python -m venv|\.) ": "sets up an environment",
+    r"(\w+ )?pip install": "installs packages; test_packages.py builds and installs ours",
+    r"python benchmarks": "measures for minutes",
+    r"irem export runs/add": "takes five seconds; docs/export.md exports a smaller run",
+    r"torchrun": "starts several processes; tests/core/test_distributed.py has two train and solve",
+    r"irem reproduce (?!table1 --no-train)": "trains; tests/baselines reproduce a little",
+    r"irem \w+ (runs/)?(denoise|mine|\"denoise)": "takes photographs; tests/cli has small ones",
+}
+"""What no test runs, by what a command begins with, and why."""
+
+SMALLER = {
+    "train": {"--iterations": 2, "--batch-size": 2},
+    "evaluate": {"--problems": 2, "--max-steps": 5},
+    "solve": {"--count": 2, "--max-steps": 80},
+    "compose": {"--problems": 2, "--max-steps": 5},
+}
+"""Options that are set, or lowered, so that a command takes about a second."""
+
+LONG = {"docs/tasks.md"}
+"""Pages whose commands take more than some seconds even so, and are run by `pytest -m slow`."""
+
+FORMULA = "p cnf 3 2\n1 -2 3 0\n-1 2 -3 0\n"
+
+
+@attrs.frozen
+class Block:
+    language: str
+    text: str
+    prints: str | None
+
+
+def blocks(page: str) -> list[Block]:
+    """Return the blocks of a page in their order, each with what the page says that it prints."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = list(re.finditer(r"^```(\S*)\n(.*?)^```\n", text, re.DOTALL | re.MULTILINE))
+    listed = []
+    for block, after in itertools.zip_longest(found, found[1:]):
+        shown = after and after[1] == "text" and not text[block.end() : after.start()].strip()
+        listed.append(Block(block[1], block[2], after[2] if shown else None))
+    return listed
+
+
+def command_lines(block: Block) -> list[list[str]]:
+    """Return the words of each command of a sh block; comments are dropped."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def not_run(words: list[str]) -> bool:
+    """Say whether a command is among those that no test runs."""
+    return any(re.match(start, " ".join(words)) for start in NOT_RUN)
+
+
+def smaller(words: list[str]) -> list[str]:
+    """Return the words after `irem` with smaller numbers."""
+    written = list(words)
+    for option, most in SMALLER.get(words[0], {}).items():
+        if option not in written:
+            written += [option, str(most)]
+        else:
+            place = written.index(option) + 1
+            written[place] = str(min(int(written[place]), most))
+    return written
+
+
+def provide(words: list[str], irem: Callable[..., Any]) -> None:
+    """Make what a command takes for granted: a run that is called by its task, and questions."""
+    if words[0] not in ("evaluate", "solve", "compose", "export"):
+        return
+    run = Path(words[1])
+    if run.parent.name == "runs" and not run.exists():
+        assert not irem(*smaller(["train", run.name, "--out", str(run)])).status
+    if "--input" in words:
+        file = Path(words[words.index("--input") + 1])
+        if not file.exists():
+            known = (run / MODEL).exists()
+            task = rebuild(read_metadata(run)["task"]) if known else load_task(words[1])
+            write_questions(file, task)
+
+
+def write_questions(file: Path, task: Any) -> None:
+    if file.suffix == ".cnf":
+        file.write_text(FORMULA)
+        return
+    if task.question.ragged:
+        x = np.ones((4, 4))
+    else:
+        generator = torch.Generator().manual_seed(0)
+        x = task.sample(3, "same", generator=generator)[0].x.numpy()
+    if file.suffix == ".csv":
+        np.savetxt(file, x, delimiter=",")
+    else:
+        np.save(file, x)
+
+
+def masked(printed: str) -> str:
+    """Leave out of a text what depends on a training: numbers, how wide and long tables are."""
+    text = re.sub(r"-?\d[\d,]*(\.\d*)?(e[+-]?\d+)?", "0", printed)
+    lines = re.sub(r"[━─ ]+", " ", text).splitlines()
+    return " ".join(" ".join(line for line, _ in itertools.groupby(lines)).split())
