@@ -90,7 +90,11 @@ def smaller(words: list[str]) -> list[str]:
 
 
 def provide(words: list[str], irem: Callable[..., Any]) -> None:
-    """Make what a command takes for granted: a run that is called by its task, and questions."""
+    """Make what a command takes for granted: pairs, a run that is called by its task, questions."""
+    if "--pairs" in words and not Path(words[words.index("--pairs") + 1]).exists():
+        draw = np.random.default_rng(0)
+        x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
+        np.savez(words[words.index("--pairs") + 1], x=x, y=y)
     if words[0] not in ("evaluate", "solve", "compose", "export"):
         return
     run = Path(words[1])

@@ -55,6 +55,7 @@ READMES = [
     "docs/speed.md",
     "docs/tasks.md",
     "docs/theory.md",
+    "docs/tutorial.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
 NOT_INSTALLED = "examples/custom_task/README.md"
@@ -86,7 +87,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("irem_core.registry.entry_points", REMEMBERED)
     # Floors are measured by test_docs.py.
     monkeypatch.setattr("irem_core.floors.measure", lambda *_: Floor(constant=1.0, entrywise=0.5))
-    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 4)
+    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)
     monkeypatch.setattr("irem_core.cli.record.evaluate", functools.partial(evaluate, max_steps=3))
 
 

@@ -19,7 +19,7 @@ _FLOOR = 1e-4
 
 
 class DistanceEnergy(Perceptron, EnergyFn):
-    """E(x, y) = |A y + W h(x, y)|^2 / 2, trained to be half the squared distance to the answer.
+    """E(x, y) = `|A y + W h(x, y)|^2 / 2`, trained to be half the squared distance to the answer.
 
     h are the hidden layers of the paper's energy on [y, x]. The residual begins as y less a guess,
     with further entries that do not see y straight; so a step of size 1 along the gradient goes
