@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,38 @@ def test_pages_ask_nothing_of_other_servers(site: Path) -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"""(src=|<link[^>]*href=)["'](https?:)?//""", text), page
+
+
+class Links(HTMLParser):
+    """The anchors of a page, and the links to pages of the same site."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.targets: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.anchors |= {value for name, value in attrs if name in ("id", "name") and value}
+        for link in (found.get("href"), found.get("src")):
+            if link and not re.match(r"\w+:|#$", link):
+                self.targets.add(link)
+
+
+def test_links_of_the_site_lead_somewhere(site: Path) -> None:
+    read = {page: Links(page) for page in site.rglob("*.html")}
+    missing, count = [], 0
+    for page, links in read.items():
+        for link in links.targets:
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            known = target in read or (target.is_file() and not anchor)
+            if not known or (anchor and anchor not in read[target].anchors):
+                missing.append((page.name, link))
+            count += bool(anchor)
+    assert not missing
+    assert count > 500
 
 
 def test_equations_are_numbered_as_in_the_paper(site: Path) -> None:
