@@ -38,6 +38,7 @@ READMES = [
     "docs/backpropagation.md",
     "docs/cluster.md",
     "docs/pairs.md",
+    "docs/logging.md",
     "docs/reproduce.md",
     "docs/sharing.md",
     "docs/composition.md",

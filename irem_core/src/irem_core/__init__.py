@@ -90,6 +90,9 @@ if TYPE_CHECKING:
     from irem_core.irem import IREM as IREM
     from irem_core.iterate import Iterate as Iterate
     from irem_core.layout import Layout as Layout
+    from irem_core.loggers import CSVLogger as CSVLogger
+    from irem_core.loggers import Logger as Logger
+    from irem_core.loggers import TensorBoardLogger as TensorBoardLogger
     from irem_core.minimization import Observer as Observer
     from irem_core.minimization import minimize as minimize
     from irem_core.model_card import card as card
@@ -202,6 +205,7 @@ _MODULES = {
     "irem": ("IREM",),
     "iterate": ("Iterate",),
     "layout": ("Layout",),
+    "loggers": ("CSVLogger", "Logger", "TensorBoardLogger"),
     "minimization": ("Observer", "minimize"),
     "model_card": ("card",),
     "outcome": ("Outcome",),

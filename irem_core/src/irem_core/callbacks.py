@@ -128,10 +128,6 @@ class ProgressBar(Callback):
             rate = (progress.iteration - self._began) / max(progress.seconds - self._before, 1e-9)
             self._bar.update(self._task, rate=f"{rate:.1f} it/s", loss=f"loss {progress.loss:.3g}")
 
-    def finished(self, progress: Progress) -> None:
-        """Remove the bar."""
-        self.close()
-
     def close(self) -> None:
         """Remove the bar, also where training was stopped."""
         if self._bar is not None:

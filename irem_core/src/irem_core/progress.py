@@ -124,3 +124,6 @@ class Callback:
 
     def finished(self, progress: Progress) -> None:
         """Called once training is complete."""
+
+    def close(self) -> None:
+        """Called last, once for every callback, also where training was stopped or failed."""

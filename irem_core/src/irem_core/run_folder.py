@@ -15,7 +15,7 @@ from irem_core import checkpoint
 from irem_core.description import completed
 from irem_core.distributed import Ranks
 from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
-from irem_core.storage import replacing
+from irem_core.storage import replacing, writing
 
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
@@ -111,14 +111,8 @@ class RunFolder:
             StorageError: writing failed.
         """
         file = self.path / METRICS
-        try:
-            with file.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise StorageError(
-                f"{file} could not be written ({error.strerror}); training stopped, and the last "
-                "checkpoint stays. Free some space and add --resume."
-            ) from error
+        with writing(file), file.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(record) + "\n")
 
     def cut_metrics(self, iteration: int) -> list[dict[str, Any]]:
         """Drop the metrics after an iteration, and lines that a kill left half written.
@@ -175,7 +169,7 @@ def check_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], path:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say in words which settings of two trees differ, in the order of their names."""
-    flat_before, flat_now = dict(_flat(before)), dict(_flat(now))
+    flat_before, flat_now = flat(before), flat(now)
     return [
         f"{name} was {flat_before.get(name)!r} and is {flat_now.get(name)!r}"
         for name in sorted(flat_before.keys() | flat_now.keys())
@@ -183,10 +177,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _flat(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(settings, Mapping):
-        return [(prefix, settings)]
-    pairs = []
-    for name, value in settings.items():
-        pairs += _flat(value, f"{prefix}.{name}" if prefix else str(name))
-    return pairs
+def flat(tree: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+    """Return the leaves of a tree of mappings, named by the way to them: `evaluation.same`."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            below = flat(value, separator)
+            leaves |= {f"{name}{separator}{rest}": leaf for rest, leaf in below.items()}
+        else:
+            leaves[str(name)] = value
+    return leaves

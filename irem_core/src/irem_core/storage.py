@@ -39,6 +39,22 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Say which file of a training could not be written, where adding to it fails.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{file} could not be written ({error.strerror}); training stopped, and the last "
+            "checkpoint stays. Free some space and add --resume."
+        ) from error
+
+
 def move(file: Path, target: Path) -> None:
     """Give a file another name, for good once this returns.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,11 @@ def fit(
         ranks=ranks.count,
         compiled=solver.compiled,
     )
-    with ranks.joined(place), torch.random.fork_rng():
+    with ranks.joined(place), torch.random.fork_rng(), ExitStack() as closing:
         loop = _Loop(solver.to(place), task, training, ranks, place, out)
         loop.begin(resume=resume)
+        for callback in callbacks:
+            closing.callback(callback.close)
         loop.run(callbacks, log_every, checkpoint_every)
     return loop.progress
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irem_core.errors import CheckpointError, SettingError, UnknownSettingError
+from irem_core.errors import (
+    CheckpointError,
+    SettingError,
+    UnknownNameError,
+    UnknownSettingError,
+    near_matches,
+)
 
 if TYPE_CHECKING:
     import torch
 
+    from irem_core.loggers import Logger
     from irem_core.solver import Solver
     from irem_core.task import Task
 
@@ -50,6 +58,22 @@ def parts(descent: str | None, halting: str | None) -> dict[str, Any]:
         "descent": None if descent is None else build(DESCENTS, descent),
         "halting": None if halting is None else build(HALTING, halting),
     }
+
+
+def loggers(names: Iterable[str]) -> list[Logger]:
+    """Make the loggers that were named, each once.
+
+    Raises:
+        UnknownNameError: there is no such logger.
+        SettingError: a package that it needs is not installed.
+    """
+    from irem_core.loggers import LOGGERS
+
+    wanted = dict.fromkeys(names)
+    for name in wanted:
+        if name not in LOGGERS:
+            raise UnknownNameError(f"There is no logger {name!r}. {near_matches(name, LOGGERS)}")
+    return [LOGGERS[name]() for name in wanted]
 
 
 def with_data(task: Task, data: Path) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +67,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Keep the log in the run\'s folder as "csv" or for "tensorboard" too; may be '
+            "repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a solver on a task or on pairs, keep the run in a folder, and evaluate it at the end.
@@ -109,11 +115,11 @@ def train(
         "learning_rate": learning_rate,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
-    bar = ProgressBar()
+    watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
     difficulties = [name for name in problems.difficulties if name != "train"]
-    with show.resumable(f"the run is kept in {folder}"), closing(bar):
+    with show.resumable(f"the run is kept in {folder}"):
         progress = fit(
             made.solver,
             problems,
@@ -121,7 +127,8 @@ def train(
             out=folder,
             resume=resume,
             device=place,
-            callbacks=[bar, EvaluateEvery(every, difficulties=difficulties)],
+            # First the evaluation, so that what it logs is told at once.
+            callbacks=[EvaluateEvery(every, difficulties=difficulties), *watching],
             **settings,
         )
     if progress.leads:
