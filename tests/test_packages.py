@@ -11,8 +11,10 @@ import tomllib
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import irem_core
 from trainings import run_python
@@ -200,6 +202,18 @@ def test_packages_ask_for_each_other_in_versions_that_exist():
 @pytest.mark.parametrize("package", PACKAGES)
 def test_types_are_shipped(package):
     assert (ROOT / package / "src" / package / "py.typed").exists()
+
+
+def test_the_wheel_of_the_core_has_its_templates(tmp_path):
+    (wheel,) = WheelBuilder(str(ROOT / "irem_core")).build(
+        directory=str(tmp_path), versions=["standard"]
+    )
+    root = ROOT / "irem_core" / "src"
+    templates = [each for each in (root / "irem_core/templates").rglob("*") if each.is_file()]
+    assert {"page.html", "style.css", "solves.js"} <= {each.name for each in templates}
+    with ZipFile(wheel) as opened:
+        held = set(opened.namelist())
+    assert {str(each.relative_to(root)) for each in templates} <= held
 
 
 def clean_environment(folder):

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from irem_core.errors import UnknownNameError as UnknownNameError
     from irem_core.errors import UnknownSettingError as UnknownSettingError
     from irem_core.evaluation import Scores as Scores
+    from irem_core.evaluation import auroc as auroc
     from irem_core.evaluation import evaluate as evaluate
     from irem_core.evaluation import rank_correlation as rank_correlation
     from irem_core.export import Exported as Exported
@@ -113,6 +114,8 @@ if TYPE_CHECKING:
     from irem_core.registry import load_task as load_task
     from irem_core.replay import Example as Example
     from irem_core.replay import ReplayBuffer as ReplayBuffer
+    from irem_core.report import Measuring as Measuring
+    from irem_core.report import write_report as write_report
     from irem_core.scratchpad import ScratchpadEnergy as ScratchpadEnergy
     from irem_core.sharing import pull as pull
     from irem_core.sharing import push as push
@@ -188,7 +191,7 @@ _MODULES = {
         "UnknownNameError",
         "UnknownSettingError",
     ),
-    "evaluation": ("Scores", "evaluate", "rank_correlation"),
+    "evaluation": ("Scores", "auroc", "evaluate", "rank_correlation"),
     "export": ("Exported", "export_solver"),
     "file_solving": ("solve_file",),
     "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
@@ -217,6 +220,7 @@ _MODULES = {
     "recipes": ("Recipe", "recipe"),
     "registry": ("build", "load_task"),
     "replay": ("Example", "ReplayBuffer"),
+    "report": ("Measuring", "write_report"),
     "scratchpad": ("ScratchpadEnergy",),
     "sharing": ("pull", "push"),
     "solution": ("Recorder", "Solution", "Trace"),

@@ -106,6 +106,25 @@ def load(
     return built.to(device).eval()
 
 
+def load_run(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+) -> tuple[Solver, Task, dict[str, Any]]:
+    """Load a run's solver, the task that it was trained on, and what its model file says.
+
+    Raises:
+        CheckpointError: there is no run, or it does not say on which task it was trained.
+        UnknownNameError: a plug-in that it needs is not installed.
+    """
+    solver = load(path, device=device)
+    metadata = read_metadata(path)
+    if metadata.get("task") is None:
+        raise CheckpointError(
+            f"{path} does not say on which task it was trained; save it with task=... to use it "
+            "on the command line."
+        )
+    return solver, _rebuilt(metadata["task"], Task, _model_file(Path(path)), {}), metadata
+
+
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a model file says of itself, without its weights.
 

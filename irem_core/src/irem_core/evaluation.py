@@ -24,8 +24,9 @@ from irem_core.solution import Solution
 from irem_core.solver import Solver, place_of
 from irem_core.task import Task
 
-# The name that sums of squared errors go by among a task's own measures.
+# The names that sums of squared errors and of energies go by among a task's own measures.
 _SQUARED = "squared error"
+_ENERGY = "energy of the iterate"
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -45,6 +46,7 @@ class Scores:
         outcomes: how many problems ended in each way.
         measures: means of what else the task measures, by name (`Task.measures`).
         measures_by_step: likewise of iterate t, as with `mse_by_step`.
+        energy_by_step: the mean energy of iterate t, likewise; None for a solver without one.
         energy_error_correlation: rank correlation of final energies with errors; None for a solver
             without an energy.
         worst_tenth_auroc: how well final energies tell the tenth of the problems with the largest
@@ -65,6 +67,7 @@ class Scores:
     outcomes: dict[str, int]
     measures: dict[str, float]
     measures_by_step: dict[str, dict[int, float]]
+    energy_by_step: dict[int, float] | None
     energy_error_correlation: float | None
     worst_tenth_auroc: float | None
     errors: Float[Tensor, " problems"]
@@ -178,12 +181,14 @@ class _Watch:
         self.problem = problem
         self.target = target
         self.y = torch.zeros_like(target)
+        self.energy = target.new_full((problem.layout.count,), math.nan)
         self.by_step: list[dict[str, float]] = []
 
     def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
         # A halted problem counts with the iterate that it halted at.
         self.y[self.problem.layout.rows_of(problems)] = evaluation.iterate.y
-        sums = self.sums(self.y)
+        self.energy[problems] = evaluation.energy.to(self.energy.dtype)
+        sums = {_ENERGY: float(self.energy.double().sum()), **self.sums(self.y)}
         # Where there is no start, the first iterate shown is that of step 1.
         self.by_step += [dict.fromkeys(sums, math.nan)] * (step - len(self.by_step))
         self.by_step.append(sums)
@@ -271,6 +276,7 @@ class _Tally:
         count, entries = errors.numel(), sum(each.entries for each in batches)
         squared_last = sum(each.squared_last for each in batches)
         squared = by_step.pop(_SQUARED)
+        by_energy = by_step.pop(_ENERGY, None)
         return Scores(
             difficulty=difficulty,
             problems=count,
@@ -289,6 +295,9 @@ class _Tally:
                 name: {step: value / count for step, value in values.items()}
                 for name, values in by_step.items()
             },
+            energy_by_step={step: value / count for step, value in by_energy.items()}
+            if by_energy
+            else None,
             energy_error_correlation=None
             if energies is None
             else rank_correlation(energies, errors),
@@ -335,3 +344,23 @@ def _average_ranks(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]
+
+
+def auroc(
+    scores: Float[Tensor, " problems"], errors: Float[Tensor, " problems"], *, share: float = 0.25
+) -> float:
+    """Return the chance that an answer among the worst `share` scores above one of the others.
+
+    That is the area under the curve of "this answer is wrong" as the scores, energies for example,
+    tell it: 0.5 is chance, 1.0 is perfect.
+
+    Args:
+        scores: of the answers, higher where an answer is thought to be worse.
+        errors: of the same answers.
+        share: of the answers, which count as wrong: those with the largest errors, one at least.
+    """
+    order = errors.argsort(descending=True)
+    wrong = scores[order[: max(round(share * len(errors)), 1)]].double()
+    right = scores[order[len(wrong) :]].double()
+    above = (wrong[:, None] > right).double() + (wrong[:, None] == right).double() / 2
+    return float(above.mean())

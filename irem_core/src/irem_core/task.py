@@ -15,8 +15,8 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.difficulty import Difficulty, parse
-from irem_core.errors import InputFileError, ShapeError
-from irem_core.part import Recorded
+from irem_core.errors import InputFileError, ShapeError, UnknownSettingError
+from irem_core.part import Recorded, settings_of
 from irem_core.problem import Problem
 from irem_core.space import Space
 
@@ -299,3 +299,18 @@ class Task(Recorded, ABC):
         return InputFileError(
             f"{type(self).__name__} knows no files like {file}; its own formats are: {known}."
         )
+
+
+def with_data(task: Task, data: Path) -> Task:
+    """Return the same task on the problems of another folder.
+
+    Raises:
+        UnknownSettingError: the task reads no folder.
+    """
+    settings = settings_of(task)
+    if "data" not in settings:
+        raise UnknownSettingError(
+            f"{type(task).__name__} reads no folder of problems, so --data has no use here; leave "
+            "it out."
+        )
+    return type(task)(**settings | {"data": str(data)})

@@ -33,6 +33,7 @@ from irem_core import (
     Nesterov,
     Solver,
     Task,
+    auroc,
     evaluate,
     rank_correlation,
     score_composition,
@@ -138,17 +139,6 @@ def halting(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, A
             "auroc_of_tenth": auroc(scores.energies, scores.errors, share=0.1),
         }
     return found
-
-
-def auroc(
-    scores: Float[Tensor, " problems"], errors: Float[Tensor, " problems"], share: float = 0.25
-) -> float:
-    """Return the chance that an answer among the worst `share` scores above one of the others."""
-    order = errors.argsort(descending=True)
-    wrong = scores[order[: max(round(share * len(errors)), 1)]].double()
-    right = scores[order[len(wrong) :]].double()
-    above = (wrong[:, None] > right).double() + (wrong[:, None] == right).double() / 2
-    return float(above.mean())
 
 
 def composition(solver: Solver, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:

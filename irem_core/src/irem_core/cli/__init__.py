@@ -18,6 +18,7 @@ from irem_core.cli.export import export
 from irem_core.cli.group import Commands
 from irem_core.cli.listing import list_plugins
 from irem_core.cli.new_task import new_task
+from irem_core.cli.report import report
 from irem_core.cli.sharing import card, pull, push
 from irem_core.cli.solve import solve
 from irem_core.cli.train import train
@@ -36,6 +37,7 @@ app.command()(evaluate)
 app.command()(solve)
 app.command()(compose)
 app.command()(export)
+app.command()(report)
 app.command()(card)
 app.command()(push)
 app.command()(pull)

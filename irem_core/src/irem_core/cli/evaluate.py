@@ -50,6 +50,7 @@ def evaluate(
     from irem_core.evaluation import evaluate as score
     from irem_core.evaluation import takes
     from irem_core.run_folder import read_metrics
+    from irem_core.task import with_data
 
     loading.threads(threads)
     ranks = Ranks.from_environment()
@@ -58,7 +59,7 @@ def evaluate(
     if compiled:
         solver.compile()
     if data is not None:
-        task = loading.with_data(task, data)
+        task = with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps}

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irem_core.errors import (
-    CheckpointError,
     SettingError,
     UnknownNameError,
-    UnknownSettingError,
     near_matches,
 )
 
@@ -76,23 +74,6 @@ def loggers(names: Iterable[str]) -> list[Logger]:
     return [LOGGERS[name]() for name in wanted]
 
 
-def with_data(task: Task, data: Path) -> Task:
-    """Return the same task on the problems of another folder.
-
-    Raises:
-        UnknownSettingError: the task reads no folder.
-    """
-    from irem_core.part import settings_of
-
-    settings = settings_of(task)
-    if "data" not in settings:
-        raise UnknownSettingError(
-            f"{type(task).__name__} reads no folder of problems, so --data has no use here; leave "
-            "it out."
-        )
-    return type(task)(**settings | {"data": str(data)})
-
-
 def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
     """Load a run's solver, the task that it was trained on, and what its model file says.
 
@@ -100,14 +81,6 @@ def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
         CheckpointError: there is no run, or it does not say on which task it was trained.
         UnknownNameError: a plug-in that it needs is not installed.
     """
-    from irem_core.checkpoint import load, read_metadata
-    from irem_core.description import rebuild
+    from irem_core.checkpoint import load_run
 
-    solver = load(path, device=place)
-    metadata = read_metadata(path)
-    if metadata.get("task") is None:
-        raise CheckpointError(
-            f"{path} does not say on which task it was trained; save it with task=... to use it "
-            "on the command line."
-        )
-    return solver, rebuild(metadata["task"]), metadata
+    return load_run(path, device=place)

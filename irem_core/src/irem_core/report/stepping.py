@@ -1,0 +1,196 @@
+"""One problem solved under observation, in numbers few enough for a page to hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core.descent.base import Descent
+from irem_core.distributed import derive
+from irem_core.energy import Evaluation
+from irem_core.graphs import PAIRS, is_batch
+from irem_core.halting import FixedSteps, HaltingCriterion
+from irem_core.outcome import Outcome
+from irem_core.problem import Problem
+from irem_core.solver import Solver, place_of
+from irem_core.space import EdgeSpace, ImageSpace, MatrixSpace
+from irem_core.task import Task
+
+# What is drawn of an answer at most, and how many of its steps.
+_ENTRIES, _SIDE, _PIXELS, _ROWS = 48, 24, 64, 400
+_FRAMES = 101
+
+
+@attrs.frozen(kw_only=True)
+class Drawing:
+    """What is drawn of an answer.
+
+    Args:
+        kind: "vector", "matrix", "graph" or "image".
+        shape: of what is drawn: `(entries,)`, `(height, width)` or `(channels, height, width)`; of
+            a graph `(nodes,)`.
+        edges: source and target of every entry of a graph.
+        part: says which part of the answer is drawn, where it is not all of it.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    edges: list[tuple[int, int]] | None = None
+    part: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Followed:
+    """A problem and its iterates.
+
+    Args:
+        drawing: what is drawn of its answers.
+        steps: after how many steps, for each iterate kept.
+        iterates: of each the entries that are drawn.
+        exact: the right answer's, likewise.
+        errors: mean squared error of each iterate over all entries of the answer.
+        largest: the largest error of an entry of each.
+        energies: of each; None for a solver without an energy.
+        halted: after how many steps the halting rule stops; None for a solver without one.
+        outcome: how it ends by that rule, in words.
+        answered: whether the solver answers at once, so that there is nothing to step through.
+    """
+
+    drawing: Drawing
+    steps: list[int]
+    iterates: list[list[float]]
+    exact: list[float]
+    errors: list[float]
+    largest: list[float]
+    energies: list[float] | None
+    halted: int | None
+    outcome: str
+    answered: bool
+
+
+def follow(
+    solver: Solver,
+    task: Task,
+    difficulty: str,
+    *,
+    halting: HaltingCriterion | None = None,
+    max_steps: int | None = None,
+    descent: Descent | None = None,
+    seed: int = 1,
+) -> Followed:
+    """Solve one problem for all steps, and say where the halting rule would have stopped.
+
+    Args:
+        solver: what solves.
+        task: where the problem comes from.
+        difficulty: of the problem.
+        halting: the rule; None where the solver has none.
+        max_steps: the most steps; the task's default if None.
+        descent: how to step; that of training if None.
+        seed: of problem and start.
+    """
+    device, _ = place_of(solver)
+    budget = task.max_steps if max_steps is None else max_steps
+    generator = torch.Generator(device).manual_seed(derive(seed, "report", difficulty))
+    problem, target = task.sample(1, difficulty, generator=generator, device=device)
+    kept: list[tuple[int, float, Tensor]] = []
+
+    def keep(step: int, problems: Tensor, evaluation: Evaluation) -> None:
+        kept.append((step, float(evaluation.energy[0]), evaluation.iterate.y.clone()))
+
+    def solve(rule: HaltingCriterion | None, observer: Any) -> Any:
+        start = torch.Generator(device).manual_seed(derive(seed, "report", "start"))
+        return solver.solve(
+            problem,
+            max_steps=budget,
+            descent=descent,
+            halting=rule,
+            generator=start,
+            observer=observer,
+        )
+
+    solution = solve(FixedSteps(steps=max(budget, 1)), keep)
+    answered = not kept
+    if answered:
+        kept.append((1, math.nan, solution.y))
+    halted = solution if halting is None else solve(halting, None)
+    frames = sorted({round(each) for each in torch.linspace(0, len(kept) - 1, _FRAMES).tolist()})
+    steps, energies, iterates = zip(*(kept[frame] for frame in frames), strict=True)
+    apart = [(each - target).double() for each in iterates]
+    drawing, drawn = _drawing(task, problem, target)
+    return Followed(
+        drawing=drawing,
+        steps=list(steps),
+        iterates=[_rounded(drawn(each)) for each in iterates],
+        exact=_rounded(drawn(target)),
+        errors=[float(each.square().mean()) for each in apart],
+        largest=[float(each.abs().max()) for each in apart],
+        energies=None if any(map(math.isnan, energies)) else list(energies),
+        halted=None if halting is None else int(halted.steps[0]),
+        outcome=Outcome(int(halted.outcome[0])).name.lower().replace("_", " "),
+        answered=answered,
+    )
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """Round to four digits, which is more than can be seen."""
+    return [float(f"{value:.4g}") for value in values.flatten().tolist()]
+
+
+Part = Callable[[Tensor], Tensor]
+
+
+def _drawing(task: Task, problem: Problem, target: Tensor) -> tuple[Drawing, Part]:
+    """Choose what is drawn of an answer, and how to cut it out of the tensor of the answer."""
+    space = problem.answer or task.answer
+    if isinstance(space, EdgeSpace) and is_batch(problem.x):
+        return _graph(problem, target)
+    if isinstance(space, ImageSpace):
+        return _image(target)
+    if isinstance(space, MatrixSpace):
+        return _matrix(target)
+    entries = target.numel()
+    part = f"the first {_ENTRIES} of {entries} entries" if entries > _ENTRIES else None
+    return (
+        Drawing(kind="vector", shape=(min(entries, _ENTRIES),), part=part),
+        lambda y: y.flatten()[:_ENTRIES],
+    )
+
+
+def _matrix(target: Tensor) -> tuple[Drawing, Part]:
+    height, width = target.shape[-2:]
+    shape = (min(height, _SIDE), min(width, _SIDE))
+    part = None
+    if shape != (height, width):
+        part = f"the upper left {shape[0]} x {shape[1]} entries of {height} x {width}"
+    return Drawing(kind="matrix", shape=shape, part=part), lambda y: y[0, : shape[0], : shape[1]]
+
+
+def _image(target: Tensor) -> tuple[Drawing, Part]:
+    channels, height, width = target.shape[-3:]
+    high, wide = min(height, _PIXELS), min(width, _PIXELS)
+    top, left = (height - high) // 2, (width - wide) // 2
+    part = None
+    if (high, wide) != (height, width):
+        part = f"the middle {high} x {wide} pixels of {height} x {width}"
+    shown = 3 if channels == 3 else 1
+    return (
+        Drawing(kind="image", shape=(shown, high, wide), part=part),
+        lambda y: y[0, :shown, top : top + high, left : left + wide],
+    )
+
+
+def _graph(problem: Problem, target: Tensor) -> tuple[Drawing, Part]:
+    pairs = problem.x.get(PAIRS, problem.x.edge_index)
+    rows, channels = target.shape[0], target.shape[1:].numel()
+    part = f"the first {_ROWS} of {rows} pairs of nodes" if rows > _ROWS else None
+    if channels > 1:
+        part = f"{part or 'all pairs of nodes'}, the first of {channels} values each"
+    edges = [(int(source), int(end)) for source, end in pairs[:, :_ROWS].T.tolist()]
+    drawing = Drawing(kind="graph", shape=(int(problem.x.num_nodes),), edges=edges, part=part)
+    return drawing, lambda y: y[:_ROWS].flatten(1)[:, 0]
