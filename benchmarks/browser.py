@@ -58,10 +58,15 @@ def look(driver: Any, file: Path, *, width: int, height: int = 900, dark: bool =
 
 
 def picture(driver: Any, file: Path, *, part: str = "body") -> None:
-    """Write the first element of a page that a selector finds, all of it, to a PNG file."""
+    """Write the first element of a page that a selector finds, all of it, to a PNG file.
+
+    What lies around it is shown as far as the page's own margin goes.
+    """
     box = driver.execute_script(
         "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
-        "return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height};",
+        "const edge = Math.min(16, box.x);"
+        "return {x: box.x + scrollX - edge, y: Math.max(0, box.y + scrollY - edge),"
+        "  width: box.width + 2 * edge, height: box.height + 2 * edge};",
         part,
     )
     taken = driver.execute_cdp_cmd(

@@ -39,6 +39,7 @@ READMES = [
     "docs/cluster.md",
     "docs/pairs.md",
     "docs/logging.md",
+    "docs/report.md",
     "docs/reproduce.md",
     "docs/sharing.md",
     "docs/composition.md",
@@ -185,7 +186,7 @@ def test_irem_commands_parse(readme: str, words: list[str]) -> None:
     if given.get("difficulty"):
         # A run is called by its task here; irem solve takes one difficulty, irem evaluate several.
         texts = [given["difficulty"]] if words[0] == "solve" else given["difficulty"]
-        task = load_task(Path(given["run"]).name)
+        task = load_task(Path(given["run"] if "run" in given else given["runs"][0]).name)
         assert [task.difficulty(each).name for each in texts] == texts
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from irem_core.report import Measuring, write_report
 from reporting import small_run
@@ -235,3 +236,21 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(look: Any) -> None
         ".filter((each) => !each.ariaLabel).length"
     )
     assert window.execute_script(unnamed) == 0
+
+
+def test_pictures_of_the_documentation_are_taken(
+    window: Any, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import draw_report
+
+    draw_report.draw(page, tmp_path, {"light": ("#scores", 900, False), "dark": ("h1", 390, True)})
+    with Image.open(tmp_path / "light.png") as light, Image.open(tmp_path / "dark.png") as dark:
+        assert (light.width, dark.width) == (900, 390)
+        corners = [picture.convert("L").getpixel((1, 1)) for picture in (light, dark)]
+    assert corners[0] > 200 > 60 > corners[1]
+    pictures = sorted((BENCHMARKS.parent / "docs" / "images").glob("report-*.png"))
+    assert [each.stem for each in pictures] == sorted(
+        name for each in draw_report.PICTURES.values() for name in each
+    )
+    assert all(each.stat().st_size < 300_000 for each in pictures)

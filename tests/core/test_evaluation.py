@@ -70,6 +70,10 @@ def test_the_error_of_every_step_follows_the_descent():
     assert scores.evaluations_mean == 5
     assert scores.outcomes == {"BUDGET_SPENT": 600}
     assert scores.errors.mean().item() == pytest.approx(scores.mse, rel=1e-6)
+    # The energy is half of the squared distance to the answer, over all of its entries.
+    for step, error in scores.mse_by_step.items():
+        expected = error * TASK.answer.size / 2
+        assert scores.energy_by_step[step] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_lowest_iterate_is_scored_apart_from_the_last():
@@ -102,6 +106,8 @@ def test_problems_that_halt_count_with_the_iterate_they_halted_at():
     assert scores.mse_by_step[0] == pytest.approx(endless.mse_by_step[0], rel=1e-9)
     assert scores.mse_by_step[longest] == pytest.approx(scores.mse_last, rel=1e-6)
     assert scores.mse_last > endless.mse_last
+    assert list(scores.energy_by_step) == list(scores.mse_by_step)
+    assert scores.energy_by_step[longest] > endless.energy_by_step[longest]
 
 
 def test_energies_are_correlated_with_errors_by_rank():

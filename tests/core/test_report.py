@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 import torch
 
 from irem_core import (
     FixedSteps,
+    GradientDescent,
     SettingError,
     auroc,
     checkpoint,
@@ -158,6 +162,33 @@ def test_scores_are_those_of_evaluate(runs: dict[str, Path]) -> None:
     )
 
 
+def test_a_solver_that_diverges_has_a_page_all_the_same(runs: dict[str, Path]) -> None:
+    wild = attrs.evolve(QUICK, descent=GradientDescent(step_size=3e38), max_steps=20)
+    gathered = gather([runs["vector"], runs["graph"]], wild)
+    assert float(gathered[0].difficulties[0].halted.errors.max()) > 1e50
+    page = Page(render(gathered))
+    for given, text in page.scripts:
+        if given:
+            json.loads(text, parse_constant=pytest.fail)
+
+
+def test_iterates_that_are_no_numbers_are_left_out(runs: dict[str, Path]) -> None:
+    solver, task = load(runs["recurrent"]), load_task("add(size=4)")
+    plain = follow(solver, task, "same", max_steps=5)
+    original = solver.solve
+
+    def spoilt(problem: Any, *, observer: Any, **options: Any) -> Any:
+        def show(step: int, problems: Any, evaluation: Any) -> None:
+            if step > 2:
+                evaluation.iterate.y[0, 0] = math.inf
+            observer(step, problems, evaluation)
+
+        return original(problem, observer=show, **options)
+
+    solver.solve = spoilt  # type: ignore[method-assign]
+    assert follow(solver, task, "same", max_steps=5).iterates == plain.iterates[:2]
+
+
 def kept(folder: Path, **changes: object) -> None:
     scores = {"problems": 1000, "mse": 0.125, "mse_by_step": {"0": 1.0, "80": 0.125}}
     record = {"iterations": 6, "evaluation": {"same": scores | changes}}
@@ -244,15 +275,15 @@ def test_what_comes_from_a_run_is_text_and_nothing_else(run: Path) -> None:
     assert any(HOSTILE in text for text in page.texts)
     assert not [tag for tag, _ in page.tags if tag == "img"]
     # All scripts but the page's own are data.
-    (own,) = [text for attrs, text in page.scripts if not attrs]
+    (own,) = [text for given, text in page.scripts if not given]
     assert "alert" not in own
-    for attrs, text in page.scripts:
-        if attrs:
-            assert attrs["type"] == "application/json"
+    for given, text in page.scripts:
+        if given:
+            assert given["type"] == "application/json"
             json.loads(text)
-    (policy,) = [attrs["content"] for _, attrs in page.tags if "http-equiv" in attrs]
+    (policy,) = [given["content"] for _, given in page.tags if "http-equiv" in given]
     assert "default-src 'none'" in (policy or "")
-    assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
+    assert not [given for _, given in page.tags if any(name.startswith("on") for name in given)]
 
 
 def test_several_runs_stand_side_by_side(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -318,8 +349,9 @@ def test_ticks_of_logarithmic_axes() -> None:
 
 
 def test_numbers_are_short() -> None:
-    written = [number(value) for value in (None, 0, 10_000, 0.25, 1 / 3, 1.5e-7, -2.5e12, 1e-3)]
-    assert written == ["-", "0", "10,000", "0.25", "0.3333", "1.5e-7", "-2.5e12", "0.001"]
+    written = [number(value) for value in (0, 10_000, 0.25, 1 / 3, 1.5e-7, -2.5e12, 1e-3, 1234.5)]
+    assert written == ["0", "10,000", "0.25", "0.3333", "1.5e-7", "-2.5e12", "0.001", "1,234"]
+    assert [number(value) for value in (None, math.inf, math.nan)] == ["-", *["not finite"] * 2]
 
 
 def test_points_have_their_places() -> None:

@@ -54,7 +54,8 @@ def report(
         device=loading.device(device),
         data=data,
     )
-    file = write_report(runs, out, measuring=measuring)
+    with show.progress("measuring runs") as progress:
+        file = write_report(runs, out, measuring=measuring, progress=progress)
     if as_json:
         show.json_document({"report": str(file), "bytes": file.stat().st_size})
     else:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from irem_core.report.gathering import Measuring, gather
@@ -22,6 +22,7 @@ def write_report(
     out: str | os.PathLike[str] = "report.html",
     *,
     measuring: Measuring | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Measure runs and write one page about them, which replaces an earlier one.
 
@@ -29,6 +30,7 @@ def write_report(
         runs: folders of runs, or model files.
         out: the page, a file of HTML.
         measuring: what to solve for it; a quick look if None.
+        progress: told how many runs are done, and how many there are.
 
     Returns:
         The file written.
@@ -39,7 +41,8 @@ def write_report(
         UnknownNameError: a difficulty or a plug-in of a run is not known.
         StorageError: the page cannot be written.
     """
-    page = render(gather([Path(run) for run in runs], measuring or Measuring()))
+    paths = [Path(run) for run in runs]
+    page = render(gather(paths, measuring or Measuring(), progress=progress))
     file = Path(out)
     with replacing(file) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -171,6 +171,8 @@ def number(value: float | None) -> str:
     """Write a number in four digits, or in full to its units up to a billion; a dash for None."""
     if value is None:
         return "-"
+    if not math.isfinite(value):
+        return "not finite"
     if value == round(value) or abs(value) >= 1000:
         if abs(value) < 1e9:
             return f"{round(value):,}"

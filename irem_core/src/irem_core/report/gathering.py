@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,18 @@ class Run:
     versions: dict[str, str]
 
 
-def gather(paths: Sequence[Path], measuring: Measuring) -> list[Run]:
+def gather(
+    paths: Sequence[Path],
+    measuring: Measuring,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Run]:
     """Read and measure runs.
+
+    Args:
+        paths: folders of runs, or model files.
+        measuring: what to solve.
+        progress: told how many runs are done, and how many there are.
 
     Raises:
         SettingError: there is none.
@@ -133,7 +143,12 @@ def gather(paths: Sequence[Path], measuring: Measuring) -> list[Run]:
     """
     if not paths:
         raise SettingError("A report was asked for without a run; give the folder of one or more.")
-    return [_run(path, name, measuring) for path, name in zip(paths, distinct(paths), strict=True)]
+    runs: list[Run] = []
+    for path, name in zip(paths, distinct(paths), strict=True):
+        if progress is not None:
+            progress(len(runs), len(paths))
+        runs.append(_run(path, name, measuring))
+    return runs
 
 
 def distinct(paths: Sequence[Path]) -> list[str]:

@@ -45,11 +45,13 @@ class Section:
     """A part of the page about a run.
 
     Args:
+        name: for styles and scripts.
         title: its heading.
         said: what it shows, or why it is left out.
         charts: its charts; likewise `tables`.
     """
 
+    name: str
     title: str
     said: str
     charts: list[Chart] = attrs.field(factory=list)
@@ -151,7 +153,7 @@ def _training(run: Run) -> Section:
         said = "The run keeps no metrics, so there are no curves of its training."
     elif not evaluations:
         said = "The run was not evaluated while it was trained, so there is only its loss."
-    return Section(title="Training", said=said, charts=charts)
+    return Section(name="training", title="Training", said=said, charts=charts)
 
 
 def _by_step(run: Run) -> Section:
@@ -160,9 +162,9 @@ def _by_step(run: Run) -> Section:
     of = " or ".join(where[each] for each in sorted(kept, reverse=True))
     counts = ", ".join(f"{each.problems:,} ({each.name})" for each in run.difficulties)
     energies = [
-        Series(each.name, list(each.halted.energy_by_step.items()), place)
+        Series(each.name, [each for each in by_step.items() if _finite(*each)], place)
         for place, each in enumerate(run.difficulties)
-        if each.halted.energy_by_step is not None
+        if (by_step := each.halted.energy_by_step) is not None
     ]
     charts = _some(
         chart(
@@ -183,13 +185,14 @@ def _by_step(run: Run) -> Section:
     said = f"Errors {of}. Problems: {counts}."
     if not energies:
         said += " This solver has no energy."
-    return Section(title="Error and energy by step", said=said, charts=charts)
+    return Section(name="steps", title="Error and energy by step", said=said, charts=charts)
 
 
 def _halting(run: Run) -> Section:
     title = "Steps used"
     if not any(each.solve.halted is not None for each in run.difficulties):
         return Section(
+            name="halting",
             title=title,
             said="This solver has no halting rule: it takes the same steps on every problem.",
         )
@@ -200,6 +203,7 @@ def _halting(run: Run) -> Section:
         places = [float(steps.quantile(share)) for share in (0.1, 0.5, 0.9)]
         rows.append([each.name, *map(number, [float(steps.mean()), *places]), ", ".join(ends)])
     return Section(
+        name="halting",
         title=title,
         said="By its halting rule, on problems solved for this report.",
         charts=_some(
@@ -243,8 +247,13 @@ def _calibration(run: Run) -> Section:
             [each.name, *map(number, [correlation, each.tells, *_fifths(energies, errors)])]
         )
     if not series:
-        return Section(title=title, said="This solver has no energy, so nothing tells its errors.")
+        return Section(
+            name="energies",
+            title=title,
+            said="This solver has no energy, so nothing tells its errors.",
+        )
     return Section(
+        name="energies",
         title=title,
         said="Each dot is an answer as the halting rule left it. AUROC is the chance that an "
         f"answer among the worst {WORST:.0%} has a higher energy than one of the others: 0.5 is "
@@ -347,7 +356,7 @@ def _comparison(runs: Sequence[Run]) -> Section:
             for name in names
         ),
     ]
-    return Section(title="Comparison", said=said, charts=_some(*charts))
+    return Section(name="comparison", title="Comparison", said=said, charts=_some(*charts))
 
 
 def _errors(run: Run, name: str) -> Points:

@@ -24,6 +24,7 @@ from irem_core.task import Task
 # What is drawn of an answer at most, and how many of its steps.
 _ENTRIES, _SIDE, _PIXELS, _ROWS = 48, 24, 64, 400
 _FRAMES = 101
+_NUMBERS = 150_000
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +99,7 @@ def follow(
     budget = task.max_steps if max_steps is None else max_steps
     generator = torch.Generator(device).manual_seed(derive(seed, "report", difficulty))
     problem, target = task.sample(1, difficulty, generator=generator, device=device)
-    kept: list[tuple[int, float, Tensor]] = []
+    kept: list[_Kept] = []
 
     def keep(step: int, problems: Tensor, evaluation: Evaluation) -> None:
         kept.append((step, float(evaluation.energy[0]), evaluation.iterate.y.clone()))
@@ -119,10 +120,9 @@ def follow(
     if answered:
         kept.append((1, math.nan, solution.y))
     halted = solution if halting is None else solve(halting, None)
-    frames = sorted({round(each) for each in torch.linspace(0, len(kept) - 1, _FRAMES).tolist()})
-    steps, energies, iterates = zip(*(kept[frame] for frame in frames), strict=True)
-    apart = [(each - target).double() for each in iterates]
     drawing, drawn = _drawing(task, problem, target)
+    steps, energies, iterates = zip(*_thinned(kept, drawn(target).numel()), strict=True)
+    apart = [(each - target).double() for each in iterates]
     return Followed(
         drawing=drawing,
         steps=list(steps),
@@ -130,16 +130,32 @@ def follow(
         exact=_rounded(drawn(target)),
         errors=[float(each.square().mean()) for each in apart],
         largest=[float(each.abs().max()) for each in apart],
-        energies=None if any(map(math.isnan, energies)) else list(energies),
+        energies=list(energies) if all(map(math.isfinite, energies)) else None,
         halted=None if halting is None else int(halted.steps[0]),
         outcome=Outcome(int(halted.outcome[0])).name.lower().replace("_", " "),
         answered=answered,
     )
 
 
+_Kept = tuple[int, float, Tensor]
+"""After how many steps, of which energy, and the iterate itself."""
+
+
+def _thinned(kept: list[_Kept], entries: int) -> list[_Kept]:
+    """Choose as many iterates as a page can hold, evenly spaced, the first and the last among them.
+
+    Those of a solver that has diverged to what is no number are left out.
+    """
+    finite = [each for each in kept if bool(each[2].isfinite().all())]
+    shown = finite or [(step, energy, y.nan_to_num()) for step, energy, y in kept[:1]]
+    count = min(_FRAMES, max(2, _NUMBERS // entries))
+    places = {round(each) for each in torch.linspace(0, len(shown) - 1, count).tolist()}
+    return [shown[place] for place in sorted(places)]
+
+
 def _rounded(values: Tensor) -> list[float]:
-    """Round to four digits, which is more than can be seen."""
-    return [float(f"{value:.4g}") for value in values.flatten().tolist()]
+    """Round to six digits: errors are drawn down to a ten thousandth of the largest."""
+    return [float(f"{value:.6g}") for value in values.flatten().tolist()]
 
 
 Part = Callable[[Tensor], Tensor]
