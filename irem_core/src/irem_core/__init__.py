@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from irem_core.errors import ExportError as ExportError
     from irem_core.errors import HubError as HubError
     from irem_core.errors import InputFileError as InputFileError
+    from irem_core.errors import InUseError as InUseError
     from irem_core.errors import IremError as IremError
     from irem_core.errors import IremWarning as IremWarning
     from irem_core.errors import NonFiniteError as NonFiniteError
@@ -176,6 +177,7 @@ _MODULES = {
         "CompileError",
         "ExportError",
         "HubError",
+        "InUseError",
         "InputFileError",
         "IremError",
         "IremWarning",

@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from irem_core.arrays import Array
 from irem_core.distributed import Ranks
 from irem_core.errors import IremError, RunExistsError, SettingError, StorageError
+from irem_core.lock import alone
 from irem_core.outcome import Outcome
 from irem_core.row_files import RowWriter
 from irem_core.run_folder import differences
@@ -82,6 +84,11 @@ class Journal:
         self.lead = target.with_name(f"{target.name}.part.jsonl")
         self.own = self.lead if ranks.leads else self.lead.with_suffix(f".{ranks.rank}.jsonl")
         self.writer: RowWriter | None = None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep others from writing the same answers; see `lock.alone`."""
+        file = self.target.with_name(f".{self.target.name}.lock")
+        return alone(file, self.ranks, guards=self.target)
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[None]:

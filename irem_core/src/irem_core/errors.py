@@ -65,6 +65,10 @@ class RunExistsError(IremError, FileExistsError):
     """The output folder already holds a run, and resuming was not asked for."""
 
 
+class InUseError(IremError, BlockingIOError):
+    """Another process is writing to the same place."""
+
+
 class NotConvergedError(IremError, RuntimeError):
     """`Solution.check` found problems that did not converge."""
 

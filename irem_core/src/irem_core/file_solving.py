@@ -71,6 +71,7 @@ def solve_file(
     Raises:
         InputFileError: the questions cannot be read, or hold NaN, infinity or a wrong shape.
         RunExistsError: an interrupted call left answers, and `resume` is false.
+        InUseError: another process writes the same file of answers.
         SettingError: it had other settings, or a number is out of range.
         StorageError: writing failed; the blocks that were solved before are kept.
     """
@@ -99,7 +100,7 @@ def solve_file(
     ranks = Ranks.from_environment()
     work = _Work(solver, task, reader, target.suffix, options, capacity, block, seed)
     journal = Journal(target, ranks)
-    with ranks.joined(place_of(solver)[0]), journal.storing():
+    with ranks.joined(place_of(solver)[0]), journal.alone(), journal.storing():
         if ranks.leads:
             work.check()
             journal.claim(settings, work.form(), len(reader), resume=resume)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from irem_core import checkpoint
 from irem_core.description import completed
 from irem_core.distributed import Ranks
 from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
+from irem_core.lock import alone
 from irem_core.storage import replacing, writing
 
 METRICS = "metrics.jsonl"
@@ -50,6 +52,10 @@ class RunFolder:
                 f"The folder {self.path} cannot be made ({error.strerror}); choose another with "
                 "out= or --out."
             ) from error
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other trainings out of the folder; see `lock.alone`."""
+        return alone(self.path / ".lock", self.ranks, guards=self.path)
 
     def claim(self, *, resume: bool) -> None:
         """Make sure that no other run is overwritten, and clear away what a kill left.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ def fit(
         SettingError: a setting is out of range, or differs from the run's that is resumed.
         ShapeError: the solver was built for other shapes than the task's.
         RunExistsError: the folder holds a run and `resume` is false.
+        InUseError: another process trains into the folder.
         CheckpointError: the checkpoint to resume from is damaged.
         TrainingDivergedError: the loss turned non-finite; the last good checkpoint stays.
         StorageError: writing failed; the checkpoint before stays.
@@ -115,6 +116,7 @@ def fit(
     )
     with ranks.joined(place), torch.random.fork_rng(), ExitStack() as closing:
         loop = _Loop(solver.to(place), task, training, ranks, place, out)
+        closing.enter_context(loop.alone())
         loop.begin(resume=resume)
         for callback in callbacks:
             closing.callback(callback.close)
@@ -181,6 +183,10 @@ class _Loop:
         self.total = torch.zeros((), device=device)
         self.logged_at = 0
         self.diverged_at = torch.zeros((), dtype=torch.int64, device=device)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other trainings out of the folder, where there is one."""
+        return nullcontext() if self.folder is None else self.folder.alone()
 
     def begin(self, *, resume: bool) -> None:
         """Claim the folder and restore its newest checkpoint, where there is one."""
