@@ -1,9 +1,12 @@
 """Run folders: resuming to the bit, and what is refused."""
 
 import errno
+import itertools
 import json
+import os
 import shutil
 import textwrap
+import time
 
 import pytest
 import torch
@@ -11,8 +14,10 @@ import torch
 from irem_core import (
     IREM,
     CheckpointError,
+    DamagedFileWarning,
     FullUnroll,
     GradientDescent,
+    IremError,
     MLPEnergy,
     Momentum,
     RunExistsError,
@@ -142,15 +147,75 @@ def test_log_of_a_resumed_training_is_that_of_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["[1, 2]", '"text"', "null", '{"loss": 1}', '{"iteration": "3"}', "\x00\xff", ""]
+    "line",
+    [
+        *("[1, 2]", '"text"', "null", '{"loss": 1}', '{"iteration": "3"}', '{"iteration": true}'),
+        *("\x00\xff", '{"iteration": 3, "lo', "[" * 100_000, "9" * 10_000),
+    ],
+    ids=lambda line: line[:20],
 )
-def test_foreign_lines_of_metrics_are_dropped(tmp_path, line):
-    train(tmp_path, iterations=10)
+def test_damaged_lines_of_metrics_are_told_and_dropped(tmp_path, line):
+    train(tmp_path, iterations=20)
     metrics = tmp_path / "metrics.jsonl"
     before = metrics.read_text()
-    metrics.write_text(f"{line}\n{before}")
-    train(tmp_path, iterations=10, resume=True)
+    first, rest = before.split("\n", 1)
+    metrics.write_text(f"{first}\n{line}\n{rest}")
+    told = r"metrics\.jsonl is damaged, first in line 2; 1 of its lines"
+    with pytest.warns(DamagedFileWarning, match=told):
+        train(tmp_path, iterations=20, resume=True)
     assert metrics.read_text() == before
+
+
+@pytest.mark.parametrize("end", ["", "\n", '{"iterat', '{"iteration": 20', "\x00" * 50])
+def test_a_torn_last_line_of_metrics_is_what_a_kill_leaves(tmp_path, end):
+    train(tmp_path, iterations=20)
+    metrics = tmp_path / "metrics.jsonl"
+    before = metrics.read_text()
+    metrics.write_text(before + end)
+    train(tmp_path, iterations=20, resume=True)
+    assert metrics.read_text() == before
+
+
+def test_a_clock_that_was_set_back_changes_nothing(tmp_path, monkeypatch, undisturbed):
+    """What is newest is told by iterations; the seconds of a run only grow."""
+    stopped_at(tmp_path, 9, iterations=20)
+    for age, file in enumerate(sorted(tmp_path.iterdir())):
+        os.utime(file, (2**32 - age, 2**32 - age))
+    clock = itertools.count(10**9, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+    resumed = train(tmp_path, iterations=20, resume=True)
+    assert bits(resumed.solver) == bits(load(tmp_path)) == undisturbed
+    seconds = [record["seconds"] for record in resumed.records]
+    assert seconds == sorted(seconds)
+    assert seconds[0] >= 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, metadata: metadata.pop("settings"),
+        lambda tensors, metadata: metadata.update(settings=[]),
+        lambda tensors, metadata: metadata.update(total=None),
+        lambda tensors, metadata: metadata.update(logged_at=30),
+        lambda tensors, metadata: metadata.update(iteration=10**400),
+        lambda tensors, metadata: tensors.pop("random.cpu"),
+        lambda tensors, metadata: tensors.pop("optimizer.0.exp_avg"),
+        lambda tensors, metadata: tensors.update({"optimizer.99.step": torch.tensor(1.0)}),
+        lambda tensors, metadata: tensors.update({"optimizer.0.step": torch.zeros(2)}),
+        lambda tensors, metadata: tensors.update({"random.problems": torch.zeros(3)}),
+        lambda tensors, metadata: tensors.update({"solver.ring": torch.tensor([32, 99, 0])}),
+    ],
+)
+def test_a_checkpoint_that_fits_no_training_is_refused_with_a_sentence(tmp_path, damage):
+    """Its digest is right, as of a file that another program wrote."""
+    train(tmp_path, iterations=5)
+    file = tmp_path / "training.safetensors"
+    tensors, metadata = checkpoints.read(file)
+    damage(tensors, metadata)
+    checkpoints.write(file, tensors, metadata)
+    with pytest.raises(IremError, match="checkpoint"):
+        train(tmp_path, iterations=10, resume=True)
 
 
 def without(tree, names):

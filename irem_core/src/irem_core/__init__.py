@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from irem_core.energy import differentiate as differentiate
     from irem_core.errors import CheckpointError as CheckpointError
     from irem_core.errors import CompileError as CompileError
+    from irem_core.errors import DamagedFileWarning as DamagedFileWarning
     from irem_core.errors import EnergyError as EnergyError
     from irem_core.errors import ExportError as ExportError
     from irem_core.errors import HubError as HubError
@@ -173,6 +174,7 @@ _MODULES = {
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),
     "errors": (
         "CheckpointError",
+        "DamagedFileWarning",
         "EnergyError",
         "CompileError",
         "ExportError",

@@ -24,7 +24,10 @@ from irem_core.outcome import Outcome
 from irem_core.row_files import RowWriter
 from irem_core.run_folder import differences
 from irem_core.solution import Solution
-from irem_core.storage import move
+from irem_core.storage import move, read_json_lines
+
+# Read from journals, too, which may be damaged.
+_whole = attrs.validators.instance_of(int)
 
 
 @attrs.frozen
@@ -39,10 +42,14 @@ class SolvedFile:
             knows no exact answers.
     """
 
-    problems: int
-    outcomes: Mapping[str, int]
-    steps: int
-    squared_error: float | None
+    problems: int = attrs.field(validator=_whole)
+    outcomes: Mapping[str, int] = attrs.field(
+        validator=attrs.validators.deep_mapping(attrs.validators.instance_of(str), _whole)
+    )
+    steps: int = attrs.field(validator=_whole)
+    squared_error: float | None = attrs.field(
+        validator=attrs.validators.optional(attrs.validators.instance_of((int, float)))
+    )
 
     @classmethod
     def of(cls, solution: Solution, target: Tensor | None) -> SolvedFile:
@@ -115,9 +122,10 @@ class Journal:
 
         Raises:
             RunExistsError: there is something, and `resume` is false.
-            SettingError: it was begun with other settings.
+            SettingError: it was begun with other settings, or is damaged.
         """
         lines = self._lines()
+        writer = RowWriter.like(self.part, self.target.suffix, form, rows)
         if self.part.exists() and lines and "settings" in lines[0]:
             if not resume:
                 held = total(self.read().values()).problems
@@ -131,8 +139,13 @@ class Journal:
                     f"{self.part} cannot be gone on with: {'; '.join(changed[:5])}. Give what it "
                     "began with, or remove the file to begin anew."
                 )
+            if not writer.made(lines[0].get("arrays")):
+                raise SettingError(
+                    f"{self.part} or {self.lead} was altered or damaged, so it cannot be gone on "
+                    "with; remove both to begin anew."
+                )
         else:
-            self._begin(settings, RowWriter.like(self.part, self.target.suffix, form, rows))
+            self._begin(settings, writer)
 
     def _begin(self, settings: Mapping[str, Any], writer: RowWriter) -> None:
         self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +161,12 @@ class Journal:
 
     def read(self) -> dict[int, SolvedFile]:
         """Return what became of the blocks that are done, by their numbers."""
-        lines = (each for each in self._lines() if "block" in each)
-        return {each["block"]: SolvedFile(**each["found"]) for each in lines}
+        done = {}
+        for line in self._lines():
+            # A block whose line is damaged is solved again.
+            with contextlib.suppress(KeyError, TypeError):
+                done[line["block"]] = SolvedFile(**line["found"])
+        return done
 
     def add(self, number: int, start: int, found: SolvedFile, parts: Mapping[str, Array]) -> None:
         """Write the answers of a block, then that they are there."""
@@ -170,12 +187,7 @@ class Journal:
 
     def _lines(self) -> list[dict[str, Any]]:
         """Read the journals of all processes, passing over lines that a kill left half written."""
-        found = []
-        for file in self._files():
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError):
-                    found.append(json.loads(line))
-        return found
+        return [line for file in self._files() for line in read_json_lines(file)[0]]
 
 
 def _append(file: Path, record: Mapping[str, Any]) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from irem_core.errors import InputFileError
+from irem_core.errors import InputFileError, IremError
 from irem_core.storage import replacing
 
 FORMATS = (".npy", ".npz", ".csv", ".safetensors")
@@ -26,6 +26,16 @@ SEVERAL = (".npz", ".safetensors")
 """Those that hold any number of arrays, by name."""
 
 Array = NDArray[Any]
+
+# Arrays of numbers have headers of these versions; the third is for fields with names.
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# What numpy packs with. The others that zipfile knows unpack a block at a time, of any size.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# An archive may unpack to this many bytes, or to so many times its own size if that is more.
+_UNPACKED, _TIMES = 2**26, 100
 
 
 def read_arrays(file: Path) -> dict[str, Array]:
@@ -38,31 +48,63 @@ def read_arrays(file: Path) -> dict[str, Array]:
         raise InputFileError(
             f"{file} cannot be read as problems; its name must end in {', '.join(FORMATS)}."
         )
-    with reading(file):
-        if file.suffix == ".csv":
-            return _read_csv(file)
+    # Warnings that matter: of a file without a line, and of sizes that overflow.
+    with reading(file), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error", RuntimeWarning)
         if file.suffix == ".safetensors":
             return dict(load_file(file))
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return dict(loaded)
+        if file.suffix == ".npz":
+            return _read_npz(file)
+        if file.suffix == ".npy":
+            with file.open("rb") as handle:
+                return {"": _read_npy(handle, file.stat().st_size)}
+        return _read_csv(file)
+
+
+def _read_npz(file: Path) -> dict[str, Array]:
+    with zipfile.ZipFile(file) as archive:
+        held = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+        unpacked, most = sum(each.file_size for each in held), file.stat().st_size * _TIMES
+        if unpacked > max(most, _UNPACKED):
+            raise ValueError(f"it would unpack to {unpacked:,} bytes, too many for its size")
+        if any(each.compress_type not in _PACKINGS for each in held):
+            raise ValueError("it is packed in a way that numpy does not write")
+        arrays = {}
+        for each in held:
+            # No more than `file_size` is ever unpacked, whatever the member holds.
+            with archive.open(each) as handle:
+                arrays[each.filename.removesuffix(".npy")] = _read_npy(handle, each.file_size)
+        return arrays
+
+
+def _read_npy(handle: IO[bytes], size: int) -> Array:
+    """Read an array from a file of so many bytes, once its header is known to fit in them."""
+    version = np.lib.format.read_magic(handle)
+    if version not in _HEADERS:
+        raise ValueError(f"it has version {version} of the format, which is not for numbers")
+    shape, _, dtype = _HEADERS[version](handle)
+    announced = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or announced > size - handle.tell():
+        raise ValueError(f"its header announces an array {shape}, which it does not hold")
+    handle.seek(0)
+    array: Array = np.lib.format.read_array(handle, allow_pickle=False)
+    return array
 
 
 def _read_csv(file: Path) -> dict[str, Array]:
     """Read a table; where a header names its columns, those of x and of y are apart."""
+    # Opened here, since numpy would take some names for addresses or packed files.
     with file.open(encoding="utf-8-sig", newline="") as handle:
         first = next(csv.reader(handle, skipinitialspace=True), [])
-    names = [each.strip("# ") for each in first]
-    letters = [each[:1].lower() for each in names]
-    strangers = [name for name, each in zip(names, letters, strict=True) if each not in ("x", "y")]
-    comment = "".join(first).startswith("#")
-    header = not strangers if comment else any(map(_is_word, names))
-    with warnings.catch_warnings(action="error", category=UserWarning):  # no line
-        table = np.loadtxt(
-            file, delimiter=",", ndmin=2, skiprows=int(header), quotechar='"', encoding="utf-8-sig"
-        )
+        names = [each.strip("# ") for each in first]
+        letters = [each[:1].lower() for each in names]
+        known = zip(names, letters, strict=True)
+        strangers = [name for name, letter in known if letter not in ("x", "y")]
+        comment = "".join(first).startswith("#")
+        header = not strangers if comment else any(map(_is_word, names))
+        handle.seek(0)
+        table = np.loadtxt(handle, delimiter=",", ndmin=2, skiprows=int(header), quotechar='"')
     if not header:
         return {"": table}
     if strangers:
@@ -93,18 +135,8 @@ def reading(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputFileError(f"There is no file {file}.") from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        UserWarning,
-        zipfile.BadZipFile,
-        csv.Error,
-        SafetensorError,
-    ) as error:
-        if isinstance(error, InputFileError):
+    except Exception as error:  # what numpy and zipfile raise on damaged files is no short list
+        if isinstance(error, IremError):
             raise
         reason = " ".join(str(error).split())[:200]
         raise InputFileError(f"{file} cannot be read as {file.suffix} ({reason}).") from error
@@ -136,7 +168,8 @@ def tensor_of(file: Path, array: Array, dtype: torch.dtype) -> Tensor:
         raise InputFileError(f"{file} holds {array.dtype} values; expected numbers.")
     # By way of numpy, which knows byte orders and types that torch does not.
     wide = np.float64 if dtype == torch.float64 else np.float32
-    with np.errstate(over="ignore"):  # becomes infinite, and is told of as such
+    # What becomes infinite, or is no number, is told of as such.
+    with np.errstate(over="ignore", invalid="ignore"):
         return torch.from_numpy(np.ascontiguousarray(array, wide)).to(dtype)
 
 

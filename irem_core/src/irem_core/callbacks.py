@@ -72,12 +72,9 @@ class EvaluateEvery(Callback):
 
 def best_evaluation(records: Sequence[dict[str, Any]], difficulty: str) -> float | None:
     """Return the lowest error that `EvaluateEvery` logged on a difficulty, or None."""
-    errors = [
-        record["evaluation"][difficulty]
-        for record in records
-        if difficulty in record.get("evaluation", {})
-    ]
-    return min(errors, default=None)
+    logged = [record.get("evaluation") for record in records]
+    errors = [each.get(difficulty) for each in logged if isinstance(each, dict)]
+    return min((error for error in errors if isinstance(error, float)), default=None)
 
 
 class ProgressBar(Callback):

@@ -14,10 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from irem_core.description import describe, rebuild
 from irem_core.energy import Landscape
-from irem_core.errors import CheckpointError
+from irem_core.errors import CheckpointError, SettingError
 from irem_core.part import seeded
 from irem_core.provenance import versions
 from irem_core.registry import ENERGIES, SOLVERS
@@ -94,15 +95,17 @@ def load(
     tensors, metadata = read(file, device=device)
     given: dict[str, Any] = {ENERGIES: energy, SOLVERS: solver}
     replacements = {group: part for group, part in given.items() if part is not None}
+    _check_size(metadata.get("solver"), tensors, file, replacements)
     with seeded(0):  # weights that are drawn only to be replaced
-        built: Solver = _rebuilt(metadata.get("solver"), Solver, file, replacements)
+        built: Solver = rebuilt(metadata.get("solver"), Solver, file, replacements)
     floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
     built.to(dtype=next(iter(floating), None))
     fit_weights(built, tensors, file)
     spaces = metadata.get("spaces")
-    for name, space in spaces.items() if isinstance(spaces, dict) else ():
+    for name in ("question", "answer"):
+        space = spaces.get(name) if isinstance(spaces, dict) else None
         if space is not None and getattr(built, name, None) is None:
-            setattr(built, name, _rebuilt(space, Space, file, {}))
+            setattr(built, name, rebuilt(space, Space, file))
     return built.to(device).eval()
 
 
@@ -122,7 +125,7 @@ def load_run(
             f"{path} does not say on which task it was trained; save it with task=... to use it "
             "on the command line."
         )
-    return solver, _rebuilt(metadata["task"], Task, _model_file(Path(path)), {}), metadata
+    return solver, rebuilt(metadata["task"], Task, _model_file(Path(path))), metadata
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -142,6 +145,16 @@ def fit_weights(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: Pa
     Raises:
         CheckpointError: a name or a shape differs; the error lists which.
     """
+    _check_shapes(module, tensors, file)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:  # of a type that cannot be converted
+        raise CheckpointError(
+            f"The weights in {file} do not fit {type(module).__name__}: {error}."
+        ) from error
+
+
+def _check_shapes(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     held = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != held:
@@ -156,7 +169,6 @@ def fit_weights(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: Pa
             f"The weights in {file} do not fit {type(module).__name__}: {listed}. Build the solver "
             "with the settings it was saved with."
         )
-    module.load_state_dict(tensors)
 
 
 def write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -195,7 +207,20 @@ def read(
     return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
 
 
-def _rebuilt(described: Any, kind: type, file: Path, replacements: dict[str, Any]) -> Any:
+def rebuilt(
+    described: Any, kind: type, file: Path, replacements: dict[str, Any] | None = None
+) -> Any:
+    """Build a part that a file describes; see `description.rebuild`.
+
+    Args:
+        described: what the file says of it.
+        kind: what it must be.
+        file: named in errors.
+        replacements: objects to use for parts of a group.
+
+    Raises:
+        CheckpointError: it is described wrongly, or is of another kind.
+    """
     try:
         built = rebuild(described, replacements=replacements)
     except RecursionError as error:
@@ -205,6 +230,36 @@ def _rebuilt(described: Any, kind: type, file: Path, replacements: dict[str, Any
             f"{file} describes a {type(built).__name__} where a {kind.__name__} belongs."
         )
     return built
+
+
+def _check_size(
+    described: Any, tensors: Mapping[str, Tensor], file: Path, replacements: dict[str, Any]
+) -> None:
+    """Build a solver without memory for its weights, to see whether it has those of the file.
+
+    A file of some bytes could otherwise ask for any amount of memory, or of layers.
+    """
+    # Layers may be made in one and split, or be shared, so that some are seen more than once.
+    left = [4 * len(tensors) + 100, 4 * sum(each.numel() for each in tensors.values()) + 10_000]
+
+    def count(module: torch.nn.Module, name: str, parameter: Tensor | None) -> None:
+        if parameter is not None:
+            left[0] -= 1
+            left[1] -= parameter.numel()
+        if min(left) < 0:
+            raise CheckpointError(
+                f"{file} describes a solver of more weights than it holds; it was altered."
+            )
+
+    with register_module_parameter_registration_hook(count), seeded(0), torch.device("meta"):
+        try:
+            built = rebuilt(described, Solver, file, replacements)
+        except (SettingError, NotImplementedError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, RuntimeError) and "meta tensor" in str(cause):
+                return  # a part looks at values, of which there are none here
+            raise
+    _check_shapes(built, tensors, file)
 
 
 def _model_file(path: Path) -> Path:

@@ -97,6 +97,10 @@ class IremWarning(UserWarning):
     """Base of all warnings that irem packages give; the command line prints them as one line."""
 
 
+class DamagedFileWarning(IremWarning):
+    """A part of a file cannot be read, and the rest is used without it."""
+
+
 class SkippedFileWarning(IremWarning):
     """A file among many cannot be used, and the others are used without it."""
 

@@ -106,6 +106,7 @@ _UNNAMED = {
     (TASKS, "pairs"): "irem_core.pairs:PairsTask",
     (SOLVERS, "standardized"): "irem_core.standardized:Standardized",
 }
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LONGEST_TEXT = 10_000
 
 
@@ -245,10 +246,11 @@ def construct(
         if fitted and target is not None:
             return factory.for_task(target.task, *args, seed=target.seed, **settings)
         return factory(*args, **settings)
-    except IremError:
+    except (IremError, RecursionError):
         raise
-    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
-        # Not every author checks settings; without any, the fault is the plug-in's own.
+    except Exception as error:
+        # Not every author checks settings, and torch refuses what is too large in many ways.
+        # Without any settings the fault is the plug-in's own.
         if not args and not settings:
             raise
         given = [repr(value) for value in args]
@@ -311,6 +313,20 @@ def plain_name(text: str) -> str:
     return text.partition("(")[0].strip().replace("_", "-")
 
 
+def folder_name(text: str) -> str:
+    """Return the name in a part's text, as a part of a path: it leads to no other folder.
+
+    Raises:
+        SettingError: it would, which no name of an installed part does.
+    """
+    name = plain_name(text)
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise SettingError(
+            f"No folder can be named after {name[:60]!r}; give the folder itself with --out (out=)."
+        )
+    return name
+
+
 def build(
     group: str,
     text: str,
@@ -345,7 +361,7 @@ def parse(
         SettingError: the text is no name and no constructor of literals and parts.
     """
     text = text.strip()
-    if re.fullmatch(r"[A-Za-z0-9_.-]+", text):
+    if _NAME.fullmatch(text):
         return text.replace("_", "-"), [], {}
     try:
         node = ast.parse(text[:_LONGEST_TEXT], mode="eval").body

@@ -182,6 +182,11 @@ class ReplayBuffer:
                 f"The checkpoint's replay buffer holds {capacity} problems and this one "
                 f"{self.capacity}; resume with the capacity that training began with."
             )
+        if not 0 <= self._next < self.capacity or not 0 <= self._size <= self.capacity:
+            raise CheckpointError(
+                f"The checkpoint's replay buffer is damaged: it holds {self._size} problems of at "
+                f"most {self.capacity}, and goes on at {self._next}."
+            )
         held = [n for n in range(len(state)) if f"store{n}" in state]
         self._stores = [state[f"store{n}"].clone() for n in held]
         counts = [state.get(f"counts{n}") for n in held]

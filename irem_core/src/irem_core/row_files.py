@@ -126,6 +126,11 @@ class RowWriter:
             handle.write(header)
             handle.truncate(size)
 
+    def made(self, arrays: Any) -> bool:
+        """Say whether `create` made the file, with arrays that were recorded as JSON."""
+        expected = json.loads(json.dumps(self.arrays))
+        return bool(arrays == expected and self.file.stat().st_size == self._format()[2])
+
     def write(self, start: int, parts: Mapping[str, Array]) -> None:
         """Write rows from `start` on, down to the disk.
 

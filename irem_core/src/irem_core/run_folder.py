@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,9 +15,15 @@ from torch import Tensor
 from irem_core import checkpoint
 from irem_core.description import completed
 from irem_core.distributed import Ranks
-from irem_core.errors import CheckpointError, RunExistsError, SettingError, StorageError
+from irem_core.errors import (
+    CheckpointError,
+    DamagedFileWarning,
+    RunExistsError,
+    SettingError,
+    StorageError,
+)
 from irem_core.lock import alone
-from irem_core.storage import replacing, writing
+from irem_core.storage import read_json_lines, replacing, writing
 
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
@@ -135,22 +141,33 @@ class RunFolder:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read what a run has logged, passing over lines that a kill left half written."""
+    """Read what a run has logged, without the last line where a kill left it half written.
+
+    Warns of other damage with a `DamagedFileWarning`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     file = path / METRICS
-    records = []
-    if file.is_file():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                record = json.loads(line)
-                if isinstance(record["iteration"], int):
-                    records.append(record)
+    if not file.is_file():
+        return []
+    records, damaged = read_json_lines(file, sound=lambda each: type(each.get("iteration")) is int)
+    if damaged:
+        warnings.warn(
+            f"{file} is damaged, first in line {damaged[0]}; {len(damaged)} of its lines are left "
+            "out.",
+            DamagedFileWarning,
+            stacklevel=2,
+        )
     return records
 
 
 def _iteration(file: Path) -> int:
     try:
         return int(checkpoint.read_metadata(file)["iteration"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(
             f"{file} is no checkpoint to resume from: it lacks the iteration. Perhaps another file "
             "was copied over it."

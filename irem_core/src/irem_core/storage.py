@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
 from irem_core.errors import StorageError
+
+
+def read_json_lines(
+    file: Path, *, sound: Callable[[dict[str, Any]], bool] = lambda record: True
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Read a file of JSON objects, one a line, of which some may be damaged.
+
+    A last line without an end is what a kill left half written, and counts as no line.
+
+    Args:
+        file: the file.
+        sound: says of an object whether it is one that belongs there.
+
+    Returns:
+        The objects, and the numbers of the damaged lines, counted from 1.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    found, damaged = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict) and sound(record):
+            found.append(record)
+        elif line.strip() and number < len(lines):
+            damaged.append(number)
+    return found, damaged
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from irem_core.distributed import Ranks, apart, derive
 from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
 from irem_core.interruption import interruptible
 from irem_core.progress import Callback, Progress, Training
+from irem_core.restoring import check_numbers, moments_of, restoring
 from irem_core.run_folder import RunFolder, check_same_settings
 from irem_core.solver import Solver
 from irem_core.task import Task
@@ -193,9 +194,7 @@ class _Loop:
         if self.folder is None:
             return
         self.folder.claim(resume=resume)
-        saved = self.folder.newest()
-        if saved is not None:
-            self._restore(*saved)
+        self.restore()
         self.progress.records = self.folder.cut_metrics(self.progress.iteration)
 
     def run(self, callbacks: Sequence[Callback], log_every: int, checkpoint_every: int) -> None:
@@ -360,12 +359,21 @@ class _Loop:
             "training": training,
         }
 
+    def restore(self) -> None:
+        """Take over the folder's newest checkpoint, where there is one."""
+        assert self.folder is not None
+        saved = self.folder.newest()
+        if saved is not None:
+            with restoring(self.folder.path):
+                self._restore(*saved)
+
     def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         assert self.folder is not None
         path, progress = self.folder.path, self.progress
         before = metadata["settings"]
         before["training"] = Training.completed(before["training"])
         check_same_settings(before, self._settings(), path)
+        check_numbers(metadata)
         if metadata["iteration"] > progress.training.iterations:
             raise SettingError(
                 f"The run in {path} has done {metadata['iteration']} iterations already; give "
@@ -376,10 +384,7 @@ class _Loop:
             group, _, rest = name.partition(".")
             groups.setdefault(group, {})[rest] = tensor
         checkpoint.fit_weights(progress.solver, groups.get("model", {}), path)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in groups.get("optimizer", {}).items():
-            index, _, rest = name.partition(".")
-            moments.setdefault(int(index), {})[rest] = tensor
+        moments = moments_of(groups.get("optimizer", {}), self.parameters)
         empty = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**empty, "state": moments})
         progress.solver.restore_training_state(

@@ -5,6 +5,9 @@ Modules here import torch only inside the commands that compute, so that help an
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 import warnings
 from typing import TextIO
@@ -49,17 +52,50 @@ app.command(name="new-task")(new_task)
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a fault, 2 a user's mistake, 130 Ctrl-C."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the terminal does not know is shown as its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(_status())
+
+
+def _status() -> int:
+    """Run the command line and return its exit status, having said what went wrong."""
     try:
         status = app(standalone_mode=False, prog_name="irem")
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except IremError as error:
         _say(str(error))
-        sys.exit(error.exit_status)
+        return error.exit_status
     except typer.TyperException as error:
         _say(error.format_message())
-        sys.exit(error.exit_code)
+        return error.exit_code
     except typer.Abort:
-        sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
+        return 130
+    except OSError as error:
+        # Output that nobody takes any more, as that of `irem list | head -1`, is no cause to speak.
+        if not isinstance(error, BrokenPipeError):
+            _say(f"stopped by the system ({error}).")
+        _forget_output()
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        _say("there is not enough memory for this; give smaller sizes or fewer problems at a time.")
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _forget_output() -> None:
+    """Drop what is still to be printed, which Python would try again to write at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Recognise what Python and torch raise where memory runs out."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said
 
 
 def _show_warning(

@@ -19,6 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+_NARROW = 60
+"""Columns of a terminal below which tables that do not fit are printed as lines."""
+
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; numbers are aligned to the right, and None is a dash."""
@@ -29,7 +32,17 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         drawn.add_row(*map(cell, row))
-    Console(highlight=False, soft_wrap=False).print(drawn)
+    console = Console(highlight=False, soft_wrap=False)
+    wide = console.options.update(width=10_000)
+    if console.width < min(_NARROW, console.measure(drawn, options=wide).maximum):
+        # Columns of a few letters each say nothing; lines do.
+        lines = [
+            "  ".join(f"{name}: {cell(each)}" for name, each in zip(columns, row, strict=True))
+            for row in body
+        ]
+        console.print(title, *lines, sep="\n", markup=False)
+    else:
+        console.print(drawn)
 
 
 def cell(value: Any) -> str:

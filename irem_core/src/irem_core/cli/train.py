@@ -89,7 +89,7 @@ def train(
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
     from irem_core.recipes import recipe
-    from irem_core.registry import plain_name
+    from irem_core.registry import folder_name
     from irem_core.training import fit
 
     place = loading.device(device)
@@ -106,7 +106,7 @@ def train(
     if compiled:
         made.solver.compile()
     settings = dict(made.training)
-    folder = out or Path("runs") / f"{title}-{plain_name(solver)}-{seed}"
+    folder = out or Path("runs") / f"{folder_name(title)}-{folder_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))
     given = {
         "iterations": iterations,
@@ -137,10 +137,10 @@ def train(
 
 def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:
     """Return what to train on, and what to call a run of it."""
-    from irem_core.registry import load_task, plain_name
+    from irem_core.registry import load_task
 
     if pairs is None and task is not None:
-        return load_task(task, **({} if data is None else {"data": str(data)})), plain_name(task)
+        return load_task(task, **({} if data is None else {"data": str(data)})), task
     if pairs is None or data is not None:
         raise SettingError(
             "irem train got neither a task nor --pairs; name a task, such as irem train add, or "

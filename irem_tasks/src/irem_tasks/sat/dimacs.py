@@ -17,6 +17,9 @@ from irem_tasks.sat.clauses import unsatisfied
 _LINE = 78
 # Entries of the padded tensor, and variables: beyond this a file cannot have been meant for us.
 _MOST = 100_000_000
+# So many of either are free; beyond, a file must hold literals in proportion, so that a short one
+# does not ask for much memory.
+_FREE, _TIMES = 1_000_000, 50
 
 
 def read_cnf(file: Path) -> tuple[Int[Tensor, "clauses width"], int]:
@@ -127,6 +130,11 @@ class _Reader:
         if len(self.literals) > self.begun:
             self._fail("the last clause does not end in 0")
         self.line, variables, clauses = self.header
+        if variables > self._most():
+            self._fail(
+                f"the header announces {variables:,} variables, too many for "
+                f"{len(self.literals):,} literals; number the variables without gaps"
+            )
         if clauses != len(self.lengths):
             self._fail(
                 f"the header announces {clauses} clauses and the file holds {len(self.lengths)}; a "
@@ -182,10 +190,13 @@ class _Reader:
             self.lengths.append(len(self.literals) - self.begun)
             self.begun = len(self.literals)
 
+    def _most(self) -> int:
+        return min(_MOST, max(_FREE, _TIMES * len(self.literals)))
+
     def _tensor(self) -> Int[Tensor, "clauses width"]:
         lengths = torch.tensor(self.lengths, dtype=torch.int64)
         width = max(self.lengths, default=1)
-        if len(lengths) * width > _MOST:
+        if len(lengths) * width > self._most():
             self._fail(
                 f"{len(lengths)} clauses of up to {width} literals are too many to lay side by "
                 "side; split the longest clauses by auxiliary variables"
