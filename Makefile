@@ -18,6 +18,7 @@ INSTALL := PIP_CONSTRAINT="$(CONSTRAINTS)" PIP_BUILD_CONSTRAINT="$(CONSTRAINTS)"
 help:
 	@echo "make demo     train IREM to add vectors, then solve one problem and show it"
 	@echo "make test     lint, check formatting and types, and run the quick tests"
+	@echo "make test-oldest  the quick tests with the oldest versions that are declared"
 	@echo "make docs     build the documentation into docs/_build"
 	@echo "make bench    measure speed, beside a plain transcription of the paper's Algorithm 1"
 	@echo "make wheels   build the three packages into dist/"
@@ -41,6 +42,11 @@ test: .venv/.installed-test
 	$(BIN)/mypy
 	$(BIN)/pytest -n logical
 
+# With the oldest versions that the packages declare, in an environment of its own.
+.PHONY: test-oldest
+test-oldest: .venv-oldest/.installed
+	.venv-oldest/bin/pytest -n logical
+
 .PHONY: docs
 docs: .venv/.installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
@@ -57,7 +63,7 @@ wheels: .venv/.created
 
 .PHONY: clean
 clean:
-	rm -rf .venv dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -79,4 +85,11 @@ clean:
 
 .venv/.installed-test: .venv/.installed requirements-test.txt requirements-docs.txt
 	$(INSTALL) install --quiet -c constraints.txt -r requirements-test.txt
+	@touch $@
+
+.venv-oldest/.installed: $(PROJECTS) tests/oldest.py requirements-test.txt
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) tests/oldest.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet \
+		-c .venv-oldest/constraints.txt $(PACKAGES:%=-e ./%) -r requirements-test.txt
 	@touch $@

@@ -36,6 +36,7 @@ READMES = [
     "irem_baselines/README.md",
     "examples/custom_task/README.md",
     "docs/backpropagation.md",
+    "CONTRIBUTING.md",
     "docs/cluster.md",
     "docs/pairs.md",
     "docs/logging.md",
