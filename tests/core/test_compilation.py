@@ -37,6 +37,7 @@ from irem_core import (
     trees,
 )
 from irem_core.part import seeded
+from irem_core.standardized import Standardized
 from zoo import DESCENTS, HALTINGS, ZOO, Quadratic
 
 # Writes down what is evaluated and runs that for any number of problems, without compiling C++.
@@ -264,3 +265,14 @@ def test_torchs_own_compiler_gives_the_same_numbers():
         context = trees.detach(energy.encode(problem))
         assert_same(differentiate(compiled, context, start), differentiate(energy, context, start))
     assert len(compiled.programs) == 1
+
+
+def test_solvers_of_pairs_compile_what_they_hold():
+    x = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
+    solver = IREM.for_task(load_task("add(size=4)"))
+    held = Standardized(solver, question=VectorSpace(8), answer=VectorSpace(4))
+    assert not held.compiled
+    held.compile(**QUICK)
+    assert held.compiled
+    assert held.solve(torch.cat([x, x, x], 1)[:, :8], max_steps=2).y.shape == (40, 4)
+    assert len(solver.energy.programs)

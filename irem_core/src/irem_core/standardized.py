@@ -93,6 +93,15 @@ class Standardized(Solver):
         self.question_units = Units.for_space(question)
         self.answer_units = Units.for_space(answer)
 
+    @property
+    def compiled(self) -> bool:  # type: ignore[override]
+        """Whether `compile` was called."""
+        return self.solver.compiled
+
+    def compile(self, **options: Any) -> None:
+        """Have torch compile what the solver inside spends its time on (see `Solver.compile`)."""
+        self.solver.compile(**options)
+
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
