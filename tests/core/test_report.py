@@ -28,7 +28,7 @@ from irem_core.distributed import derive
 from irem_core.graphs import PAIRS
 from irem_core.report import Measuring, gather, render, write_report
 from irem_core.report.drawing import FRAME, Series, chart, decades, number, steps, thinned
-from irem_core.report.gathering import distinct
+from irem_core.report.gathering import distinct, kept_scores
 from irem_core.report.page import halted_by_step
 from irem_core.report.stepping import follow
 from reporting import KINDS, small_run
@@ -210,9 +210,14 @@ def test_an_evaluation_that_the_run_keeps_is_taken_over(run: Path) -> None:
     (found,) = gather([run], Measuring(difficulties=["same"]))[0].difficulties
     assert (found.kept, found.problems, found.mse) == (True, 1000, 0.125)
     assert found.mse_by_step == [(0, 1.0), (80, 0.125)]
-    for asked in ({"problems": 5}, {"max_steps": 2}, {"seed": 2}):
-        measuring = Measuring(**({"difficulties": ["same"], "problems": 5} | asked))
-        assert not gather([run], measuring)[0].difficulties[0].kept
+    asked = Measuring(difficulties=["same"], problems=5, max_steps=2)
+    assert not gather([run], asked)[0].difficulties[0].kept
+    assert Measuring(difficulties=["same"]).as_kept
+    for changes in ({"problems": 5}, {"max_steps": 2}, {"seed": 2}, {"data": Path("images")}):
+        assert not Measuring(**changes).as_kept
+    (run / "evaluation.json").write_text("damaged")
+    (found,) = gather([run], Measuring(difficulties=["same"]))[0].difficulties
+    assert (found.kept, found.problems) == (False, 200)
 
 
 @pytest.mark.parametrize(
@@ -230,14 +235,11 @@ def test_an_evaluation_that_the_run_keeps_is_taken_over(run: Path) -> None:
         "no json",
     ],
 )
-def test_evaluations_that_are_damaged_or_of_another_model_are_measured_anew(
+def test_evaluations_that_are_damaged_or_of_another_model_do_not_count(
     run: Path, damage: str
 ) -> None:
     (run / "evaluation.json").write_text(damage)
-    measuring = Measuring(difficulties=["same"], max_steps=None)
-    (found,) = gather([run], measuring)[0].difficulties
-    assert not found.kept
-    assert found.problems == 200
+    assert kept_scores(run, 6) == {}
 
 
 def test_records_that_are_no_numbers_are_left_out(run: Path) -> None:
