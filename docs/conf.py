@@ -8,6 +8,8 @@ from typing import Any
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util.inspect import signature, stringify_signature
+from torch.nn import Module
 
 import irem_core
 
@@ -54,6 +56,18 @@ def block_equation(translator: Any, node: Any) -> None:
     raise SkipNode
 
 
+def constructor(app: Sphinx, what: str, name: str, part: Any, *_: Any) -> tuple[str, None] | None:
+    """Show what a part's constructor takes; `Recorded.__new__`, which takes anything, hides it."""
+    if what != "class" or not issubclass(part, irem_core.Recorded):
+        return None
+    if part.__init__ in (object.__init__, Module.__init__):
+        return "", None
+    taken = signature(part.__init__, bound_method=True)
+    short = {"show_return_annotation": False, "unqualified_typehints": True}
+    return stringify_signature(taken, **short), None
+
+
 def setup(app: Sphinx) -> None:
-    """Register what writes equations."""
+    """Register what writes equations and signatures."""
+    app.connect("autodoc-process-signature", constructor)
     app.add_html_math_renderer("mathml", (inline_equation, None), (block_equation, None))

@@ -44,6 +44,14 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert not missing, f"add {missing} to a page in docs/api"
 
 
+def test_signatures_name_what_constructors_take(site: Path) -> None:
+    for page in (site / "api").iterdir():
+        text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
+        assert "*args: Any, **kwargs: Any" not in text, page
+    text = re.sub(r"<[^>]+>|\s+", "", (site / "api" / "energies.html").read_text(encoding="utf-8"))
+    assert "classMLPEnergy(question:Space,answer:Space,*,width:int=512,depth:int=3,)" in text
+
+
 def test_pages_ask_nothing_of_other_servers(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 20
