@@ -18,7 +18,7 @@ import torch
 
 from irem_core.checkpoint import MODEL, read_metadata
 from irem_core.description import rebuild
-from irem_core.registry import load_task
+from irem_core.registry import TASKS, load_task, plugins
 
 ROOT = Path(__file__).parent.parent
 
@@ -95,17 +95,25 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
         draw = np.random.default_rng(0)
         x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
         np.savez(words[words.index("--pairs") + 1], x=x, y=y)
-    if words[0] not in ("evaluate", "solve", "compose", "export"):
+    if words[0] == "train":
         return
-    run = Path(words[1])
-    if run.parent.name == "runs" and not run.exists():
-        assert not irem(*smaller(["train", run.name, "--out", str(run)])).status
+    for before, word in itertools.pairwise(words):
+        run = Path(word)
+        if run.parent.name == "runs" and not run.exists() and not before.startswith("--"):
+            assert not irem(*smaller(["train", task_of(run), "--out", word])).status
     if "--input" in words:
         file = Path(words[words.index("--input") + 1])
         if not file.exists():
+            run = Path(words[1])
             known = (run / MODEL).exists()
             task = rebuild(read_metadata(run)["task"]) if known else load_task(words[1])
             write_questions(file, task)
+
+
+def task_of(run: Path) -> str:
+    """Return the task that a run is called by: "add" of runs/add and of runs/add-irem-0."""
+    names = [plugin.name for plugin in plugins(TASKS) if run.name.startswith(plugin.name)]
+    return max(names, key=len)
 
 
 def write_questions(file: Path, task: Any) -> None:
