@@ -1,4 +1,4 @@
-"""Write the tables of results in README.md and docs/speed.md from what was recorded.
+"""Write the tables of results in README.md and docs from what was recorded.
 
     python benchmarks/render_results.py          rewrite the tables
     python benchmarks/render_results.py --check  exit with 1 where they differ from the records
@@ -20,14 +20,14 @@ from irem_baselines.reproduce.targets import TARGETS
 from speed_tables import TABLES
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "reliability.md")
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; compare")
-    parser.add_argument("--readme", type=Path, action="append", help="which file; both if unset")
+    parser.add_argument("--readme", type=Path, action="append", help="which file; all if unset")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     options = parser.parse_args()
     for page in options.readme or PAGES:

@@ -123,6 +123,18 @@ def sooner(results: Path) -> Iterator[Table]:
         )
 
 
+def fuzzing(results: Path) -> Iterator[Table]:
+    """Yield how many inputs `tests/fuzz.py` fed to each reader, and what broke it."""
+    for measured in recorded(results, "fuzzing"):
+        listed = [
+            [f"`{name}`", f"{each['inputs']:,}", f"{each['seconds']:.0f}", str(each["crashes"])]
+            for name, each in measured["readers"].items()
+        ]
+        with_what = ", ".join(f"{name} {each}" for name, each in measured["versions"].items())
+        columns = ["reader", "inputs", "seconds", "crashes"]
+        yield table("Fuzzing", columns, listed, f"{hardware(measured)} With {with_what}.")
+
+
 def table(title: str, columns: list[str], listed: list[list[str]], note: str) -> Table:
     return Table(title=title, columns=columns, rows=listed, notes=[note])
 
@@ -146,4 +158,5 @@ TABLES: dict[str, Callable[[Path], Iterator[Table]]] = {
     "products": products,
     "time-to-error": sooner,
     "large-file": large_file,
+    "fuzzing": fuzzing,
 }

@@ -8,7 +8,9 @@ which the tests do not: pip install -c constraints.txt atheris.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import platform
 import re
 import subprocess
@@ -26,6 +28,7 @@ NAMES = (
 # A single input that takes longer counts as a hang.
 HANG_SECONDS = 20
 LONGEST = 4096
+LOOK_EVERY = 500
 
 
 def main() -> None:
@@ -49,10 +52,13 @@ def main() -> None:
     elif given.child is not None:
         fuzz(given.readers[0], Path(given.child), given.inputs, given.seed)
     else:
-        results = {name: run(name, given.inputs, given.seed) for name in given.readers or NAMES}
-        if given.record is not None:
-            record(given.record, results)
-        sys.exit(any(each["crashes"] for each in results.values()))
+        crashes = 0
+        for name in given.readers or NAMES:
+            found = run(name, given.inputs, given.seed)
+            crashes += found["crashes"]
+            if given.record is not None:
+                record(given.record, name, found)
+        sys.exit(crashes > 0)
 
 
 def fuzz(name: str, folder: Path, inputs: int, seed: int) -> None:
@@ -60,7 +66,7 @@ def fuzz(name: str, folder: Path, inputs: int, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["irem_core", "irem_tasks"]):
-        from fuzz_targets import READERS, checked
+        from fuzz_targets import MOST_MEMORY, READERS, Broken, checked, peak_memory, watched
 
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -78,7 +84,15 @@ def fuzz(name: str, folder: Path, inputs: int, seed: int) -> None:
         "print_final_stats": 1,
     }
     flags = [f"-{key}={value}" for key, value in options.items()]
-    atheris.Setup([sys.argv[0], *flags, str(corpus)], lambda data: checked(name, data))
+    most, fed = peak_memory() + MOST_MEMORY, itertools.count(1)
+
+    def feed(data: bytes) -> None:
+        watched(name, data)
+        # The peak never falls, and asking for it takes longer than most readers do.
+        if next(fed) % LOOK_EVERY == 0 and peak_memory() > most:
+            raise Broken(f"one of the last {LOOK_EVERY} inputs took {MOST_MEMORY:,} bytes")
+
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], feed)
     atheris.Fuzz()
 
 
@@ -100,12 +114,18 @@ def run(name: str, inputs: int, seed: int) -> dict[str, Any]:
     return {"inputs": fed, "seconds": round(seconds, 1), "crashes": crashes}
 
 
-def record(file: Path, results: dict[str, Any]) -> None:
-    """Add figures to a record."""
+def record(file: Path, name: str, found: dict[str, Any]) -> None:
+    """Add the figures of a reader to a record."""
+    from irem_core.provenance import hardware
+
     names = ("atheris", "numpy", "safetensors", "torch")
-    versions = {"python": platform.python_version(), **{each: version(each) for each in names}}
     held = json.loads(file.read_text()) if file.exists() else {"readers": {}}
-    held["readers"] |= {name: each | {"versions": versions} for name, each in results.items()}
+    held["machine"] = {**hardware(), "threads": os.cpu_count()}
+    held["versions"] = {
+        "python": platform.python_version(),
+        **{each: version(each) for each in names},
+    }
+    held["readers"][name] = found
     file.write_text(json.dumps(held, indent=2) + "\n")
 
 

@@ -310,20 +310,33 @@ def _installed() -> None:
     registry.plugins = description.plugins = functools.cache(registry.plugins)
 
 
-def _memory() -> int:
+def peak_memory() -> int:
+    """Return the most memory that this process ever took, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def checked(name: str, data: bytes) -> None:
-    """Feed a reader.
+    """Feed a reader, and look at what it did and took.
 
     Raises:
         Broken: it ran a program, wrote elsewhere, or asked for memory beyond measure.
         Exception: what it raised, if that is no error of the library.
     """
+    before = peak_memory()
+    watched(name, data)
+    if peak_memory() - before > MOST_MEMORY:
+        raise Broken(f"took {peak_memory() - before:,} bytes")
+
+
+def watched(name: str, data: bytes) -> None:
+    """Feed a reader, and look at what it did.
+
+    Raises:
+        Broken: it ran a program, wrote elsewhere, or asked for more memory than there is.
+        Exception: what it raised, if that is no error of the library.
+    """
     global _watching
     _installed()
-    before = _memory()
     _seen.clear()
     _watching = True
     try:
@@ -341,5 +354,3 @@ def checked(name: str, data: bytes) -> None:
         _watching = False
     if _seen:
         raise Broken(f"did {_seen}")
-    if _memory() - before > MOST_MEMORY:
-        raise Broken(f"took {_memory() - before:,} bytes")

@@ -41,6 +41,7 @@ READMES = [
     "docs/pairs.md",
     "docs/logging.md",
     "docs/report.md",
+    "docs/reliability.md",
     "docs/reproduce.md",
     "docs/sharing.md",
     "docs/composition.md",
