@@ -12,18 +12,16 @@ from scipy.optimize import lsq_linear
 
 from irem_core import evaluate, fit_pairs
 
-SIZE = 6
 
-
-def pairs(count: int, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
+def pairs(count: int, *, size: int = 6, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return coefficients and minimisers.
 
-    A question is c and d, of six numbers each, and its answer the y between 0 and 1 that minimises
-    y' (Q + diag d) y / 2 - c' y, where Q is the same for all.
+    A question is c and d, of `size` numbers each, and its answer the y between 0 and 1 that
+    minimises y' (Q + diag d) y / 2 - c' y, where Q is the same for all.
     """
     draw = np.random.default_rng(seed)
-    mixing = draw.normal(size=(2 * SIZE, SIZE)) / np.sqrt(2 * SIZE)
-    c, d = draw.normal(size=(count, SIZE)), draw.uniform(0.1, 1.0, size=(count, SIZE))
+    mixing = draw.normal(size=(2 * size, size)) / np.sqrt(2 * size)
+    c, d = draw.normal(size=(count, size)), draw.uniform(0.1, 1.0, size=(count, size))
     answers = []
     for linear, diagonal in zip(c, d, strict=True):
         # With H = L L' the program is that of least squares, |L' y - L^-1 c|^2 / 2.
@@ -36,12 +34,13 @@ def pairs(count: int, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5000, help="how many to learn from")
+    parser.add_argument("--size", type=int, default=6, help="variables of a program")
     parser.add_argument("--iterations", type=int, help="the default of irem train if unset")
     parser.add_argument("--seed", type=int, default=0, help="of programs and weights")
     parser.add_argument("--file", help="only write the pairs to this .npz file, for irem train")
     options = parser.parse_args()
 
-    x, y = pairs(options.pairs, options.seed)
+    x, y = pairs(options.pairs, size=options.size, seed=options.seed)
     if options.file:
         np.savez(options.file, x=x, y=y)
         return

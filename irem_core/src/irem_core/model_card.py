@@ -51,8 +51,7 @@ def card(run: Path, *, licence: str | None = None, repository: str | None = None
         "",
         "A solver trained with irem: iterative reasoning as energy minimisation (Du et al., ICML "
         "2022). It answers a question x by descending a learned energy E(x, y) over candidate "
-        "answers y until that stops changing, and the energy that is left says how far to trust "
-        "the answer.",
+        "answers y until that stops changing.",
         "",
         "## Task",
         "",

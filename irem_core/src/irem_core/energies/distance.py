@@ -51,7 +51,7 @@ class DistanceEnergy(Perceptron, EnergyFn):
         width: int = 256,
         depth: int = 3,
         further: int = 16,
-        judged: float = 0.1,
+        judged: float = 0.3,
     ) -> None:
         """Make the layers with torch's default initialisation."""
         checks.check(checks.count_or_zero, "DistanceEnergy", further=further)
