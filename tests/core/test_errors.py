@@ -12,7 +12,7 @@ KINDS = [
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, IremError) and kind is not IremError
 ]
-FAULTS = {"NotConvergedError", "TrainingDivergedError", "StorageError"}
+FAULTS = {"HubError", "NotConvergedError", "TrainingDivergedError", "StorageError"}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def fit(
     )
     with ranks.joined(place), torch.random.fork_rng(), ExitStack() as closing:
         loop = _Loop(solver.to(place), task, training, ranks, place, out)
-        closing.enter_context(loop.alone())
+        if loop.folder is not None:
+            closing.enter_context(loop.folder.alone())
         loop.begin(resume=resume)
         for callback in callbacks:
             closing.callback(callback.close)
@@ -184,10 +185,6 @@ class _Loop:
         self.total = torch.zeros((), device=device)
         self.logged_at = 0
         self.diverged_at = torch.zeros((), dtype=torch.int64, device=device)
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Keep other trainings out of the folder, where there is one."""
-        return nullcontext() if self.folder is None else self.folder.alone()
 
     def begin(self, *, resume: bool) -> None:
         """Claim the folder and restore its newest checkpoint, where there is one."""
