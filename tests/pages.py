@@ -23,6 +23,7 @@ from irem_core.registry import TASKS, load_task, plugins
 ROOT = Path(__file__).parent.parent
 
 NOT_RUN = {
+    r"\.venv/bin/": "runs tests or tools of the environment that make sets up",
     r"make": "sets up an environment of its own, and some targets take minutes",
     r"(python -m venv|\.) ": "sets up an environment",
     r"(\w+ )?pip install": "installs packages; test_packages.py builds and installs ours",
