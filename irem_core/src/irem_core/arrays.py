@@ -85,7 +85,8 @@ def _read_npy(handle: IO[bytes], size: int) -> Array:
         raise ValueError(f"it has version {version} of the format, which is not for numbers")
     shape, _, dtype = _HEADERS[version](handle)
     announced = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or announced > size - handle.tell():
+    # Some versions of numpy let the size of an entry overflow.
+    if min(*shape, announced, 0) < 0 or announced > size - handle.tell():
         raise ValueError(f"its header announces an array {shape}, which it does not hold")
     handle.seek(0)
     array: Array = np.lib.format.read_array(handle, allow_pickle=False)
@@ -200,7 +201,8 @@ def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
         elif file.suffix == ".csv":
             np.savetxt(handle, only.reshape(len(only), -1), delimiter=",", fmt="%.9g")
         elif file.suffix == ".npz":
-            np.savez(handle, allow_pickle=False, **dict(arrays))
+            # Without allow_pickle=False, which numpy 1.26 would write as one more array.
+            np.savez(handle, **arrays)  # type: ignore[arg-type]
         else:
             save_file(
                 {name: np.ascontiguousarray(each) for name, each in arrays.items()}, temporary

@@ -17,6 +17,11 @@ from irem_core.errors import SettingError
 Validator = Callable[[Any, Any, Any], None]
 
 
+def shown(value: Any) -> str:
+    """Write a value in one line, for an error; torch's modules take several."""
+    return " ".join(repr(value).split())
+
+
 def _finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
@@ -49,7 +54,7 @@ def number(
         fits = isinstance(value, kind) and not isinstance(value, bool) and _finite(value)
         if not (fits and above < value < below and low <= value <= high):
             owner = instance if isinstance(instance, str) else type(instance).__name__
-            raise SettingError(f"{owner} got {attribute.name}={value!r}; expected {expected}.")
+            raise SettingError(f"{owner} got {attribute.name}={shown(value)}; expected {expected}.")
 
     return validate
 
@@ -90,7 +95,7 @@ def one_of(*choices: str) -> Validator:
         if value not in choices:
             owner = instance if isinstance(instance, str) else type(instance).__name__
             expected = " or ".join(repr(choice) for choice in choices)
-            raise SettingError(f"{owner} got {attribute.name}={value!r}; expected {expected}.")
+            raise SettingError(f"{owner} got {attribute.name}={shown(value)}; expected {expected}.")
 
     return validate
 
@@ -99,7 +104,7 @@ def true_or_false(instance: Any, attribute: Any, value: Any) -> None:
     """Validate a switch."""
     if not isinstance(value, bool):
         owner = instance if isinstance(instance, str) else type(instance).__name__
-        raise SettingError(f"{owner} got {attribute.name}={value!r}; expected True or False.")
+        raise SettingError(f"{owner} got {attribute.name}={shown(value)}; expected True or False.")
 
 
 def part_of(kind: type) -> Validator:
@@ -109,7 +114,7 @@ def part_of(kind: type) -> Validator:
         if not isinstance(value, kind):
             owner = instance if isinstance(instance, str) else type(instance).__name__
             raise SettingError(
-                f"{owner} got {attribute.name}={value!r}; expected a {kind.__name__}."
+                f"{owner} got {attribute.name}={shown(value)}; expected a {kind.__name__}."
             )
 
     return validate

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from irem_core.checks import shown
 from irem_core.errors import (
     IremError,
     PluginError,
@@ -232,8 +233,8 @@ def construct(
         # Without any settings the fault is the plug-in's own.
         if not args and not settings:
             raise
-        given = [repr(value) for value in args]
-        given += [f"{name}={value!r}" for name, value in settings.items()]
+        given = [shown(value) for value in args]
+        given += [f"{name}={shown(value)}" for name, value in settings.items()]
         raise SettingError(
             f"The {KINDS[plugin.group]} {plugin.name!r} cannot be built with {', '.join(given)}: "
             f"{' '.join(str(error).split())}."

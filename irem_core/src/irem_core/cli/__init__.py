@@ -5,9 +5,7 @@ Modules here import torch only inside the commands that compute, so that help an
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import sys
 import warnings
 from typing import TextIO
@@ -76,7 +74,6 @@ def _status() -> int:
         # Output that nobody takes any more, as that of `irem list | head -1`, is no cause to speak.
         if not isinstance(error, BrokenPipeError):
             _say(f"stopped by the system ({error}).")
-        _forget_output()
         return 1
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
@@ -84,12 +81,6 @@ def _status() -> int:
         _say("there is not enough memory for this; give smaller sizes or fewer problems at a time.")
         return 1
     return status if isinstance(status, int) else 0
-
-
-def _forget_output() -> None:
-    """Drop what is still to be printed, which Python would try again to write at its end."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _out_of_memory(error: Exception) -> bool:
