@@ -110,7 +110,7 @@ def run(name: str, inputs: int, seed: int) -> dict[str, Any]:
     fed = int(done[-1]) if done else 0
     print(f"{name}: {fed:,} inputs in {seconds:.0f} s, {crashes} crashes", flush=True)
     if crashes:
-        print(ended.stderr[-6000:] or ended.stdout[-3000:], *found, sep="\n", flush=True)
+        print(ended.stdout[-6000:], ended.stderr[-1500:], *found, sep="\n", flush=True)
     return {"inputs": fed, "seconds": round(seconds, 1), "crashes": crashes}
 
 

@@ -62,7 +62,7 @@ def edit(tree: Any, choices: Choices) -> None:
     elif action == 2 and isinstance(owner, dict):
         owner[str(choices.of(VALUES))[:50]] = owner.pop(key)
     else:
-        owner[key] = choices.of(VALUES)
+        owner[key] = copy.deepcopy(choices.of(VALUES))
 
 
 def edited(tree: Any, choices: Choices) -> Any:
@@ -92,7 +92,7 @@ def edit_tensors(tensors: dict[str, torch.Tensor], choices: Choices) -> dict[str
                 lambda t: torch.zeros_like(t),
                 lambda t: t + 1 if t.dtype != torch.bool else ~t,
                 lambda t: torch.full_like(t, -1) if t.dtype != torch.bool else t,
-                lambda t: torch.randint(0, 255, t.shape).to(t.dtype),
+                lambda t: (torch.arange(t.numel()) * 89 % 251).reshape(t.shape).to(t.dtype),
             ]
         )(tensor)
         if new is None:
