@@ -82,7 +82,7 @@ def test_python_versions_are_those_of_the_classifiers():
             for each in declared["classifiers"]
             if re.search(r"Python :: 3\.\d", each)
         ]
-        assert named == ["3.11", "3.12", "3.13"]
+        assert named == ["3.11"]  # the tests have passed with no other yet
         assert declared["requires-python"] == f">={named[0]}"
 
 
