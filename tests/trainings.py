@@ -1,5 +1,6 @@
 """Small trainings, energies that no package registers, and Python in a process of its own."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from irem_core import (
@@ -114,3 +115,17 @@ def run_python(*arguments: Any, timeout: int = 300, **environment: str) -> str:
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished.stdout
+
+
+@contextlib.contextmanager
+def group_of_one():
+    """Be a group of one process meanwhile.
+
+    A data-parallel wrapper must go before its group does: a group that ends with its wrapper waits
+    for threads of gloo while it keeps the interpreter's lock, which they may want.
+    """
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,7 +22,16 @@ from irem_core import (
     TrainingDivergedError,
     VectorSpace,
 )
-from trainings import TASK, At, DropoutEnergy, ScratchEnergy, bits, small_solver, train
+from trainings import (
+    TASK,
+    At,
+    DropoutEnergy,
+    ScratchEnergy,
+    bits,
+    group_of_one,
+    small_solver,
+    train,
+)
 
 
 class Center(EnergyFn):
@@ -325,12 +334,10 @@ def test_a_data_parallel_wrapper_sees_every_weight():
     solver = solver_of(ScratchEnergy, GradientFree())
     expected = copy.deepcopy(solver)
     expected.loss(*batch(), generator()).backward()
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    try:
+    with group_of_one():
         model = DistributedDataParallel(solver, find_unused_parameters=True)
         model(*batch(), generator()).backward(inputs=list(solver.parameters()))
-    finally:
-        distributed.destroy_process_group()
+        del model
     for weight, wanted in zip(solver.parameters(), expected.parameters(), strict=True):
         assert torch.equal(weight.grad, wanted.grad)
 

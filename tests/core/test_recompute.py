@@ -4,7 +4,6 @@ import weakref
 
 import pytest
 import torch
-from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -28,7 +27,7 @@ from irem_core import (
 from irem_core.graphs import is_batch
 from irem_core.registry import SOLVERS, Target
 from irem_tasks.graphs import ShortestPath
-from trainings import TASK, DropoutEnergy, ScratchEnergy, small_solver
+from trainings import TASK, DropoutEnergy, ScratchEnergy, group_of_one, small_solver
 
 DESCENTS = [
     GradientDescent(step_size=0.7),
@@ -149,12 +148,10 @@ def test_memory_hardly_grows_with_the_steps(descent, every):
 def test_a_data_parallel_wrapper_sees_every_weight():
     solver, expected = (solver_of(ScratchEnergy, recompute) for recompute in (True, False))
     expected.loss(*batch(), generator()).backward()
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    try:
+    with group_of_one():
         model = DistributedDataParallel(solver, find_unused_parameters=True)
         model(*batch(), generator()).backward(inputs=list(solver.parameters()))
-    finally:
-        distributed.destroy_process_group()
+        del model
     for weight, wanted in zip(solver.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(weight.grad, wanted.grad, rtol=1e-10, atol=1e-14)
 
