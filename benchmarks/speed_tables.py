@@ -83,6 +83,19 @@ def products(results: Path) -> Iterator[Table]:
         yield table("Products", columns, listed, hardware(measured))
 
 
+def compiled(results: Path) -> Iterator[Table]:
+    """Yield rates of training with and without compiled programs, and plain."""
+    for measured in recorded(results, "train_speed"):
+        listed = []
+        for space in ("vector", "graph"):
+            eager, made = measured[space], measured[f"{space}, compiled"]
+            rates = [each["ours_iterations_per_second"]["median"] for each in (eager, made)]
+            plain = eager["plain_iterations_per_second"]["median"]
+            listed.append([space, eager["task"], *(f"{rate:.1f}" for rate in (*rates, plain))])
+        columns = ["space", "task", "ours", "ours, compiled", "plain"]
+        yield table("Compiled", columns, listed, hardware(measured))
+
+
 def large_file(results: Path) -> Iterator[Table]:
     """Yield what solving a file of many problems took, undisturbed and killed half-way."""
     for measured in recorded(results, "large_file"):
@@ -152,6 +165,7 @@ def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
 
 
 TABLES: dict[str, Callable[[Path], Iterator[Table]]] = {
+    "compiled": compiled,
     "speed": speed,
     "iterations": iterations,
     "energies": energies,
