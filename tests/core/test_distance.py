@@ -20,7 +20,6 @@ from irem_core import (
     fit_pairs,
     minimize,
 )
-from irem_core.evaluation import worst_tenth_auroc
 
 X, Y = VectorSpace(3), VectorSpace(2)
 
@@ -121,20 +120,6 @@ def test_energies_tell_questions_whose_answers_are_uncertain() -> None:
         )
     assert ratios[0] > 4
     assert ratios[0] > 2 * ratios[1]
-
-
-def test_the_worst_tenth_is_counted_by_hand() -> None:
-    errors = torch.arange(20.0)
-    assert worst_tenth_auroc(errors, errors) == 1
-    assert worst_tenth_auroc(-errors, errors) == 0
-    energies = errors.clone()
-    energies[18], energies[3] = 3.0, 18.0  # one of the two worst is below 14 of the 18 others
-    energies[19] = 17.5  # and the other below one of them
-    pairs = [(float(a), float(b)) for a in energies[18:] for b in energies[:18]]
-    wins = sum((a > b) + 0.5 * (a == b) for a, b in pairs)
-    assert worst_tenth_auroc(energies, errors) == pytest.approx(wins / len(pairs))
-    assert worst_tenth_auroc(torch.ones(20), errors) is None
-    assert worst_tenth_auroc(errors[:9], errors[:9]) is None
 
 
 @pytest.mark.parametrize("settings", [{"further": -1}, {"judged": -0.1}, {"width": 0}])

@@ -5,7 +5,7 @@ import math
 import attrs
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import mannwhitneyu, spearmanr
 
 from irem_baselines import Feedforward
 from irem_core import (
@@ -15,7 +15,9 @@ from irem_core import (
     GradientNorm,
     MLPEnergy,
     Outcome,
+    SettingError,
     VectorSpace,
+    auroc,
     evaluate,
 )
 from irem_core.distributed import Ranks
@@ -196,3 +198,34 @@ def test_processes_share_the_problems_and_return_the_scores_of_all(count):
     for name in ("errors", "energies", "steps"):
         assert torch.equal(getattr(shared, name), getattr(alone, name))
     assert solved[0] < 1300
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_auroc_is_that_of_the_rank_sum(seed):
+    generator = torch.Generator().manual_seed(seed)
+    # Whole numbers, so that there are ties.
+    energies = torch.randint(6, (41,), generator=generator).float()
+    errors = torch.rand(41, generator=generator)
+    wrong = errors >= errors.sort(descending=True).values[9]
+    statistic = mannwhitneyu(energies[wrong], energies[~wrong]).statistic
+    assert auroc(energies, errors) == pytest.approx(statistic / (10 * 31))
+    assert auroc(errors, errors) == 1
+    assert auroc(-errors, errors) == 0
+    with pytest.raises(SettingError, match="41 answers"):
+        auroc(energies, errors, share=1.0)
+
+
+def test_the_worst_tenth_is_told_where_there_is_one():
+    scores = evaluate(solver(0.5), TASK, problems=20, max_steps=1)
+    errors = torch.arange(20.0)
+    energies = errors.clone()
+    energies[18], energies[3] = 3.0, 18.0  # one of the two worst is below 14 of the 18 others
+    energies[19] = 17.5  # and the other below one of them
+    pairs = [(float(a), float(b)) for a in energies[18:] for b in energies[:18]]
+    wins = sum((a > b) + 0.5 * (a == b) for a, b in pairs)
+    told = attrs.evolve(scores, energies=energies, errors=errors)
+    assert told.worst_tenth_auroc == pytest.approx(wins / len(pairs))
+    assert told.to_dict()["worst_tenth_auroc"] == told.worst_tenth_auroc
+    assert attrs.evolve(told, energies=torch.ones(20)).worst_tenth_auroc is None
+    assert attrs.evolve(told, energies=None).worst_tenth_auroc is None
+    assert evaluate(solver(0.5), TASK, problems=9, max_steps=1).worst_tenth_auroc is None

@@ -17,7 +17,6 @@ from irem_core import (
     FixedSteps,
     GradientDescent,
     SettingError,
-    auroc,
     checkpoint,
     evaluate,
     load,
@@ -155,7 +154,6 @@ def test_scores_are_those_of_evaluate(runs: dict[str, Path]) -> None:
     assert found.mse == whole.mse
     assert dict(found.mse_by_step) == whole.mse_by_step
     assert found.halted.energies.equal(halting.energies)
-    assert found.tells == auroc(halting.energies, halting.errors, share=0.1)
     assert found.floor == task.floor("harder")
     assert found.halted.energy_error_correlation == rank_correlation(
         halting.energies, halting.errors

@@ -3,8 +3,7 @@
 What `differentiate` does for a descent, an energy and its gradient, is written down once as tensor
 operations, the derivative included, and compiled: work entry by entry is then fused, and on graphs
 that is most of it. A program serves any number of problems. Where a graph to the weights is asked
-for, as in the last step of training, autograd takes over: on CPUs compiled second derivatives were
-no faster, and took three times as long to compile (benchmarks/train_speed.py has the rest).
+for, as in the last step of training, autograd takes over.
 """
 
 from __future__ import annotations
@@ -138,11 +137,9 @@ def _stand_ins(context: Any, iterate: Iterate) -> list[Tensor]:
     layout, values = iterate.layout, _values(context, iterate)
     taken = {size for each in values for size in each.shape[1:]}
     problems, rows = islice((size for size in range(32, 1 << 20) if size not in taken), 2)
-    by_rows = [layout.owner is not None and len(each) == layout.rows for each in values]
-    lengths = [rows if each else problems for each in by_rows]
     return [
-        each.new_empty(length, *each.shape[1:])
-        for each, length in zip(values, lengths, strict=True)
+        each.new_empty(rows if trees.leads_with_rows(each, layout) else problems, *each.shape[1:])
+        for each in values
     ]
 
 

@@ -153,7 +153,7 @@ class Landscape(Recorded, nn.Module, ABC):
 
         Everything that descends the energy then does so by fused operations, which give the same
         numbers up to rounding. Steps that a loss on the weights goes through stay as they are. The
-        first evaluation of each shape takes 10 to 60 seconds, and on CPU needs a C++ compiler.
+        first evaluation of each shape takes tens of seconds, and on CPUs needs a C++ compiler.
 
         Args:
             options: of `torch.compile`, such as its backend.

@@ -16,7 +16,7 @@ from irem_core.descent.base import Descent
 from irem_core.difficulty import Difficulty
 from irem_core.distributed import Ranks, derive
 from irem_core.energy import Evaluation
-from irem_core.errors import ShapeError
+from irem_core.errors import SettingError, ShapeError
 from irem_core.halting import FixedSteps, HaltingCriterion
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
@@ -47,11 +47,6 @@ class Scores:
         measures: means of what else the task measures, by name (`Task.measures`).
         measures_by_step: likewise of iterate t, as with `mse_by_step`.
         energy_by_step: the mean energy of iterate t, likewise; None for a solver without one.
-        energy_error_correlation: rank correlation of final energies with errors; None for a solver
-            without an energy.
-        worst_tenth_auroc: how well final energies tell the tenth of the problems with the largest
-            errors: the chance that one of them has a higher energy than one of the others; None
-            where the above is.
         errors: `(problems,)` the mean squared error of each problem.
         energies: `(problems,)` the energy of each answer, where there is one.
         steps: `(problems,)` the steps of each problem.
@@ -68,11 +63,28 @@ class Scores:
     measures: dict[str, float]
     measures_by_step: dict[str, dict[int, float]]
     energy_by_step: dict[int, float] | None
-    energy_error_correlation: float | None
-    worst_tenth_auroc: float | None
     errors: Float[Tensor, " problems"]
     energies: Float[Tensor, " problems"] | None
     steps: Int[Tensor, " problems"]
+
+    @property
+    def energy_error_correlation(self) -> float | None:
+        """Rank correlation of final energies with errors.
+
+        None for a solver without an energy, or where energies or errors are all the same.
+        """
+        return None if self.energies is None else rank_correlation(self.energies, self.errors)
+
+    @property
+    def worst_tenth_auroc(self) -> float | None:
+        """How well final energies tell the tenth of the answers with the largest errors (`auroc`).
+
+        None for a solver without an energy, for fewer than ten problems, or where energies are all
+        the same.
+        """
+        if self.energies is None or self.problems < 10 or self.energies.unique().numel() < 2:
+            return None
+        return auroc(self.energies, self.errors, share=0.1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain values for JSON, without those of single problems."""
@@ -298,10 +310,6 @@ class _Tally:
             energy_by_step={step: value / count for step, value in by_energy.items()}
             if by_energy
             else None,
-            energy_error_correlation=None
-            if energies is None
-            else rank_correlation(energies, errors),
-            worst_tenth_auroc=None if energies is None else worst_tenth_auroc(energies, errors),
             errors=errors,
             energies=energies,
             steps=steps,
@@ -322,24 +330,6 @@ def rank_correlation(
     return float(torch.corrcoef(ranked)[0, 1])
 
 
-def worst_tenth_auroc(
-    energies: Float[Tensor, " problems"], errors: Float[Tensor, " problems"]
-) -> float | None:
-    """Return the area under the ROC curve of telling the tenth of largest errors by energy.
-
-    Returns:
-        1 where those have the highest energies, 1/2 where energies say nothing; None for fewer
-        than ten problems, or where energies are all the same.
-    """
-    count = len(errors)
-    worst = count // 10
-    if not worst or energies.unique().numel() < 2:
-        return None
-    ranks = _average_ranks(energies)[errors.argsort(descending=True)[:worst]]
-    above = float(ranks.sum()) - worst * (worst + 1) / 2
-    return above / (worst * (count - worst))
-
-
 def _average_ranks(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
@@ -358,9 +348,17 @@ def auroc(
         scores: of the answers, higher where an answer is thought to be worse.
         errors: of the same answers.
         share: of the answers, which count as wrong: those with the largest errors, one at least.
+
+    Raises:
+        SettingError: that leaves no others.
     """
-    order = errors.argsort(descending=True)
-    wrong = scores[order[: max(round(share * len(errors)), 1)]].double()
-    right = scores[order[len(wrong) :]].double()
-    above = (wrong[:, None] > right).double() + (wrong[:, None] == right).double() / 2
-    return float(above.mean())
+    wrong = max(round(share * len(errors)), 1)
+    if wrong >= len(errors):
+        raise SettingError(
+            f"auroc got share={share} of {len(errors)} answers; expected some that do not count as "
+            "wrong, to compare with."
+        )
+    ranks = _average_ranks(scores)[errors.argsort(descending=True)[:wrong]]
+    # Of all pairs of a wrong answer and another: Mann and Whitney's statistic.
+    above = float(ranks.sum()) - wrong * (wrong + 1) / 2
+    return above / (wrong * (len(errors) - wrong))

@@ -85,9 +85,7 @@ def solve(
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
-    solver, task = _solver(run, place)
-    if compiled:
-        solver.compile()
+    solver, task = _solver(run, place, compiled=compiled)
     if output is not None:
         files.check_output(output, task)
     options = {
@@ -123,7 +121,14 @@ def solve(
         typer.echo(f"The answers are in {output}.")
 
 
-def _solver(run: str, place: torch.device) -> tuple[Solver, Task]:
+def _solver(run: str, place: torch.device, *, compiled: bool) -> tuple[Solver, Task]:
+    solver, task = _found(run, place)
+    if compiled:
+        solver.compile()
+    return solver, task
+
+
+def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
     from irem_core.registry import TASKS, load_task, plain_name, plugins
 

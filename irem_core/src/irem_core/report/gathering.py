@@ -15,7 +15,7 @@ from irem_core import checks
 from irem_core.checkpoint import load_run
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
-from irem_core.evaluation import Scores, auroc, evaluate, takes
+from irem_core.evaluation import Scores, evaluate, takes
 from irem_core.halting import HaltingCriterion
 from irem_core.report.stepping import Followed, follow
 from irem_core.run_folder import EVALUATION, flat, read_metrics
@@ -23,9 +23,6 @@ from irem_core.solver import Solver
 from irem_core.task import Floor, Task, with_data
 
 Points = list[tuple[float, float]]
-
-WORST = 0.1
-"""The share of answers that count as wrong where energies are judged."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,8 +72,6 @@ class Difficulty:
         mse_by_step: the error after each step.
         floor: what an answer without reasoning scores.
         halted: scores of solving with the halting rule.
-        tells: the chance that the energy of an answer among the worst tenth is above that of one of
-            the others; None without energies.
         solve: one problem, step by step.
     """
 
@@ -87,7 +82,6 @@ class Difficulty:
     mse_by_step: Points
     floor: Floor
     halted: Scores
-    tells: float | None
     solve: Followed
 
 
@@ -249,9 +243,6 @@ def _difficulty(
         mse_by_step=_points((int(step), each) for step, each in scores["mse_by_step"].items()),
         floor=task.floor(name),
         halted=halted,
-        tells=None
-        if halted.energies is None or halted.problems < 2
-        else auroc(halted.energies, halted.errors, share=WORST),
         solve=follow(solver, task, name, halting=rule, seed=seed, **options),
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irem_core import __version__
 from irem_core.report.drawing import FRAME, Chart, Series, chart, number
-from irem_core.report.gathering import WORST, Difficulty, Points, Run
+from irem_core.report.gathering import Difficulty, Points, Run
 from irem_core.report.stepping import Followed
 
 _TEMPLATES = "templates/report"
@@ -242,10 +242,8 @@ def _calibration(run: Run) -> Section:
             continue
         pairs = zip(energies.tolist(), errors.tolist(), strict=True)
         series.append(Series(each.name, [pair for pair in pairs if _finite(*pair)], place))
-        correlation = each.halted.energy_error_correlation
-        rows.append(
-            [each.name, *map(number, [correlation, each.tells, *_fifths(energies, errors)])]
-        )
+        told = [each.halted.energy_error_correlation, each.halted.worst_tenth_auroc]
+        rows.append([each.name, *map(number, [*told, *_fifths(energies, errors)])])
     if not series:
         return Section(
             name="energies",
@@ -256,8 +254,8 @@ def _calibration(run: Run) -> Section:
         name="energies",
         title=title,
         said="Each dot is an answer as the halting rule left it. AUROC is the chance that an "
-        f"answer among the worst {WORST:.0%} has a higher energy than one of the others: 0.5 is "
-        "chance, 1 is perfect.",
+        "answer among the worst tenth has a higher energy than one of the others: 0.5 is chance, 1 "
+        "is perfect.",
         charts=_some(
             chart(
                 "Energy and error of answers",
@@ -271,7 +269,7 @@ def _calibration(run: Run) -> Section:
             Table(
                 title="How well energies rank errors",
                 columns=[
-                    *("difficulty", "rank correlation", f"AUROC, worst {WORST:.0%}"),
+                    *("difficulty", "rank correlation", "AUROC, worst tenth"),
                     *("error, lowest fifth of energies", "error, highest fifth"),
                 ],
                 rows=rows,
