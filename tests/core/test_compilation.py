@@ -38,7 +38,7 @@ from irem_core import (
 )
 from irem_core.part import seeded
 from irem_core.standardized import Standardized
-from zoo import DESCENTS, HALTINGS, ZOO, Quadratic
+from zoo import DESCENTS, HALTINGS, ZOO, EdgeQuadratic, Quadratic
 
 # Writes down what is evaluated and runs that for any number of problems, without compiling C++.
 QUICK = {"backend": "aot_eager"}
@@ -68,14 +68,14 @@ def learned(name):
     return energy
 
 
-def drawn(energy, count, seed=0):
-    """Draw questions and starts: graphs of 2 to 5 nodes, or numbers of the question's shape."""
+def drawn(energy, count, seed=0, largest=5):
+    """Draw questions and starts: graphs of 2 nodes and more, or numbers of the question's shape."""
     generator = torch.Generator().manual_seed(seed)
     question = getattr(energy, "question", VECTORS)
     if isinstance(question, EdgeSpace):
-        nodes = torch.randint(2, 5, (count,), generator=generator)
+        nodes = torch.randint(2, largest, (count,), generator=generator)
         # The largest graph decides on the shape of the program.
-        nodes[0] = 5
+        nodes[0] = largest
         rows = int(nodes.square().sum())
         values = torch.rand(rows, question.size, generator=generator, dtype=torch.float64)
         x = graphs.complete(nodes, values)
@@ -105,6 +105,17 @@ def test_one_program_gives_what_autograd_gives_for_any_number_of_problems(name):
         context = trees.detach(energy.encode(problem))
         assert_same(differentiate(compiled, context, start), differentiate(energy, context, start))
     assert len(compiled.programs) == 1
+
+
+def test_other_shapes_and_numbers_in_a_context_have_programs_of_their_own():
+    energy = learned("gine")
+    compiled = copy.deepcopy(energy)
+    compiled.compile(**QUICK)
+    for number, largest in enumerate((5, 3, 5), 1):
+        problem, start = drawn(energy, 4, largest=largest)
+        context = trees.detach(energy.encode(problem))
+        assert_same(differentiate(compiled, context, start), differentiate(energy, context, start))
+        assert len(compiled.programs) == min(number, 2)
 
 
 def test_weights_that_changed_are_the_ones_used():
@@ -193,6 +204,27 @@ def test_shapes_beyond_the_most_are_evaluated_as_before(monkeypatch):
         found = minimize(energy, x, descent=DESCENTS["gradient"], start=x + 1, max_steps=1)
         torch.testing.assert_close(found.last, x + 0.4)
     assert len(energy.programs) == 2
+
+
+class ByRowOrProblem(EdgeQuadratic):
+    """Takes its curvature for that of rows where there are as many, else spreads it to them."""
+
+    def energy(self, context, y):
+        owner, curvature = context["layout"].owner, context["curvature"]
+        if curvature.shape[0] != y.shape[0]:
+            curvature = curvature[owner]
+        per_row = curvature * (y - context["x"]).square().sum(1)
+        return per_row.new_zeros(context["curvature"].shape[0]).index_add(0, owner, per_row)
+
+
+def test_rows_are_not_taken_for_problems():
+    arguments = ZOO["ragged"].arguments()
+    energy = ByRowOrProblem()
+    context = energy.encode(arguments["x"])
+    wanted = differentiate(energy, context, arguments["start"])
+    energy.compile(**QUICK)
+    assert_same(differentiate(energy, context, arguments["start"]), wanted)
+    assert len(energy.programs) == 1
 
 
 class ReadsValues(EnergyFn):
