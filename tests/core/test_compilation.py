@@ -17,8 +17,10 @@ from irem_core import (
     EnergyError,
     EnergyFn,
     FixedSteps,
+    FullUnroll,
     GINEEnergy,
     ImageSpace,
+    LastStep,
     MatrixSpace,
     MLPEnergy,
     PairwiseEnergy,
@@ -118,6 +120,83 @@ def test_other_shapes_and_numbers_in_a_context_have_programs_of_their_own():
         assert len(compiled.programs) == min(number, 2)
 
 
+def pulled(energy, problem, start):
+    """Return the gradients, in weights and start, of a loss on energies and on a step down."""
+    start = start.map(lambda leaf: leaf.detach().requires_grad_())
+    found = differentiate(energy, energy.encode(problem), start, create_graph=True)
+    step = start - 0.3 * found.gradient
+    ends = [found.energy.square().sum(), *(each.sin().sum() for each in trees.tensors(step))]
+    leaves = [*energy.parameters(), *trees.tensors(start)]
+    return torch.autograd.grad(sum(ends), leaves, allow_unused=True)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_loss_on_a_step_has_the_gradient_that_autograd_gives(name):
+    energy = learned(name)
+    compiled = copy.deepcopy(energy)
+    compiled.compile(**QUICK)
+    for seed, count in enumerate((5, 2, 9)):
+        problem, start = drawn(energy, count, seed)
+        pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
+        for one, other in pairs:
+            assert (one is None) == (other is None)
+            if other is not None:
+                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+    # One that evaluates, and one for the gradient.
+    assert len(compiled.programs) == 2
+
+
+def test_gradients_without_a_program_are_autograds(monkeypatch):
+    monkeypatch.setattr("irem_core.compilation._MOST", 1)
+    energy = learned("mlp")
+    compiled = copy.deepcopy(energy)
+    compiled.compile(**QUICK)
+    problem, start = drawn(energy, 4)
+    pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
+    for one, other in pairs:
+        assert (one is None and other is None) or torch.allclose(one, other)
+    assert len(compiled.programs) == 1
+
+
+class Noisy(EnergyFn):
+    """Draws numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def energy(self, context, y):
+        kept = torch.nn.functional.dropout(y - context, 0.5, self.training)
+        return self.weight * kept.square().sum(1)
+
+
+def test_a_loss_on_what_is_drawn_is_on_one_draw():
+    energy = Noisy()
+    energy.compile(**QUICK)
+    problem = Problem(torch.zeros(64, 50), VectorSpace(50))
+    start = energy.start(problem, torch.Generator().manual_seed(0))
+    found = differentiate(energy, problem.x, start, create_graph=True)
+    (slope,) = torch.autograd.grad(found.energy.sum(), energy.weight)
+    # The energy is its weight, 1, times what the derivative in the weight is.
+    torch.testing.assert_close(slope, found.energy.sum())
+    found = differentiate(energy, problem.x, start)
+    assert not torch.equal(differentiate(energy, problem.x, start).energy, found.energy)
+
+
+def test_programs_add_at_nodes_without_atomics(monkeypatch):
+    written = []
+    monkeypatch.setattr(torch, "compile", lambda traced, **_: written.append(traced) or traced)
+    energy = learned("gine")
+    energy.compile()
+    problem, start = drawn(energy, 4)
+    pulled(energy, problem, start)
+    assert len(written) == 2
+    for traced in written:
+        targets = [str(node.target) for node in traced.graph.nodes]
+        assert "aten.scatter_reduce.two" in targets
+        assert "aten.index_add.default" not in targets
+
+
 def test_weights_that_changed_are_the_ones_used():
     energy = learned("mlp")
     energy.compile(**QUICK)
@@ -169,11 +248,13 @@ def test_minimize_takes_the_same_steps_to_the_same_answers(animal, descent):
     torch.testing.assert_close(found.y, wanted.y, rtol=1e-9, atol=1e-9)
 
 
-def test_training_learns_the_same():
+@pytest.mark.parametrize("backprop", [LastStep(), FullUnroll(), FullUnroll(recompute=True)])
+def test_training_learns_the_same(backprop):
     task = load_task("add(size=6)")
     ended = []
     for compiled in (False, True):
-        solver = IREM(MLPEnergy.for_task(task, width=16).double(), replay=50)
+        energy = MLPEnergy.for_task(task, width=16).double()
+        solver = IREM(energy, replay=50, backprop=backprop, steps=3)
         if compiled:
             solver.compile(**QUICK)
         torch.set_default_dtype(torch.float64)
@@ -182,6 +263,8 @@ def test_training_learns_the_same():
         finally:
             torch.set_default_dtype(torch.float32)
         ended.append(torch.cat([each.flatten() for each in solver.parameters()]))
+    # Starts are constants, later iterates of a full unroll are not.
+    assert len(solver.energy.programs) == (2 if backprop == LastStep() else 3)
     torch.testing.assert_close(ended[1], ended[0], rtol=1e-9, atol=1e-12)
 
 

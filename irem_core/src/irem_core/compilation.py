@@ -2,22 +2,27 @@
 
 What `differentiate` does for a descent, an energy and its gradient, is written down once as tensor
 operations, the derivative included, and compiled: work entry by entry is then fused, and on graphs
-that is most of it. A program serves any number of problems. Where a graph to the weights is asked
-for, as in the last step of training, autograd takes over.
+that is most of it. A program serves any number of problems. How a loss on the result depends on
+weights and candidates is a program of its own, which computes anew whatever it needs.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
+from torch._ops import OpOverload
 from torch._subclasses import FakeTensorMode
+from torch.autograd.function import once_differentiable
+from torch.autograd.graph import saved_tensors_hooks
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -31,7 +36,96 @@ from irem_core.tracing import filled, first_line, of_any_length, weights_of, wit
 # Programs of one energy, each of which takes seconds to make; further shapes do without.
 _MOST = 16
 
-Program = Callable[..., tuple[Tensor, ...]]
+Function = Callable[..., tuple[Tensor | None, ...]]
+
+
+@attrs.frozen(eq=False)
+class _Place:
+    """An evaluation of an energy as a function of tensors.
+
+    Args:
+        landscape: the energy.
+        tree: context and iterate; what their tensors hold does not matter.
+        gradient: whether the gradient is computed.
+    """
+
+    landscape: Landscape
+    tree: tuple[Any, Iterate]
+    gradient: bool
+
+    @property
+    def layout(self) -> Layout:
+        """Whose rows there are."""
+        return self.tree[1].layout
+
+    def arguments(self) -> list[Tensor]:
+        """List what is given: the weights, the tensors of the tree, and those of the layout."""
+        layout, y = self.layout, self.tree[1].y
+        # How many problems there are is read off a tensor, since a program takes nothing else.
+        shape = [y.new_empty(layout.count)]
+        owner = [] if layout.owner is None else [layout.owner]
+        given = (*trees.tensors(self.tree), *owner, *shape)
+        return [*weights_of(self.landscape).values(), *(each.contiguous() for each in given)]
+
+    def evaluate(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the energy and its gradient."""
+        return tuple(each.detach() for each in self._evaluated(given, create_graph=False))
+
+    def pull_back(self, wanted: Sequence[bool], *given: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients, in what was given, of energy and gradient along given slopes.
+
+        Args:
+            wanted: in which of the arguments; the result has None for the others.
+            given: the arguments, then a slope for each result of `evaluate`.
+        """
+        leaves = [
+            each.detach().requires_grad_() if asked else each.detach()
+            for each, asked in zip(given, wanted, strict=False)
+        ]
+        with torch.enable_grad():
+            results: Sequence[Tensor] = self._evaluated(leaves, create_graph=True)
+        pairs = zip(results, given[len(wanted) :], strict=True)
+        attached = [pair for pair in pairs if pair[0].requires_grad]
+        asked = [leaf for leaf in leaves if leaf.requires_grad]
+        found: Iterator[Tensor | None] = iter(())
+        if attached:
+            results, slopes = zip(*attached, strict=True)
+            found = iter(torch.autograd.grad(results, asked, slopes, allow_unused=True))
+        return tuple(next(found, None) if each else None for each in wanted)
+
+    def _evaluated(self, given: Sequence[Tensor], *, create_graph: bool) -> list[Tensor]:
+        weights = weights_of(self.landscape)
+        named = dict(zip(weights, given, strict=False))
+        *values, shape = given[len(weights) :]
+        owner = values.pop() if self.layout.owner is not None else None
+        at = filled(self.tree, values, Layout(shape.shape[0], owner))
+
+        def evaluated() -> Evaluation:
+            return by_autograd(
+                self.landscape, *at, gradient=self.gradient, create_graph=create_graph
+            )
+
+        found = with_weights(self.landscape, named, evaluated)
+        return trees.tensors((found.energy, found.gradient))
+
+
+@attrs.frozen(eq=False)
+class _Program:
+    """A compiled function of tensors.
+
+    Args:
+        call: the function.
+        random: whether it draws numbers, others at every call.
+    """
+
+    call: Function
+    random: bool
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the function's values, without a graph."""
+        # A tensor with a graph would have the compiler make another program.
+        with torch.no_grad():
+            return self.call(*(each.detach() for each in given))
 
 
 class Programs:
@@ -46,7 +140,7 @@ class Programs:
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Begin without any."""
         self._options = dict(options)
-        self._made: dict[Hashable, Program] = {}
+        self._made: dict[Hashable, _Program] = {}
 
     def __reduce__(self) -> tuple[type[Programs], tuple[dict[str, Any]]]:
         """Copy and pickle without the programs, since a copy of the energy makes its own."""
@@ -57,20 +151,29 @@ class Programs:
         return len(self._made)
 
     def evaluate(
-        self, landscape: Landscape, context: Any, iterate: Iterate, *, gradient: bool
+        self,
+        landscape: Landscape,
+        context: Any,
+        iterate: Iterate,
+        *,
+        gradient: bool,
+        create_graph: bool = False,
     ) -> Evaluation | None:
-        """Evaluate an energy as `differentiate` does, without a graph.
+        """Evaluate an energy as `differentiate` does.
 
         Args:
             landscape: the energy, the same at every call.
             context: what its `encode` returned.
             iterate: where to evaluate.
             gradient: whether to compute the gradient.
+            create_graph: whether a loss on the result reaches the weights and whatever else is
+                attached; its own gradient has no graph.
 
         Returns:
             The evaluation, or None where there is no program: for one problem alone, for a ragged
-            batch of problems with one row each, for contexts that hold torch-geometric batches, and
-            for further shapes once there are 16 programs.
+            batch of problems with one row each, for contexts that hold torch-geometric batches, for
+            further shapes once there are 16 programs, and with a graph for energies that draw
+            numbers, since a second evaluation would draw others.
 
         Raises:
             CompileError: torch cannot compile the energy.
@@ -85,33 +188,65 @@ class Programs:
         if form is None:
             return None
         key = (gradient, landscape.training, form, _form(iterate))
-        with torch.no_grad():
-            weights = weights_of(landscape).values()
-            given = [*weights, *_values(context, iterate)]
-            program = self._made.get(key)
-            if program is not None:
-                found = program(*given)
-            elif len(self._made) < _MOST:
-                with _compiling(landscape):
-                    traced = _traced(landscape, context, iterate, gradient)
-                    program = torch.compile(traced, **self._options)
-                    for each in given[len(weights) :]:
-                        torch._dynamo.mark_dynamic(each, 0)
-                    found = program(*given)
-                self._made[key] = program
-            else:
-                return None
-        slopes = None if not gradient else Iterate(found[1], layout, *found[2:])
-        return Evaluation(iterate.detach(), found[0], slopes)
+        place = _Place(landscape, (context, iterate), gradient)
+        given = place.arguments()
+        program = self._program(key, place, place.evaluate, given)
+        if program is None or (create_graph and program.random):
+            return None
+        if create_graph:
+            with torch.enable_grad():
+                found = _Attached.apply(program, partial(self._pull_back, key, place), *given)  # type: ignore[no-untyped-call]
+        else:
+            iterate, found = iterate.detach(), program(*given)
+        energy, *slopes = found
+        return Evaluation(
+            iterate, energy, Iterate(slopes[0], layout, *slopes[1:]) if slopes else None
+        )
+
+    def _pull_back(
+        self, key: Hashable, place: _Place, wanted: tuple[bool, ...], *given: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        function = partial(place.pull_back, wanted)
+        program = self._program((key, wanted), place, function, given)
+        return (program or function)(*given)
+
+    def _program(
+        self, key: Hashable, place: _Place, function: Function, given: Sequence[Tensor]
+    ) -> _Program | None:
+        """Return the program of a function of some tensors, made if need be and possible."""
+        if key in self._made or len(self._made) >= _MOST:
+            return self._made.get(key)
+        weights = len(weights_of(place.landscape))
+        given = [each.detach() for each in given]
+        for each in given[weights:]:
+            torch._dynamo.mark_dynamic(each, 0)
+        with _compiling(place.landscape), torch.no_grad():
+            traced = _traced(place, function, given[:weights], given[weights:])
+            call = torch.compile(traced, **self._options)
+            # What is compiled is compiled at the first call.
+            call(*given)
+        self._made[key] = _Program(call, _draws(traced))
+        return self._made[key]
 
 
-def _values(context: Any, iterate: Iterate) -> list[Tensor]:
-    """List what a program is given besides weights, the layout at the end."""
-    layout = iterate.layout
-    # How many problems there are is read off a tensor, since a program takes nothing else.
-    problems = iterate.y.new_empty(layout.count)
-    owner = [] if layout.owner is None else [layout.owner]
-    return [each.contiguous() for each in (*trees.tensors((context, iterate)), *owner, problems)]
+class _Attached(torch.autograd.Function):
+    """Calls a program, and for the gradient another one."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, program: _Program, pull_back: Callable[..., Any], *given: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """Evaluate, keeping nothing but what was given."""
+        ctx.save_for_backward(*given)
+        ctx.pull_back = pull_back
+        return program(*given)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients in what was given."""
+        along = (each.contiguous() for each in slopes)
+        return (None, None, *ctx.pull_back(ctx.needs_input_grad[2:], *ctx.saved_tensors, *along))
 
 
 def _form(tree: Any) -> tuple[Any, ...] | None:
@@ -132,9 +267,8 @@ def _form(tree: Any) -> tuple[Any, ...] | None:
     return tuple(found)
 
 
-def _stand_ins(context: Any, iterate: Iterate) -> list[Tensor]:
-    """Return tensors like those of `_values`, of lengths that no other dimension has."""
-    layout, values = iterate.layout, _values(context, iterate)
+def _stand_ins(values: Sequence[Tensor], layout: Layout) -> list[Tensor]:
+    """Return tensors like those given, of lengths that no other dimension has."""
     taken = {size for each in values for size in each.shape[1:]}
     problems, rows = islice((size for size in range(32, 1 << 20) if size not in taken), 2)
     return [
@@ -166,37 +300,62 @@ def _compiling(landscape: Landscape) -> Iterator[None]:
         ) from error
 
 
-def _traced(landscape: Landscape, context: Any, iterate: Iterate, gradient: bool) -> fx.GraphModule:
-    """Write down an evaluation as tensor operations, for any number of problems.
+def _traced(
+    place: _Place, function: Function, weights: Sequence[Tensor], values: Sequence[Tensor]
+) -> fx.GraphModule:
+    """Write a function down as tensor operations, for any number of problems.
 
     Raises:
         CompileError: it is not the same for any number.
     """
-    weights = weights_of(landscape)
-    layout, tree = iterate.layout, (context, iterate)
-
-    def evaluated(*given: Tensor) -> tuple[Tensor, ...]:
-        named = dict(zip(weights, given, strict=False))
-        *values, problems = given[len(weights) :]
-        owner = values.pop() if layout.owner is not None else None
-        at = filled(tree, values, Layout(problems.shape[0], owner))
-        found = with_weights(
-            landscape, named, lambda: by_autograd(landscape, *at, gradient=gradient)
-        )
-        return tuple(trees.tensors((found.energy, found.gradient)))
-
     shapes = ShapeEnv()
     fake = FakeTensorMode(shape_env=shapes)
-    given: list[Tensor] = [
-        fake.from_tensor(each.detach(), static_shapes=True) for each in weights.values()
-    ]
-    given += [of_any_length(fake, each) for each in _stand_ins(context, iterate)]
-    with enable_python_dispatcher():
-        traced = make_fx(evaluated, tracing_mode="fake")(*given)
+    given: list[Tensor] = [fake.from_tensor(each, static_shapes=True) for each in weights]
+    given += [of_any_length(fake, each) for each in _stand_ins(values, place.layout)]
+    # Checkpointing, if a step is taken within it, is not to make tensors here anew.
+    with enable_python_dispatcher(), saved_tensors_hooks(_as_it_is, _as_it_is):
+        traced = make_fx(function, tracing_mode="fake")(*given)
     if any(each.is_number for each in shapes.replacements.values()):
         raise CompileError(
-            f"{type(landscape).__name__} cannot be compiled, since it takes the number of problems "
-            "for a fixed one, as len(y) and int(y.shape[0]) do; use y.shape[0] as it is, or leave "
-            "compiling out."
+            f"{type(place.landscape).__name__} cannot be compiled, since it takes the number of "
+            "problems for a fixed one, as len(y) and int(y.shape[0]) do; use y.shape[0] as it is, "
+            "or leave compiling out."
         )
+    _without_atomics(traced)
     return traced
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _without_atomics(traced: fx.GraphModule) -> None:
+    """Write sums at indices so that on CPUs several threads do not add to one place, in turns.
+
+    For `index_add` torch's compiler makes atomic additions, for `scatter_reduce` it calls torch.
+    """
+    aten = torch.ops.aten
+    for node in traced.graph.find_nodes(op="call_function", target=aten.index_add.default):
+        if node.meta["val"].device.type != "cpu" or node.args[1] != 0 or node.kwargs:
+            continue
+        sums, _, index, source = node.args
+        ones = [1] * (source.meta["val"].ndim - 1)
+        with traced.graph.inserting_before(node):
+            column = traced.graph.call_function(aten.view.default, (index, [-1, *ones]))
+            index = traced.graph.call_function(aten.expand_as.default, (column, source))
+            reduced = traced.graph.call_function(
+                aten.scatter_reduce.two, (sums, 0, index, source, "sum")
+            )
+        node.replace_all_uses_with(reduced)
+        traced.graph.erase_node(node)
+    traced.recompile()
+
+
+def _draws(traced: fx.GraphModule) -> bool:
+    """Say whether a program draws random numbers."""
+    targets = (node.target for node in traced.graph.nodes)
+    return any(
+        torch.Tag.nondeterministic_seeded in target.tags
+        for target in targets
+        if isinstance(target, OpOverload)
+    )

@@ -151,9 +151,9 @@ class Landscape(Recorded, nn.Module, ABC):
     def compile(self, **options: Any) -> None:
         """Have torch compile the energy and its gradient when they are first needed.
 
-        Everything that descends the energy then does so by fused operations, which give the same
-        numbers up to rounding. Steps that a loss on the weights goes through stay as they are. The
-        first evaluation of each shape takes tens of seconds, and on CPUs needs a C++ compiler.
+        Everything that descends the energy, or trains it, then does so by fused operations, which
+        give the same numbers up to rounding. The first evaluation of each shape takes tens of
+        seconds, and on CPUs needs a C++ compiler.
 
         Args:
             options: of `torch.compile`, such as its backend.
@@ -255,8 +255,10 @@ def differentiate(
         ShapeError: the energy is not `(B,)`.
         EnergyError: the energy does not depend on y, or not on z where there is one.
     """
-    if landscape.programs is not None and not create_graph:
-        found = landscape.programs.evaluate(landscape, context, iterate, gradient=gradient)
+    if landscape.programs is not None:
+        found = landscape.programs.evaluate(
+            landscape, context, iterate, gradient=gradient, create_graph=create_graph
+        )
         if found is not None:
             return found
     return by_autograd(landscape, context, iterate, gradient=gradient, create_graph=create_graph)
