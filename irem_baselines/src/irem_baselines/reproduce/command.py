@@ -164,6 +164,7 @@ def draw(name: str, target: Target, book: Book, figures: Path, look: str) -> Non
     from irem_core import SettingError, StorageError
 
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingError(
@@ -182,9 +183,10 @@ def draw(name: str, target: Target, book: Book, figures: Path, look: str) -> Non
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for file in files:
-            # No date, so that the same records give the same file.
+            # No date and no random names, so that the same records give the same file.
             metadata = {"Date": None} if file.suffix == ".svg" else None
-            figure.savefig(file, dpi=110, metadata=metadata)
+            with rc_context({"svg.hashsalt": name}):
+                figure.savefig(file, dpi=110, metadata=metadata)
     except OSError as error:
         raise StorageError(f"{files[0]} cannot be written ({error.strerror}).") from error
     typer.echo(f"{name}: {target.title}, in {' and '.join(map(str, files))}.")
