@@ -42,6 +42,7 @@ ROWS = (
     Row("vector", "parity", "periodic", 1024),
     Row("matrix", "matrix-inverse", "mlp", 512),
     Row("matrix", "matrix-inverse", "pairwise", 64),
+    Row("matrix", "matrix-inverse", "rational", 512),
     Row("matrix", "matrix-completion", "spectral", 64),
     Row("graph", "shortest-path", "gine", 256),
     Row("graph", "shortest-path", "pairwise", 128),

@@ -65,6 +65,10 @@ ENERGY_CASES = {
         ("matrix_inverse(size=3)", "periodic(waves=4, frequency=0.5)"),
     ],
     "ranking": [("sort(values=5)", "ranking(width=6)")],
+    "rational": [
+        ("matrix_inverse(size=4)", "rational()"),
+        ("square(size=3)", "rational(degree=2)"),
+    ],
     "sparse-pairwise": [
         ("sparse_shortest_path(every=True)", "sparse_pairwise(width=6)"),
         ("sparse_components()", "sparse_pairwise(width=4, blocks=1)"),

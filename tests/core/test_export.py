@@ -34,6 +34,7 @@ from irem_core import (
     PeriodicEnergy,
     Problem,
     RankingEnergy,
+    RationalEnergy,
     ScratchpadMLPEnergy,
     SettingError,
     Solution,
@@ -183,6 +184,7 @@ IMAGES = {"question": ImageSpace(1, 4, 4), "answer": ImageSpace(1, 4, 4)}
 ENERGIES = {
     "elementwise": lambda: ElementwiseEnergy(VectorSpace(6), VectorSpace(3), width=2),
     "pairwise": lambda: PairwiseEnergy(**MATRICES, width=2, blocks=1),
+    "rational": lambda: RationalEnergy(**MATRICES, degree=3),
     "spectral": lambda: SpectralEnergy(**MATRICES, terms=2),
     "ranking": lambda: RankingEnergy(**VECTORS, width=2),
     "periodic": lambda: PeriodicEnergy(**VECTORS, waves=4),

@@ -12,6 +12,7 @@ from irem_core import (
     PairwiseEnergy,
     PeriodicEnergy,
     RankingEnergy,
+    RationalEnergy,
     SpectralEnergy,
     load_task,
     recipe,
@@ -28,6 +29,7 @@ ENERGIES = {EdgeSpace: GINEEnergy, ImageSpace: ConvEnergy}
 PREFERRED = {
     "edge-copy": ElementwiseEnergy,
     "matrix-completion": SpectralEnergy,
+    "matrix-inverse": RationalEnergy,
     "parity": PeriodicEnergy,
     "sort": RankingEnergy,
 }

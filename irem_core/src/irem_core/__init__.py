@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from irem_core.energies.pairwise import PairwiseEnergy as PairwiseEnergy
     from irem_core.energies.periodic import PeriodicEnergy as PeriodicEnergy
     from irem_core.energies.ranking import RankingEnergy as RankingEnergy
+    from irem_core.energies.rational import RationalEnergy as RationalEnergy
     from irem_core.energies.sparse_pairwise import SparsePairwiseEnergy as SparsePairwiseEnergy
     from irem_core.energies.spectral import SpectralEnergy as SpectralEnergy
     from irem_core.energy import EnergyFn as EnergyFn
@@ -169,6 +170,7 @@ _MODULES = {
     "energies.pairwise": ("PairwiseEnergy",),
     "energies.periodic": ("PeriodicEnergy",),
     "energies.ranking": ("RankingEnergy",),
+    "energies.rational": ("RationalEnergy",),
     "energies.sparse_pairwise": ("SparsePairwiseEnergy",),
     "energies.spectral": ("SpectralEnergy",),
     "energy": ("EnergyFn", "Evaluation", "Landscape", "differentiate"),

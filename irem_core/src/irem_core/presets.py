@@ -13,6 +13,7 @@ from irem_core.energies.mlp import MLPEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
 from irem_core.energies.periodic import PeriodicEnergy
 from irem_core.energies.ranking import RankingEnergy
+from irem_core.energies.rational import RationalEnergy
 from irem_core.energies.sparse_pairwise import SparsePairwiseEnergy
 from irem_core.energies.spectral import SpectralEnergy
 from irem_core.solver import Preset
@@ -57,7 +58,7 @@ def scaled(question: Space, answer: Space) -> Preset:
     """
     return Preset(
         source="this library",
-        energies=(RankingEnergy, SpectralEnergy),
+        energies=(RankingEnergy, RationalEnergy, SpectralEnergy),
         solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
         training={
             "iterations": 2_000,

@@ -165,6 +165,7 @@ class MatrixInverse(MatrixTask):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"ridge": 0.1}}
+    preferred = "rational"
     # The published figures fit the published code's x.
     published = table_1(
         irem=(0.0108, 0.2083),

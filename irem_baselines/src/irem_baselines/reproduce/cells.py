@@ -46,8 +46,8 @@ _ENERGIES = {"irem-elementwise": "elementwise", "irem-pairwise": "pairwise"}
 _TUNED: dict[tuple[str, str], dict[str, Any]] = {
     ("edge-copy", "irem"): {"energy": "gine(kinks='edges')", "length": 2_500}
 }
-# What this library trains by default, addition with its structure given too, and edge copy, where
-# that is the default, without.
+# What this library trains by default, addition with its structure given too, and edge copy and
+# inverse, where that is the default, without.
 VERIFIERS = (
     *(
         (task, "irem-default")
@@ -58,6 +58,7 @@ VERIFIERS = (
     ),
     ("add", "irem-elementwise"),
     ("edge-copy", "irem-pairwise"),
+    ("matrix-inverse", "irem-pairwise"),
 )
 # What they are compared with on tasks that the paper's tables are not about; bits of parity have no
 # answers of their own, so there is nothing entrywise.

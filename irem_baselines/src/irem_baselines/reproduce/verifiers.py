@@ -28,7 +28,8 @@ def table(book: Book) -> list[Table]:
         rows=[row for task in tasks for row in _rows(book, paper, task)],
         notes=[
             "Ours are named by their energies. Elementwise ones are given the structure of their "
-            "task, and show how exact a descent is. Minutes are of one thread, with the "
+            "task, and show how exact a descent is; rational ones are given that the answer is a "
+            "function of the matrix, and learn which. Minutes are of one thread, with the "
             "evaluations on the way. With several seeds: the median, the smallest "
             "and the largest.",
             *provenance(ours),
