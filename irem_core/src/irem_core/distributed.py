@@ -63,6 +63,13 @@ class Ranks:
         return gathered
 
 
+def averaging(model: nn.Module) -> nn.Module:
+    """Wrap a model so that its gradients are averaged over processes when they are computed."""
+    # The energy's last bias moves no gradient, so some parameters are always unused. Gradients that
+    # are views of what is sent need not be copied there and back.
+    return DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
+
+
 def apart(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
     """Let gradients stay this process's own for a while; the next ones are averaged with them.
 

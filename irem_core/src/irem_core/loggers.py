@@ -112,7 +112,7 @@ class CSVLogger(Logger):
             writer.writeheader()
             writer.writerows(rows)
 
-    def _writer(self, handle: Any) -> csv.DictWriter[str]:
+    def _writer(self, handle: Any) -> Any:
         return csv.DictWriter(handle, self._columns, lineterminator="\n")
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from irem_core import checkpoint, checks
 from irem_core.average import WeightAverage
 from irem_core.description import describe
-from irem_core.distributed import Ranks, apart, derive
+from irem_core.distributed import Ranks, apart, averaging, derive
 from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
 from irem_core.interruption import interruptible
 from irem_core.progress import Callback, Progress, Training
@@ -199,8 +198,7 @@ class _Loop:
         progress, training = self.progress, self.progress.training
         model: nn.Module = progress.solver
         if self.ranks.count > 1 and not progress.solver.closed_form:
-            # The energy's last bias moves no gradient, so some parameters are always unused.
-            model = DistributedDataParallel(model, find_unused_parameters=True)
+            model = averaging(model)
         progress.solver.train()
         for callback in callbacks:
             callback.started(progress)
