@@ -92,7 +92,9 @@ class RationalEnergy(EnergyFn):
         self.answer = answer
         self.spectrum = spectrum
         self.reference = reference
-        self.denominator = nn.Parameter(torch.eye(degree + 1)[0])
+        one = torch.zeros(degree + 1)
+        one[0] = 1.0
+        self.denominator = nn.Parameter(one)
         self.numerator = nn.Parameter(torch.zeros(degree + 1))
         self.exponent = nn.Parameter(torch.zeros(()))
         self.log_scale = nn.Parameter(torch.zeros(()))
