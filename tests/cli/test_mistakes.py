@@ -75,6 +75,8 @@ def test_mistakes_are_one_line_and_status_2(
         (("--input", "text.npy"), "numbers"),
         (("--input", "two.npz"), "questions x"),
         (("--input", "x.txt"), ".safetensors"),
+        (("--input", "none.npy"), "no problems"),
+        (("--input", "ragged.npy"), "Python objects, perhaps rows of different lengths"),
         (("--input", "garbage.safetensors"), "garbage.safetensors"),
         (("--input", "garbage.npz"), "garbage.npz"),
     ],
@@ -97,6 +99,8 @@ def test_mistakes_in_solving(
     Path("words.csv").write_text("one,two")
     Path("empty.npy").write_bytes(b"")
     np.save("pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save("none.npy", np.zeros((0, 8)))
+    np.save("ragged.npy", np.array([[1.0], [1.0, 2.0]], dtype=object), allow_pickle=True)
     np.save("text.npy", np.array(["a"] * 8))
     np.savez("two.npz", a=x, b=x)
     Path("x.txt").write_text("1")

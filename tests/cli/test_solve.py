@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -106,6 +107,19 @@ def test_one_question_is_a_batch_of_one(irem: Irem, run: Path, tmp_path: Path) -
     np.save(tmp_path / "x.npy", np.zeros(8, dtype=np.float64))
     told = json.loads(irem("solve", run, "--input", tmp_path / "x.npy", "--json").out)
     assert len(told["problems"]) == 1
+
+
+def test_answers_are_not_written_over_their_questions(
+    irem: Irem, run: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((40, 8), dtype=np.float32))
+    before = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "y.npy").symlink_to(tmp_path / "x.npy")
+    for name, capacity in itertools.product(("x.npy", "y.npy"), (1024, 8)):
+        files = ("--input", tmp_path / "x.npy", "--output", tmp_path / name)
+        hint = irem("solve", run, *files, "--capacity", capacity).mistake()
+        assert "holds the questions" in hint
+    assert (tmp_path / "x.npy").read_bytes() == before
 
 
 def test_compose_agrees_with_the_python_combinator(irem: Irem, run: Path) -> None:

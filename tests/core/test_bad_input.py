@@ -278,8 +278,14 @@ def test_x_of_the_wrong_rank_or_kind():
             SOLVER.solve(x)
     with pytest.raises(ShapeError, match=r"torch\.float64"):
         SOLVER.solve(torch.zeros(5, 2, dtype=torch.float64))
-    for x in (torch.zeros(()), torch.zeros(0, 2), "words", {}):
-        with pytest.raises(ShapeError, match="x leads with"):
+    for x, words in (
+        (torch.zeros(()), "no problems"),
+        (torch.zeros(0, 2), "no problems"),
+        ("words", "x is a str without a tensor"),
+        ({}, "x is a dict without a tensor"),
+        ((torch.zeros(2, 2), torch.zeros(3, 2)), r"x leads with \[2, 3\]"),
+    ):
+        with pytest.raises(ShapeError, match=words):
             SOLVER.solve(x)
 
 

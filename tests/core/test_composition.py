@@ -350,3 +350,14 @@ def test_scored_applications_halt_by_the_solvers_own_rule():
     assert "0.001" in scores["halting"]
     fixed = score_composition(solver, task, 2, problems=20, halting=FixedSteps(steps=30))
     assert fixed["steps_mean"] == 2 * 30
+
+
+def test_a_task_without_exact_answers_is_told_before_anything_is_solved():
+    class Secret(Add):
+        def oracle(self, problem):
+            raise NotImplementedError
+
+    solver = Exact(Secret(size=3))
+    with pytest.raises(SettingError, match="Secret knows no exact answers"):
+        score_composition(solver, Secret(size=3), 2, problems=4)
+    assert solver.calls == 0

@@ -338,9 +338,10 @@ def test_folder_with_unrelated_files_is_taken(tmp_path):
 def test_output_path_that_is_a_file(tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
-    for path in (file, file / "below"):
-        with pytest.raises(StorageError, match=r"cannot be made.*out="):
-            train(path, iterations=5)
+    with pytest.raises(SettingError, match=r"is a file.*out="):
+        train(file, iterations=5)
+    with pytest.raises(StorageError, match=r"cannot be made.*out="):
+        train(file / "below", iterations=5)
     assert file.read_text() == "mine"
 
 

@@ -323,3 +323,28 @@ def test_solver_without_weights_is_refused():
     solver = small_solver().requires_grad_(False)
     with pytest.raises(SettingError, match="no weights to train"):
         train_on(TASK, solver)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, y: (x[:, 1:], y), r"Changed\.draw's x has shape \(1, 15\)"),
+        (lambda x, y: (x, y[:, 1:]), r"Changed\.draw's y has shape \(1, 7\)"),
+        (lambda x, y: (x, y.tolist()), r"Changed\.draw's y is a list"),
+        (lambda x, y: (x.numpy(), y), "x is a ndarray without a tensor"),
+        (lambda x, y: x, r"Changed\.draw returned a Tensor; expected two things"),
+        (lambda x, y: (x, y, y), r"Changed\.draw returned a tuple of 3; expected two things"),
+    ],
+)
+def test_a_task_that_draws_other_shapes_than_it_says_is_told_before_training(
+    tmp_path, change, words
+):
+    class Changed(Add):
+        def draw(self, *arguments, **parameters):
+            problem, y = super().draw(*arguments, **parameters)
+            return change(getattr(problem, "x", problem), y)
+
+    task = Changed(size=8)
+    with pytest.raises(ShapeError, match=words):
+        train_on(task, IREM(MLPEnergy.for_task(task, width=4)), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

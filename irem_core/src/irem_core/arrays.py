@@ -140,7 +140,24 @@ def reading(file: Path) -> Iterator[None]:
         if isinstance(error, IremError):
             raise
         reason = " ".join(str(error).split())[:200]
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, perhaps rows of different lengths, and not numbers"
+        elif isinstance(error, zipfile.BadZipFile):
+            reason = f"{reason}; perhaps it was cut short"
         raise InputFileError(f"{file} cannot be read as {file.suffix} ({reason}).") from error
+
+
+def check_apart(file: Path, output: Path) -> None:
+    """Check that answers are not written over their questions.
+
+    Raises:
+        InputFileError: both are one file.
+    """
+    if file.exists() and output.exists() and file.samefile(output):
+        raise InputFileError(
+            f"{output} holds the questions, which answers would replace; choose another name for "
+            "the answers."
+        )
 
 
 def name_of_questions(file: Path, names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ def score_composition(
         were measured with.
 
     Raises:
-        SettingError: the task's question is no sequence of operands of the answer's size.
+        SettingError: the task's question is no sequence of operands of the answer's size, or it
+            knows no exact answers.
     """
     checks.check(checks.count, "score_composition", k=k, problems=problems)
     arity, rest = divmod(task.question.size, task.answer.size)
@@ -64,6 +66,11 @@ def score_composition(
     shape = (problems, task.answer.size)
     operands = [uniform(shape, generator, first.device) for _ in range(k * (arity - 1) + 1)]
     budget = task.max_steps if max_steps is None else max_steps
+    # Before anything is solved, since a task need not know exact answers.
+    exact = [
+        compose(partial(_exact, task), length)(*operands[: length * (arity - 1) + 1])
+        for length in range(1, k + 1)
+    ]
     solution = compose(solver, k).solve(
         operands,
         max_steps=budget,
@@ -72,13 +79,10 @@ def score_composition(
         generator=generator,
     )
 
-    def exact(x: Tensor) -> Tensor:
-        return task.oracle(Problem(x, task.answer))
-
-    errors = []
-    for applications, part in enumerate(solution.parts, start=1):
-        wanted = compose(exact, applications)(*operands[: applications * (arity - 1) + 1])
-        errors.append(float((part.y - wanted).double().square().mean()))
+    errors = [
+        float((part.y - wanted).double().square().mean())
+        for part, wanted in zip(solution.parts, exact, strict=True)
+    ]
     return {
         "problems": problems,
         "seed": seed,
@@ -88,8 +92,18 @@ def score_composition(
         "mse": errors[-1],
         "mse_by_application": errors,
         "steps_mean": float(solution.steps.double().mean()),
-        "answer_mean_square": float(wanted.double().square().mean()),
+        "answer_mean_square": float(exact[-1].double().square().mean()),
     }
+
+
+def _exact(task: Task, x: Tensor) -> Tensor:
+    try:
+        return task.oracle(Problem(x, task.answer))
+    except NotImplementedError as error:
+        raise SettingError(
+            f"{type(task).__name__} knows no exact answers (Task.oracle), so the error of a "
+            "composition cannot be measured; irem_core.compose in Python composes without."
+        ) from error
 
 
 def _written(part: Descent | HaltingCriterion | None) -> str | None:

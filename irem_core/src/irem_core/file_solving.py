@@ -16,7 +16,7 @@ import torch
 
 from irem_core import checks
 from irem_core.answer_journal import Journal, SolvedFile, total
-from irem_core.arrays import SEVERAL, Array, tensor_of
+from irem_core.arrays import SEVERAL, Array, check_apart, tensor_of
 from irem_core.checkpoint import digest_of
 from irem_core.descent.base import Descent
 from irem_core.description import describe
@@ -69,7 +69,8 @@ def solve_file(
         progress: called with the number of problems solved and to be solved.
 
     Raises:
-        InputFileError: the questions cannot be read, or hold NaN, infinity or a wrong shape.
+        InputFileError: the questions cannot be read, or hold NaN, infinity or a wrong shape, or
+            the answers would replace them.
         RunExistsError: an interrupted call left answers, and `resume` is false.
         InUseError: another process writes the same file of answers.
         SettingError: it had other settings, or a number is out of range.
@@ -82,6 +83,7 @@ def solve_file(
             f"Answers to many problems cannot be written to {target}; its name must end in "
             f"{' or '.join(ENDINGS)}."
         )
+    check_apart(Path(questions), target)
     max_steps = task.max_steps if max_steps is None else max_steps
     options = {"max_steps": max_steps, "descent": descent, "halting": halting}
     settings = {

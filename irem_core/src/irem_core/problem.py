@@ -23,9 +23,13 @@ def _count_problems(x: Any) -> int:
             "Batch.from_data_list([graph])."
         )
     leading = {tensor.shape[0] if tensor.ndim else 0 for tensor in trees.tensors(x)}
+    if not leading:
+        raise ShapeError(f"x is a {type(x).__name__} without a tensor; expected torch tensors.")
+    if leading == {0}:
+        raise ShapeError("x holds no problems; expected at least 1.")
     if len(leading) != 1 or 0 in leading:
         raise ShapeError(
-            f"x leads with {sorted(leading) or 'no tensor'}; expected tensors that all lead with "
+            f"x leads with {sorted(leading)}; expected tensors that all lead with "
             "the number of problems, at least 1 (give `owner` where answers are ragged)."
         )
     return leading.pop()

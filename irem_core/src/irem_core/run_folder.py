@@ -41,6 +41,7 @@ class RunFolder:
         ranks: this process among those that train together.
 
     Raises:
+        SettingError: there is a file of that name.
         StorageError: the folder cannot be made.
     """
 
@@ -51,6 +52,11 @@ class RunFolder:
         name = "training" if ranks.leads else f"training-{ranks.rank}"
         self._current = self.path / f"{name}.safetensors"
         self._pending = self.path / f"{name}.next.safetensors"
+        if self.path.exists() and not self.path.is_dir():
+            raise SettingError(
+                f"{self.path} is a file, and a run needs a folder; choose another with out= or "
+                "--out."
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

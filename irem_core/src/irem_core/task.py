@@ -63,6 +63,26 @@ class Floor:
     linear: float | None = None
 
 
+def check_drawn(task: Task, problem: Problem, y: Tensor) -> None:
+    """Check that drawn problems and answers are in the spaces of their task.
+
+    Raises:
+        ShapeError: one is not.
+        NonFiniteError: an entry is NaN or infinite.
+    """
+    layout, where = problem.layout, f"{type(task).__name__}.draw's"
+    (problem.answer or task.answer).check(f"{where} y", y, layout.rows)
+    if isinstance(problem.x, Tensor) and problem.answer in (None, task.answer):
+        rows = layout.rows if task.question.ragged else layout.count
+        task.question.check(f"{where} x", problem.x, rows)
+
+
+def _kind(drawn: Any) -> str:
+    """Say what something is that should be a pair."""
+    several = isinstance(drawn, tuple | list)
+    return f"a {type(drawn).__name__}" + (f" of {len(drawn)}" if several else "")
+
+
 class Task(Recorded, ABC):
     """A kind of problem. An author sets the spaces and writes `draw`.
 
@@ -119,10 +139,17 @@ class Task(Recorded, ABC):
         Raises:
             SettingError: the count or a parameter is out of range.
             UnknownNameError: the task has no such difficulty or parameter.
+            ShapeError: `draw` returned something else than questions and answers.
         """
         checks.check(checks.count, "sample", count=count)
         parameters = self.difficulty(difficulty).parameters
-        x, y = self.draw(count, generator, torch.device(device), **parameters)
+        drawn = self.draw(count, generator, torch.device(device), **parameters)
+        if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+            raise ShapeError(
+                f"{type(self).__name__}.draw returned {_kind(drawn)}; expected two things, the "
+                "questions x and a tensor of their answers y."
+            )
+        x, y = drawn
         return (x if isinstance(x, Problem) else Problem(x, self.answer)), y
 
     def difficulty(self, text: str | Difficulty) -> Difficulty:

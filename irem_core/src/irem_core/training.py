@@ -23,7 +23,7 @@ from irem_core.progress import Callback, Progress, Training
 from irem_core.restoring import check_numbers, moments_of, restoring
 from irem_core.run_folder import RunFolder, check_same_settings
 from irem_core.solver import Solver
-from irem_core.task import Task
+from irem_core.task import Task, check_drawn
 
 
 def fit(
@@ -99,7 +99,8 @@ def fit(
     ranks = Ranks.from_environment()
     place = ranks.device(torch.device(device))
     # A task that cannot draw, for want of a file perhaps, says so before a folder is claimed.
-    task.sample(1, generator=torch.Generator(place).manual_seed(0), device=place)
+    drawn = task.sample(1, generator=torch.Generator(place).manual_seed(0), device=place)
+    check_drawn(task, *drawn)
     training = Training(
         iterations=1 if solver.closed_form else iterations,
         batch_size=batch_size,

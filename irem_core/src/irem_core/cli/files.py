@@ -31,6 +31,11 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
     """
     if file.suffix in task.formats:
         return task.read(file, device)
+    known = (*task.formats, *FORMATS)
+    if file.suffix not in known:
+        raise InputFileError(
+            f"{file} cannot be read as problems; its name must end in {', '.join(known)}."
+        )
     arrays = read_arrays(file)
     array = arrays[name_of_questions(file, arrays)]
     _, dtype = place_of(solver)

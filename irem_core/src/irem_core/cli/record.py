@@ -139,7 +139,7 @@ def show_scores(
         list(shown),
         list(zip(*shown.values(), strict=True)),
     )
-    typer.echo(" ".join(note for name, note in _NOTES.items() if name in shown))
+    typer.echo("\n".join(note for name, note in _NOTES.items() if name in shown))
 
 
 def _inside(described: dict[str, Any]) -> dict[str, Any]:
