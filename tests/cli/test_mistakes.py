@@ -25,6 +25,8 @@ MISTAKES = [
     (("train", "add", "--energy", "mlp(3)"), "names"),
     (("train", "add", "--descent", "gradient(step_sise=3)"), "'step_size'"),
     (("train", "add", "--descent", "gradient(step_size=-1)"), "above 0"),
+    (("train", "add", "--descent", "gradient(step_size=nan)"), "step_size=nan"),
+    (("train", "add", "--descent", "gradient(step_size=inf)"), "step_size=inf"),
     (("train", "add", "--descent", "gradient(step_size=__import__('os'))"), ""),
     (("train", "add", "--descent", "gradient(step_size"), "cannot be read"),
     (("train", "add", "--halting", "any_of()"), "at least one"),

@@ -382,6 +382,8 @@ def _parse_value(group: str, node: ast.expr, text: str, target: Target | None) -
     if isinstance(node, ast.Call):
         name, args, settings = _parse_call(group, node, text, target)
         return construct(find(group, name), args, settings, target)
+    if isinstance(node, ast.Name) and node.id in ("nan", "inf"):
+        return float(node.id)  # for the part to refuse by the name of the setting
     if isinstance(node, ast.Name):
         return construct(find(group, node.id.replace("_", "-")), (), {}, target)
     if isinstance(node, ast.List | ast.Tuple):
