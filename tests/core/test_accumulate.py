@@ -80,10 +80,10 @@ from safetensors.torch import save_file
 from torch import distributed
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 import trainings
-from irem_core import training
+import irem_core.distributed
 from irem_core.distributed import Ranks
 
-class Counting(training.DistributedDataParallel):
+class Counting(irem_core.distributed.DistributedDataParallel):
     def __init__(self, *args, **settings):
         super().__init__(*args, **settings)
         self.register_comm_hook(None, averaged)
@@ -95,7 +95,7 @@ def averaged(state, bucket):
 def keep():
     save_file(solver.state_dict(), out / f"{rank}.safetensors")
 
-training.DistributedDataParallel = Counting
+irem_core.distributed.DistributedDataParallel = Counting
 out, counts, rank = Path(sys.argv[1]), [], Ranks.from_environment().rank
 solver = trainings.small_solver()
 trainings.train(

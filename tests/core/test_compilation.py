@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from torch._subclasses import FakeTensor
 
 from irem_core import (
     IREM,
@@ -39,6 +40,7 @@ from irem_core import (
     minimize,
     trees,
 )
+from irem_core.compilation import _Place
 from irem_core.part import seeded
 from irem_core.standardized import Standardized
 from zoo import DESCENTS, HALTINGS, ZOO, EdgeQuadratic, Quadratic
@@ -158,6 +160,27 @@ def test_gradients_without_a_program_are_autograds(monkeypatch):
     for one, other in pairs:
         assert (one is None and other is None) or torch.allclose(one, other)
     assert len(compiled.programs) == 1
+
+
+def test_gradients_that_cannot_be_compiled_are_autograds(monkeypatch):
+    monkeypatch.setattr("irem_core.compilation._Place.pull_back", refusing_to_trace)
+    energy = learned("mlp")
+    compiled = copy.deepcopy(energy)
+    compiled.compile(**QUICK)
+    problem, start = drawn(energy, 4)
+    for _ in range(2):
+        pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
+        for one, other in pairs:
+            assert (one is None and other is None) or torch.allclose(one, other)
+
+
+_PULL_BACK = _Place.pull_back
+
+
+def refusing_to_trace(place, wanted, *given):
+    if isinstance(given[0], FakeTensor):
+        raise RuntimeError("no such derivative")
+    return _PULL_BACK(place, wanted, *given)
 
 
 class Noisy(EnergyFn):

@@ -140,7 +140,8 @@ class Programs:
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Begin without any."""
         self._options = dict(options)
-        self._made: dict[Hashable, _Program] = {}
+        # None where a program cannot be made and none is needed.
+        self._made: dict[Hashable, _Program | None] = {}
 
     def __reduce__(self) -> tuple[type[Programs], tuple[dict[str, Any]]]:
         """Copy and pickle without the programs, since a copy of the energy makes its own."""
@@ -207,7 +208,11 @@ class Programs:
         self, key: Hashable, place: _Place, wanted: tuple[bool, ...], *given: Tensor
     ) -> tuple[Tensor | None, ...]:
         function = partial(place.pull_back, wanted)
-        program = self._program((key, wanted), place, function, given)
+        try:
+            program = self._program((key, wanted), place, function, given)
+        except CompileError:
+            # Second derivatives of fewer operations can be written down than first ones.
+            program = self._made[key, wanted] = None
         return (program or function)(*given)
 
     def _program(
@@ -219,14 +224,14 @@ class Programs:
         weights = len(weights_of(place.landscape))
         given = [each.detach() for each in given]
         for each in given[weights:]:
-            torch._dynamo.mark_dynamic(each, 0)
+            torch._dynamo.maybe_mark_dynamic(each, 0)
         with _compiling(place.landscape), torch.no_grad():
             traced = _traced(place, function, given[:weights], given[weights:])
             call = torch.compile(traced, **self._options)
             # What is compiled is compiled at the first call.
             call(*given)
-        self._made[key] = _Program(call, _draws(traced))
-        return self._made[key]
+        made = self._made[key] = _Program(call, _draws(traced))
+        return made
 
 
 class _Attached(torch.autograd.Function):

@@ -83,6 +83,10 @@ def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int],
         Called with how much is done and how much there is.
     """
     console = Console(file=sys.stderr)
+    # Some versions of rich end even a bar that is disabled by an empty line.
+    if not (shown and console.is_terminal):
+        yield lambda done, total: None
+        return
     bar = Progress(
         TextColumn(title),
         BarColumn(),
@@ -90,7 +94,6 @@ def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int],
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not (shown and console.is_terminal),
     )
     task = bar.add_task(title, total=None)
     with bar:

@@ -36,7 +36,7 @@ class _Polynomials:
 
 
 class RationalEnergy(EnergyFn):
-    """E(x, y) = scale / 2 |q(x) y - p(x)|^2, summed over entries, with learned polynomials q and p.
+    """E(x, y) = scale / 2 sum_ij r_ij^2, where r = q(x) y - p(x) has learned polynomials q and p.
 
     With c the eighth root of tr((x x^T)^4), which is at least the largest singular value of x and
     at most n^(1/8) times that,
