@@ -290,7 +290,8 @@ _watching = False
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watching:
+    # By this library torch counts GPUs, each time that it is asked for them.
+    if not _watching or (event, arguments) == ("ctypes.dlopen", ("libnvidia-ml.so.1",)):
         return
     if event in _FORBIDDEN:
         _seen.append(f"{event}{arguments}"[:200])

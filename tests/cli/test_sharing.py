@@ -7,6 +7,7 @@ import pickle
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_the_card_says_what_the_run_is(irem: Irem, run: Path) -> None:
         "| size | 4 |",
         "| energy.width | 16 |",
         "- x: vector(length=8)",
-        f"| torch | {torch.__version__}",
+        f"| torch | {version('torch')}",
         "training.iterations",
         "The weights are under mit.",
         "irem pull OWNER/NAME",

@@ -128,7 +128,8 @@ def test_full_disk_is_a_fault_with_one_line(tmp_path: Path) -> None:
     # A limit on the size of files fails writes as a full disk does.
     script = (
         # Some versions of torch write a module of their own when this is first imported.
-        "import torch.distributed.nn; import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "import torch.distributed.nn;"
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
         "sys.argv[1:] = sys.argv[1:]; from irem_core.cli import main; main()"
     )
