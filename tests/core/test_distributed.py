@@ -13,11 +13,10 @@ from trainings import TASK, TESTS, run_python, small_solver, train
 def test_processes_killed_at_any_moment_resume_to_the_bit(tmp_path):
     """Killed at and after each of the first writes of either, and at random."""
     lines = run_python(TESTS / "interrupted.py", tmp_path, 2, "MLPEnergy").splitlines()
-    # Some versions of torch's library for processes say whom they talk to.
-    lines = [line for line in lines if not line.startswith("[Gloo]")]
     good = "same weights, same log, no leftovers"
     names = ["undisturbed", "killed at fsync", "killed at replace", "killed at random"]
-    assert lines == [f"{name}, {good}" for name in names]
+    # Some versions of torch print whom processes talk to, here and there.
+    assert [line for line in lines if line.endswith(good)] == [f"{name}, {good}" for name in names]
 
 
 WORKER = """
