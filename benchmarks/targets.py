@@ -71,9 +71,9 @@ TARGETS = (
         form="{:.0%}",
     ),
     Target(
-        "training on graphs, against plain Algorithm 1",
+        "training on graphs, compiled, against plain Algorithm 1",
         "train_speed",
-        lambda found: found["graph"]["ratio"]["median"],
+        lambda found: found["graph, compiled"]["ratio"]["median"],
         3.0,
     ),
     Target(

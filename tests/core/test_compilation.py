@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from packaging.version import Version
 from torch._subclasses import FakeTensor
 
 from irem_core import (
@@ -396,6 +397,10 @@ def test_copies_make_programs_of_their_own():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for CPUs by g++")
+@pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.13"),
+    reason="some earlier versions refuse sizes that are always equal",
+)
 def test_torchs_own_compiler_gives_the_same_numbers():
     energy = learned("gine")
     compiled = copy.deepcopy(energy)

@@ -224,7 +224,7 @@ class Programs:
         weights = len(weights_of(place.landscape))
         given = [each.detach() for each in given]
         for each in given[weights:]:
-            torch._dynamo.maybe_mark_dynamic(each, 0)
+            torch._dynamo.mark_dynamic(each, 0)
         with _compiling(place.landscape), torch.no_grad():
             traced = _traced(place, function, given[:weights], given[weights:])
             call = torch.compile(traced, **self._options)
