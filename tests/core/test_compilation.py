@@ -135,18 +135,21 @@ def pulled(energy, problem, start):
     return torch.autograd.grad(sum(ends), leaves, allow_unused=True)
 
 
+def assert_pulled_same(compiled, energy, problem, start):
+    found, wanted = (pulled(each, problem, start) for each in (compiled, energy))
+    for one, other in zip(found, wanted, strict=True):
+        assert (one is None) == (other is None)
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_loss_on_a_step_has_the_gradient_that_autograd_gives(name):
     energy = learned(name)
     compiled = copy.deepcopy(energy)
     compiled.compile(**QUICK)
     for seed, count in enumerate((5, 2, 9)):
-        problem, start = drawn(energy, count, seed)
-        pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
-        for one, other in pairs:
-            assert (one is None) == (other is None)
-            if other is not None:
-                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+        assert_pulled_same(compiled, energy, *drawn(energy, count, seed))
     # One that evaluates, and one for the gradient.
     assert len(compiled.programs) == 2
 
@@ -156,10 +159,7 @@ def test_gradients_without_a_program_are_autograds(monkeypatch):
     energy = learned("mlp")
     compiled = copy.deepcopy(energy)
     compiled.compile(**QUICK)
-    problem, start = drawn(energy, 4)
-    pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
-    for one, other in pairs:
-        assert (one is None and other is None) or torch.allclose(one, other)
+    assert_pulled_same(compiled, energy, *drawn(energy, 4))
     assert len(compiled.programs) == 1
 
 
@@ -168,11 +168,9 @@ def test_gradients_that_cannot_be_compiled_are_autograds(monkeypatch):
     energy = learned("mlp")
     compiled = copy.deepcopy(energy)
     compiled.compile(**QUICK)
-    problem, start = drawn(energy, 4)
     for _ in range(2):
-        pairs = zip(pulled(compiled, problem, start), pulled(energy, problem, start), strict=True)
-        for one, other in pairs:
-            assert (one is None and other is None) or torch.allclose(one, other)
+        assert_pulled_same(compiled, energy, *drawn(energy, 4))
+    assert len(compiled.programs) == 1
 
 
 _PULL_BACK = _Place.pull_back

@@ -7,7 +7,7 @@ import csv
 import math
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,15 +38,20 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNPACKED, _TIMES = 2**26, 100
 
 
-def read_arrays(file: Path) -> dict[str, Array]:
+def read_arrays(file: Path, *, also: Sequence[str] = ()) -> dict[str, Array]:
     """Read the arrays of a file by name; the one array of a .npy or .csv file has the name "".
+
+    Args:
+        file: the file.
+        also: endings that the caller reads, to name where this one is none of them.
 
     Raises:
         InputFileError: the file is missing, damaged, or of another format.
     """
     if file.suffix not in FORMATS:
         raise InputFileError(
-            f"{file} cannot be read as problems; its name must end in {', '.join(FORMATS)}."
+            f"{file} cannot be read as problems; its name must end in "
+            f"{', '.join((*also, *FORMATS))}."
         )
     # Warnings that matter: of a file without a line, and of sizes that overflow.
     with reading(file), warnings.catch_warnings():

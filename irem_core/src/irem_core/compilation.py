@@ -149,7 +149,7 @@ class Programs:
 
     def __len__(self) -> int:
         """Return how many were made."""
-        return len(self._made)
+        return sum(each is not None for each in self._made.values())
 
     def evaluate(
         self,

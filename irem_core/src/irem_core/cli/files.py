@@ -6,7 +6,14 @@ from pathlib import Path
 
 import torch
 
-from irem_core.arrays import FORMATS, name_of_questions, read_arrays, tensor_of, write_arrays
+from irem_core.arrays import (
+    FORMATS,
+    check_apart,
+    name_of_questions,
+    read_arrays,
+    tensor_of,
+    write_arrays,
+)
 from irem_core.errors import InputFileError, ShapeError
 from irem_core.file_solving import answer_arrays, holds_rows, tried
 from irem_core.problem import Problem
@@ -31,12 +38,7 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
     """
     if file.suffix in task.formats:
         return task.read(file, device)
-    known = (*task.formats, *FORMATS)
-    if file.suffix not in known:
-        raise InputFileError(
-            f"{file} cannot be read as problems; its name must end in {', '.join(known)}."
-        )
-    arrays = read_arrays(file)
+    arrays = read_arrays(file, also=task.formats)
     array = arrays[name_of_questions(file, arrays)]
     _, dtype = place_of(solver)
     try:
@@ -56,12 +58,14 @@ def in_parts(file: Path, output: Path, task: Task, capacity: int) -> bool:
     return len(reader) > capacity and holds_rows(task, reader)
 
 
-def check_output(file: Path, task: Task) -> None:
+def check_output(file: Path, task: Task, *, questions: Path | None = None) -> None:
     """Check before any work that answers can be written under this name.
 
     Raises:
-        InputFileError: the ending is not known.
+        InputFileError: the ending is not known, or the file is that of the questions.
     """
+    if questions is not None:
+        check_apart(questions, file)
     known = (*task.formats, *FORMATS)
     if file.suffix not in known:
         raise InputFileError(

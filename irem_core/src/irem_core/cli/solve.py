@@ -69,7 +69,6 @@ def solve(
     .safetensors to .npy or .safetensors, is solved in parts at a bounded memory; --resume added to
     the same command goes on where it was stopped, and torchrun shares the work between processes.
     """
-    from irem_core.arrays import check_apart
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
 
@@ -88,9 +87,7 @@ def solve(
     place = ranks.device(loading.device(device))
     solver, task = _solver(run, place, compiled=compiled)
     if output is not None:
-        files.check_output(output, task)
-        if file is not None:
-            check_apart(file, output)
+        files.check_output(output, task, questions=file)
     options = {
         "max_steps": task.max_steps if max_steps is None else max_steps,
         **loading.parts(descent, halting),
