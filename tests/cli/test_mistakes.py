@@ -34,6 +34,8 @@ MISTAKES = [
     (("train", "add", "--solver", "irem(stps=1)"), "'steps'"),
     (("train", "add", "--solver", "feedforward", "--energy", "mlp"), "energy"),
     (("train", "add", "--iterations", "0"), "iterations"),
+    (("train", "matrix-inverse", "--autocast"), "leave autocast out"),
+    (("train", "add", "--solver", "feedforward", "--autocast"), "leave autocast out"),
     (("train", "add", "--iterations", "many"), "--iterations"),
     (("train", "add", "--device", "warp"), "warp"),
     (("train",), "neither a task nor --pairs"),

@@ -68,6 +68,21 @@ def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path)
     assert record["settings"]["accumulate"] == 4
 
 
+def test_products_in_bfloat16_are_asked_for_by_every_command(irem: Irem, tmp_path: Path) -> None:
+    run, losses = tmp_path / "run", []
+    for options in ([], ["--autocast"]):
+        arguments = [*SMALL, "--iterations", 3, "--out", run / str(len(losses)), "--json", *options]
+        losses.append(json.loads(irem("train", *arguments).out)["evaluation"]["same"]["mse"])
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
+    for command in (["evaluate", "--problems", 50], ["solve", "--difficulty", "same"]):
+        shown = [
+            irem(command[0], run / "0", *command[1:], "--json", *each)
+            for each in ([], ["--autocast"])
+        ]
+        assert [each.status for each in shown] == [0, 0], shown
+        assert shown[0].out != shown[1].out
+
+
 def test_default_folder_names_task_solver_and_seed(
     irem: Irem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

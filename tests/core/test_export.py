@@ -262,6 +262,16 @@ def test_double_precision_and_settings_that_are_not_the_solvers(tmp_path: Path) 
     assert solution.steps.tolist() == [4, 4, 4]
 
 
+def test_a_solver_that_is_compiled_is_written_operation_by_operation(tmp_path: Path) -> None:
+    solver = IREM.for_task(TASK)
+    solver.compile(backend="aot_eager")
+    export_solver(solver, tmp_path / "program.pt2", max_steps=3)
+    assert solver.compiled
+    x, start = torch.rand(5, 8), torch.rand(5, 4)
+    y, *_ = torch.export.load(tmp_path / "program.pt2").module()(x, start)
+    torch.testing.assert_close(y, solver.solve(x, start=start, max_steps=3).y)
+
+
 def test_a_wrong_program_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "p.pt2"
     file.write_bytes(b"what was there")

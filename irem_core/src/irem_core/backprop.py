@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from irem_core import checks, trees
 from irem_core.average import lent
 from irem_core.descent.base import Descent, Probe
-from irem_core.energy import Landscape, differentiate
+from irem_core.energy import Landscape, differentiate, encoded
 from irem_core.iterate import Iterate, project
 from irem_core.problem import Problem
 
@@ -98,7 +98,7 @@ def _unroll(
     attach: bool = True,
     recompute: bool = False,
 ) -> Iterator[Iterate]:
-    attached = energy.encode(problem)
+    attached = encoded(energy, problem)
     context = trees.detach(attached) if truncate else attached
     iterate = start
 

@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import graphs
-from irem_core.errors import EnergyError, ShapeError
+from irem_core.errors import EnergyError, SettingError, ShapeError
 from irem_core.iterate import Iterate
 from irem_core.linear import without_weights
 from irem_core.part import Recorded
+from irem_core.precision import products_in_bfloat16, wide
 from irem_core.problem import Problem
 from irem_core.space import Space, require_finite, uniform
 
@@ -69,6 +70,10 @@ class Landscape(Recorded, nn.Module, ABC):
     """Width of the scratchpad z (Appendix B); 0 where there is none."""
     programs: Programs | None = None
     """What `compile` makes evaluations with; None before."""
+    autocasts: bool = False
+    """Whether products are in bfloat16 (see `autocast`)."""
+    exacting: bool = False
+    """Whether the energy says nothing of answers once its products are rounded."""
 
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
@@ -145,8 +150,7 @@ class Landscape(Recorded, nn.Module, ABC):
             ShapeError: the energy returned something other than `(B,)`.
         """
         problem = self.problem(x)
-        energy = self.value(self.encode(problem), Iterate(y, problem.layout))
-        return checked(energy, problem.layout.count, self)
+        return _valued(self, encoded(self, problem), Iterate(y, problem.layout))
 
     def compile(self, **options: Any) -> None:
         """Have torch compile the energy and its gradient when they are first needed.
@@ -164,6 +168,26 @@ class Landscape(Recorded, nn.Module, ABC):
         from irem_core.compilation import Programs
 
         self.programs = Programs(options)
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have layers multiply in bfloat16 wherever the energy is descended or trained.
+
+        Weights, candidates, gradients and energies stay in float32, sums of energies included if
+        the energy sums what is `precision.wide`. It takes less time where processors have units for
+        bfloat16, and rounds what layers find to 3 digits, so answers are no more exact than that.
+
+        Args:
+            wanted: False to multiply in the precision of the weights again.
+
+        Raises:
+            SettingError: the energy says nothing of answers then.
+        """
+        if wanted and self.exacting:
+            raise SettingError(
+                f"{type(self).__name__} tells answers apart by digits that bfloat16 does not have; "
+                "leave autocast out."
+            )
+        self.autocasts = wanted
 
     def __add__(self, other: Landscape) -> WeightedEnergies:
         """Return the sum of two energies, itself an energy."""
@@ -233,6 +257,19 @@ def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " pr
     return energy
 
 
+def encoded(landscape: Landscape, problem: Problem) -> Any:
+    """Return the context of a problem, as `encode` and the energy's precision have it."""
+    with products_in_bfloat16(problem.device, landscape.autocasts):
+        return landscape.encode(problem)
+
+
+def _valued(landscape: Landscape, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+    """Return the energies in the precision of the candidates, which descent compares them in."""
+    with products_in_bfloat16(iterate.y.device, landscape.autocasts):
+        energy = landscape.value(context, iterate)
+    return wide(checked(energy, iterate.layout.count, landscape))
+
+
 def differentiate(
     landscape: Landscape,
     context: Any,
@@ -273,15 +310,14 @@ def by_autograd(
     create_graph: bool = False,
 ) -> Evaluation:
     """Evaluate as `differentiate` does, operation by operation."""
-    count = iterate.layout.count
     if not gradient:
         with torch.set_grad_enabled(create_graph):
-            return Evaluation(iterate, checked(landscape.value(context, iterate), count, landscape))
+            return Evaluation(iterate, _valued(landscape, context, iterate))
     at = iterate if create_graph else iterate.detach()
     at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
     leaves = [at.y] if at.z is None else [at.y, at.z]
     with torch.enable_grad(), without_weights(not create_graph):
-        energy = checked(landscape.value(context, at), count, landscape)
+        energy = _valued(landscape, context, at)
         slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if energy.requires_grad:
             slopes = torch.autograd.grad(

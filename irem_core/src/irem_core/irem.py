@@ -122,6 +122,15 @@ class IREM(Solver):
         """Have torch compile the energy and its gradient (see `Landscape.compile`)."""
         self.energy.compile(**options)
 
+    @property
+    def autocasts(self) -> bool:  # type: ignore[override]
+        """Whether `autocast` was called."""
+        return self.energy.autocasts
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have the energy's layers multiply in bfloat16 (see `Landscape.autocast`)."""
+        self.energy.autocast(wanted)
+
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from irem_core import checks, trees
 from irem_core.descending import Descending, advance, begin, copied, ordinary, solving
 from irem_core.descent.base import Descent
-from irem_core.energy import Evaluation, Landscape, check_problem
+from irem_core.energy import Evaluation, Landscape, check_problem, encoded
 from irem_core.errors import SettingError, ShapeError
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.iterate import Iterate, project
@@ -83,7 +83,7 @@ def minimize(
             generator = torch.Generator(problem.device).manual_seed(0)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
-        context = energy.encode(problem)
+        context = encoded(energy, problem)
         begin = _start(energy, problem, start, generator)
         solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
         for _ in range(restarts):

@@ -35,6 +35,7 @@ class Training:
         threads: threads that torch computes with on CPU.
         ranks: processes that train together.
         compiled: whether torch's compiler makes what descends the energy.
+        autocast: whether products are in bfloat16.
     """
 
     iterations: int = attrs.field(validator=checks.count)
@@ -53,6 +54,7 @@ class Training:
     threads: int = attrs.field(validator=checks.count)
     ranks: int = attrs.field(validator=checks.count)
     compiled: bool = False
+    autocast: bool = False
 
     @classmethod
     def completed(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from irem_core.descent.base import Descent
 from irem_core.energy import Landscape
-from irem_core.errors import CompileError
+from irem_core.errors import CompileError, SettingError
 from irem_core.halting import HaltingCriterion
 from irem_core.iterate import Iterate
 from irem_core.minimization import Observer
@@ -62,6 +62,8 @@ class Solver(Recorded, nn.Module, ABC):
     """Whether `fit` calls `fit_once`, for one iteration in all, and descends no gradient."""
     compiled: bool = False
     """Whether torch's compiler makes what the solver spends its time on."""
+    autocasts: bool = False
+    """Whether products are in bfloat16."""
 
     def compile(self, **options: Any) -> None:
         """Have torch compile what the solver spends its time on; only some solvers can.
@@ -75,6 +77,20 @@ class Solver(Recorded, nn.Module, ABC):
         raise CompileError(
             f"{type(self).__name__} descends no energy that torch could compile; leave compiling "
             "out."
+        )
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have products be in bfloat16; only some solvers can.
+
+        Args:
+            wanted: False for the precision of the weights again.
+
+        Raises:
+            SettingError: this one cannot, or would say nothing of answers then.
+        """
+        raise SettingError(
+            f"{type(self).__name__} descends no energy whose products could be in bfloat16; leave "
+            "autocast out."
         )
 
     @abstractmethod

@@ -102,6 +102,15 @@ class Standardized(Solver):
         """Have torch compile what the solver inside spends its time on (see `Solver.compile`)."""
         self.solver.compile(**options)
 
+    @property
+    def autocasts(self) -> bool:  # type: ignore[override]
+        """Whether `autocast` was called."""
+        return self.solver.autocasts
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have the solver inside multiply in bfloat16 (see `Solver.autocast`)."""
+        self.solver.autocast(wanted)
+
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:

@@ -14,7 +14,7 @@ from irem_core import checks, descending, trees
 from irem_core.descending import Descending, Found
 from irem_core.descent.base import Descent
 from irem_core.distributed import derive
-from irem_core.energy import Landscape, check_problem
+from irem_core.energy import Landscape, check_problem, encoded
 from irem_core.halting import EnergyPlateau, HaltingCriterion
 from irem_core.outcome import Outcome
 from irem_core.problem import Problem
@@ -168,7 +168,7 @@ class _Stream:
         with descending.solving():
             check_problem(self.energy, problem)
             start = self.energy.start(problem, starts_of(self.begun, self.seed, problem.device))
-            context = self.energy.encode(problem)
+            context = encoded(self.energy, problem)
             held = descending.begin(
                 self.energy, problem, context, start, self.descent, self.halting
             )
@@ -186,7 +186,7 @@ class _Stream:
             theirs = (problem, attrs.evolve(held, context=None))
             (problem, held), _ = trees.join(mine, self.problem.layout, theirs, problem.layout)
             # Contexts may hold what all of their problems share, and are made anew.
-            held = attrs.evolve(held, context=self.energy.encode(problem))
+            held = attrs.evolve(held, context=encoded(self.energy, problem))
         self.problem, self.held = problem, held
 
     def step(self) -> bool:

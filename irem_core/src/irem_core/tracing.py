@@ -7,7 +7,8 @@ they do is written down, the derivative included. The loop around them stays a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +24,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from irem_core import trees
 from irem_core.descending import Descending, Found, advance, begin, solving
 from irem_core.descent.base import Descent
-from irem_core.energy import Evaluation, Landscape
+from irem_core.energy import Evaluation, Landscape, encoded
 from irem_core.errors import ExportError, IremError
 from irem_core.graphs import Column
 from irem_core.halting import HaltingCriterion
@@ -167,7 +168,7 @@ class Tracer:
         options: dict[str, Any] = {"tracing_mode": "fake", "decomposition_table": table}
         try:
             # By the Python dispatcher, since some of torch's shape rules take symbols only there.
-            with solving(), enable_python_dispatcher():
+            with _by_autograd(self._energy), solving(), enable_python_dispatcher():
                 first = make_fx(self._begin, **options)(*given)
                 # Copied, since tracing takes a tensor that is given twice for one input: the start
                 # is the first iterate and the best so far.
@@ -192,7 +193,7 @@ class Tracer:
         problem = Problem(x, self._space, Layout(x.shape[0]))
 
         def started() -> Descending:
-            context = self._energy.encode(problem)
+            context = encoded(self._energy, problem)
             at = Iterate(start, problem.layout)
             return begin(self._energy, problem, context, at, self._descent, self._halting)
 
@@ -213,6 +214,16 @@ class Tracer:
 
     def _with(self, weights: Sequence[Tensor], function: Callable[[], Descending]) -> Descending:
         return with_weights(self._energy, dict(zip(self._weights, weights, strict=True)), function)
+
+
+@contextmanager
+def _by_autograd(energy: Landscape) -> Iterator[None]:
+    """Have an energy differentiated operation by operation, so that these are written down."""
+    programs, energy.programs = energy.programs, None
+    try:
+        yield
+    finally:
+        energy.programs = programs
 
 
 def _changing(held: Descending) -> tuple[Any, ...]:

@@ -114,6 +114,7 @@ def fit(
         threads=torch.get_num_threads(),
         ranks=ranks.count,
         compiled=solver.compiled,
+        autocast=solver.autocasts,
     )
     with ranks.joined(place), torch.random.fork_rng(), ExitStack() as closing:
         loop = _Loop(solver.to(place), task, training, ranks, place, out)

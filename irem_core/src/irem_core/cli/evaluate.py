@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from irem_core.cli.options import (
+    Autocast,
     Compile,
     Data,
     Descent,
@@ -35,6 +36,7 @@ def evaluate(
     device: Device = "cpu",
     threads: Threads = None,
     compiled: Compile = False,
+    autocast: Autocast = False,
     as_json: Json = False,
 ) -> None:
     """Score a run on fresh problems, in the paper's protocol unless told otherwise.
@@ -56,8 +58,7 @@ def evaluate(
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
     solver, task, metadata = loading.run(run, place)
-    if compiled:
-        solver.compile()
+    loading.quicken(solver, compiled=compiled, autocast=autocast)
     if data is not None:
         task = with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]

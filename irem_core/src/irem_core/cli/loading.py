@@ -48,6 +48,14 @@ def threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
+def quicken(solver: Solver, *, compiled: bool, autocast: bool) -> None:
+    """Have a solver descend by compiled programs, or multiply in bfloat16."""
+    if compiled:
+        solver.compile()
+    if autocast:
+        solver.autocast()
+
+
 def parts(descent: str | None, halting: str | None) -> dict[str, Any]:
     """Build the descent and the halting rule that were written; None stands for the default."""
     from irem_core.registry import DESCENTS, HALTING, build

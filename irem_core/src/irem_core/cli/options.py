@@ -31,6 +31,10 @@ Data = Annotated[
     typer.Option(help="A folder for tasks that read their problems from one, such as denoise."),
 ]
 TestSeed = Annotated[int, typer.Option(min=0, help="Seed of problems and starts.")]
+Autocast = Annotated[
+    bool,
+    typer.Option("--autocast", help="Multiply in bfloat16: faster where processors do, rounded."),
+]
 Compile = Annotated[
     bool,
     typer.Option("--compile", help="Descend by compiled programs: a slow start, then faster."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irem_core.cli.options import (
+    Autocast,
     Compile,
     Descent,
     Device,
@@ -60,6 +61,7 @@ def solve(
     device: Device = "cpu",
     threads: Threads = None,
     compiled: Compile = False,
+    autocast: Autocast = False,
     as_json: Json = False,
 ) -> None:
     """Solve problems, each with as many steps as it needs, and show how energy and error fall.
@@ -85,7 +87,8 @@ def solve(
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
-    solver, task = _solver(run, place, compiled=compiled)
+    solver, task = _found(run, place)
+    loading.quicken(solver, compiled=compiled, autocast=autocast)
     if output is not None:
         files.check_output(output, task, questions=file)
     options = {
@@ -119,13 +122,6 @@ def solve(
         typer.echo(report)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
-
-
-def _solver(run: str, place: torch.device, *, compiled: bool) -> tuple[Solver, Task]:
-    solver, task = _found(run, place)
-    if compiled:
-        solver.compile()
-    return solver, task
 
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irem_core.cli.options import Compile, Data, Device, Json, Threads
+from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Threads
 from irem_core.errors import CheckpointError, SettingError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def train(
     device: Device = "cpu",
     threads: Threads = None,
     compiled: Compile = False,
+    autocast: Autocast = False,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; runs/TASK-SOLVER-SEED if unset.")
     ] = None,
@@ -103,8 +104,7 @@ def train(
         name: part for name, part in loading.parts(descent, halting).items() if part is not None
     }
     made = recipe(problems, solver, energy=energy, preset=preset, seed=seed, **written)
-    if compiled:
-        made.solver.compile()
+    loading.quicken(made.solver, compiled=compiled, autocast=autocast)
     settings = dict(made.training)
     folder = out or Path("runs") / f"{folder_name(title)}-{folder_name(solver)}-{seed}"
     loading.threads(threads or (_recorded_threads(folder) if resume else None))

@@ -14,6 +14,7 @@ from irem_core import checks
 from irem_core.energy import Landscape
 from irem_core.errors import SettingError
 from irem_core.iterate import Iterate
+from irem_core.precision import wide
 from irem_core.problem import Problem
 
 
@@ -53,6 +54,7 @@ class WeightedEnergies(Landscape):
         self.question = _first(getattr(each, "question", None) for each in energies)
         self.answer = _first(each.answer for each in energies)
         self.scratchpad = sum(each.scratchpad for each in energies)
+        self.exacting = any(each.exacting for each in energies)
         self.size_free = all(each.size_free for each in energies)
 
     def encode(self, problem: Problem) -> tuple[Any, ...]:
@@ -63,7 +65,7 @@ class WeightedEnergies(Landscape):
         """Return the weighted sum of the energies at the iterate."""
         parts = zip(self.terms(), context, self._scratch(iterate), strict=True)
         values = [
-            weight * energy.value(part, attrs.evolve(iterate, z=z))
+            weight * wide(energy.value(part, attrs.evolve(iterate, z=z)))
             for (weight, energy), part, z in parts
         ]
         return torch.stack(values).sum(0)

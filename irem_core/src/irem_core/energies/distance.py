@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energies.mlp import Perceptron
 from irem_core.energy import EnergyFn
 from irem_core.iterate import Iterate
+from irem_core.precision import exact_linear
 from irem_core.problem import Problem
 from irem_core.space import Space
 
@@ -66,7 +66,8 @@ class DistanceEnergy(Perceptron, EnergyFn):
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`; the context is the question's share of the first layer."""
         candidate = y.flatten(1)
-        residual = self.outputs(context, candidate) + functional.linear(candidate, self.straight)
+        # What is straight in y is not rounded, nor is where the residual vanishes.
+        residual = self.outputs(context, candidate) + exact_linear(candidate, self.straight)
         return residual.square().sum(1) / 2
 
     def calibration(
@@ -76,6 +77,6 @@ class DistanceEnergy(Perceptron, EnergyFn):
         if not self.judged:
             return None
         error = (iterate.y - target).square().flatten(1).mean(1)
-        energy = self.energy(self.encode(problem), iterate.y)
+        energy: Tensor = self(problem, iterate.y)
         expected = 2 * energy / target[0].numel() + _FLOOR
         return self.judged * ((error + _FLOOR) / expected + expected.log()).mean()

@@ -13,6 +13,7 @@ from torch.nn import functional
 from irem_core import checks, graphs
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
+from irem_core.precision import wide
 from irem_core.problem import Problem
 from irem_core.space import EdgeSpace, Space, VectorSpace
 
@@ -125,7 +126,7 @@ class ElementwiseEnergy(EnergyFn):
         features = asked + self.answer_map(wanted)
         if self.network is not None:
             features = features + self.network(features)
-        residual: Tensor = self.read_out(features)
+        residual = wide(self.read_out(features))
         return self.log_scale.exp() / 2 * residual.square().mean(-1)
 
     def _windows(self, values: Tensor, channels: int) -> Tensor:

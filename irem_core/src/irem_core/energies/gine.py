@@ -15,6 +15,7 @@ from irem_core import checks, graphs
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
 from irem_core.layout import Layout
+from irem_core.precision import ReadOut
 from irem_core.problem import Problem
 from irem_core.space import Space, require_edges
 
@@ -123,7 +124,7 @@ class GINEEnergy(EnergyFn):
         self.convolutions = nn.ModuleList(
             GINEConv(nn.Linear(each, width), edge_dim=width) for each in inputs
         )
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), ReadOut(width, 1))
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from irem_core import checks
 from irem_core.energy import EnergyFn, Landscape
 from irem_core.linear import Linear, linear
+from irem_core.precision import ReadOut
 from irem_core.problem import Problem
 from irem_core.scratchpad import ScratchpadEnergy
 from irem_core.space import Space, require_dense
@@ -47,7 +48,7 @@ class Perceptron(Landscape):
         self.question_weight = nn.Parameter(asked.clone())
         self.bias = first.bias
         self.hidden = nn.ModuleList(Linear(width, width) for _ in range(depth - 1))
-        self.head = nn.Linear(width, outputs)
+        self.head = ReadOut(width, outputs)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
         """Return the question's share of the first layer, its bias included."""

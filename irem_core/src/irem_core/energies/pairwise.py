@@ -16,6 +16,7 @@ from irem_core.energies import triangles
 from irem_core.energy import EnergyFn
 from irem_core.errors import SettingError, ShapeError
 from irem_core.layout import Layout
+from irem_core.precision import wide
 from irem_core.problem import Problem
 from irem_core.space import EdgeSpace, MatrixSpace, Space
 
@@ -229,7 +230,7 @@ class PairwiseEnergy(EnergyFn):
         pooling = context.pooling(*self.pooling)
         for block in self.blocks:
             features = features + block(features, context, pooling)
-        residual: Tensor = self.read_out(features)
+        residual = wide(self.read_out(features))
         return self.log_scale.exp() / 2 * residual.square().mean(-1)
 
 

@@ -34,6 +34,8 @@ class PeriodicEnergy(EnergyFn):
         SettingError: a space is ragged, or a number is out of range.
     """
 
+    exacting = True
+
     def __init__(
         self,
         question: Space,

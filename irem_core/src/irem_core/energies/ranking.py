@@ -39,6 +39,7 @@ class RankingEnergy(EnergyFn):
     """
 
     size_free = True
+    exacting = True
 
     def __init__(self, question: Space, answer: Space, *, width: int = 24) -> None:
         """Spread the sharpness of comparisons evenly in logarithm."""

@@ -67,6 +67,7 @@ class RationalEnergy(EnergyFn):
     """
 
     size_free = True
+    exacting = True
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from irem_core import checks, graphs
 from irem_core.energies import triangles
 from irem_core.energy import EnergyFn
 from irem_core.layout import Layout
+from irem_core.precision import wide
 from irem_core.problem import Problem
 from irem_core.space import Space, require_edges
 
@@ -121,7 +122,7 @@ class SparsePairwiseEnergy(EnergyFn):
         before = rows[:, None] + context.further
         for block in self.blocks:
             features = features + block(features, before, context.values, context.real)
-        residual: Tensor = self.read_out(features)
+        residual = wide(self.read_out(features))
         return self.log_scale.exp() / 2 * residual.square().mean(-1)
 
 

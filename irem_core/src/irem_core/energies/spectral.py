@@ -46,6 +46,7 @@ class SpectralEnergy(EnergyFn):
     """
 
     size_free = True
+    exacting = True
 
     def __init__(self, question: Space, answer: Space, *, terms: int = 4) -> None:
         """Spread the widths over singular values that may occur."""
