@@ -154,6 +154,31 @@ def test_layers_multiply_in_bfloat16_and_weights_stay():
     assert all(weight.dtype == torch.float32 for weight in rounded.parameters())
 
 
+def test_questions_are_encoded_in_bfloat16_wherever_an_energy_is_used():
+    energy, rounded = learned("conv")
+    seen = []
+    rounded.encoder[0].register_forward_hook(lambda *found: seen.append(found[-1].dtype))
+    problem, start = drawn(energy)
+    solver = IREM(rounded)
+    rounded(problem, start.y)
+    solver.loss(problem, start.y, torch.Generator().manual_seed(0))
+    solver.solve(problem, max_steps=1)
+    list(solver.solve_many([problem], max_steps=1))
+    assert seen == [torch.bfloat16] * 4
+
+
+def test_what_is_straight_in_the_candidate_is_not_rounded():
+    energy, rounded = learned("distance")
+    for each in (energy, rounded):
+        nn.init.zeros_(each.head.weight)
+    problem, start = drawn(energy)
+    found, wanted = (
+        differentiate(each, encoded(each, problem), start) for each in (rounded, energy)
+    )
+    torch.testing.assert_close(found.energy, wanted.energy)
+    torch.testing.assert_close(found.gradient.y, wanted.gradient.y)
+
+
 class Short(EnergyFn):
     """An author's energy that ends in bfloat16."""
 
@@ -170,8 +195,11 @@ def test_energies_that_end_in_bfloat16_are_compared_in_float32():
     energy.autocast()
     x = torch.rand(5, 16)
     start = energy.start(Problem(x, VECTORS), torch.Generator().manual_seed(0))
-    assert differentiate(energy, x, start).energy.dtype == torch.float32
-    assert (2.0 * energy + 1.0 * Quadratic()).value((x, x), start).dtype == torch.float32
+    found = differentiate(energy, x, start).energy
+    assert found.dtype == torch.float32
+    both = 2.0 * energy + 1.0 * energy
+    both.autocast()
+    torch.testing.assert_close(differentiate(both, (x, x), start).energy, 3 * found)
     solved = minimize(energy, x, descent=GradientDescent(step_size=0.1), start=x, max_steps=3)
     assert solved.y.dtype == solved.energy.dtype == torch.float32
 
