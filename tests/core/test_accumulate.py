@@ -77,25 +77,18 @@ import sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from torch import distributed
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 import trainings
-import irem_core.distributed
 from irem_core.distributed import Ranks
+from irem_core.shared_memory import Board
 
-class Counting(irem_core.distributed.DistributedDataParallel):
-    def __init__(self, *args, **settings):
-        super().__init__(*args, **settings)
-        self.register_comm_hook(None, averaged)
-
-def averaged(state, bucket):
+def averaged(board, values):
     counts.append(1)
-    return allreduce_hook(distributed.group.WORLD, bucket)
+    return average(board, values)
 
 def keep():
     save_file(solver.state_dict(), out / f"{rank}.safetensors")
 
-irem_core.distributed.DistributedDataParallel = Counting
+average, Board.average_ = Board.average_, averaged
 out, counts, rank = Path(sys.argv[1]), [], Ranks.from_environment().rank
 solver = trainings.small_solver()
 trainings.train(

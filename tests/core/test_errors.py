@@ -12,7 +12,13 @@ KINDS = [
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, IremError) and kind is not IremError
 ]
-FAULTS = {"HubError", "NotConvergedError", "TrainingDivergedError", "StorageError"}
+FAULTS = {
+    "HubError",
+    "NotConvergedError",
+    "ProcessLostError",
+    "StorageError",
+    "TrainingDivergedError",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

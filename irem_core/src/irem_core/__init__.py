@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from irem_core.errors import NonFiniteError as NonFiniteError
     from irem_core.errors import NotConvergedError as NotConvergedError
     from irem_core.errors import PluginError as PluginError
+    from irem_core.errors import ProcessLostError as ProcessLostError
     from irem_core.errors import RunExistsError as RunExistsError
     from irem_core.errors import SettingError as SettingError
     from irem_core.errors import ShapeError as ShapeError
@@ -188,6 +189,7 @@ _MODULES = {
         "NonFiniteError",
         "NotConvergedError",
         "PluginError",
+        "ProcessLostError",
         "RunExistsError",
         "SettingError",
         "ShapeError",

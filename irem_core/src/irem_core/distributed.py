@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,6 +13,8 @@ import attrs
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from irem_core.shared_memory import Board, SharedMemoryParallel
 
 
 @attrs.frozen
@@ -48,6 +51,9 @@ class Ranks:
         if self.count == 1 or distributed.is_initialized():
             yield
             return
+        # Its functions take the group of all processes for a default, and hold on to it where there
+        # is one by the time of import. Adam imports it; threads of the group would outlive Python.
+        importlib.import_module("torch.distributed.nn")
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
             yield
@@ -63,8 +69,17 @@ class Ranks:
         return gathered
 
 
-def averaging(model: nn.Module) -> nn.Module:
-    """Wrap a model so that its gradients are averaged over processes when they are computed."""
+def averaging(model: nn.Module, ranks: Ranks) -> nn.Module:
+    """Wrap a model so that its gradients are averaged over processes when they are computed.
+
+    Processes on CPUs of one machine do so in memory that they share, all others by
+    DistributedDataParallel.
+    """
+    weights = [each for each in model.parameters() if each.requires_grad]
+    if all(each.device.type == "cpu" for each in weights):
+        board = Board.open(ranks, sum(each.numel() * each.itemsize for each in weights))
+        if board is not None:
+            return SharedMemoryParallel(model, board)
     # The energy's last bias moves no gradient, so some parameters are always unused. Gradients that
     # are views of what is sent need not be copied there and back.
     return DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
@@ -74,10 +89,10 @@ def apart(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
     """Let gradients stay this process's own for a while; the next ones are averaged with them.
 
     Args:
-        model: what is trained; only a data-parallel wrapper averages over processes.
+        model: what is trained; only what `averaging` has wrapped averages over processes.
         wanted: False changes nothing.
     """
-    if wanted and isinstance(model, DistributedDataParallel):
+    if wanted and isinstance(model, (DistributedDataParallel, SharedMemoryParallel)):
         return model.no_sync()
     return nullcontext()
 
