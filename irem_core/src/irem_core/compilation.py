@@ -31,6 +31,7 @@ from irem_core.energy import Evaluation, Landscape, by_autograd
 from irem_core.errors import CompileError, IremError
 from irem_core.iterate import Iterate
 from irem_core.layout import Layout
+from irem_core.rewriting import rewrite
 from irem_core.tracing import filled, first_line, of_any_length, weights_of, with_weights
 
 # Programs of one energy, each of which takes seconds to make; further shapes do without.
@@ -326,34 +327,12 @@ def _traced(
             "problems for a fixed one, as len(y) and int(y.shape[0]) do; use y.shape[0] as it is, "
             "or leave compiling out."
         )
-    _without_atomics(traced)
+    rewrite(traced)
     return traced
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
-
-
-def _without_atomics(traced: fx.GraphModule) -> None:
-    """Write sums at indices so that on CPUs several threads do not add to one place, in turns.
-
-    For `index_add` torch's compiler makes atomic additions, for `scatter_reduce` it calls torch.
-    """
-    aten = torch.ops.aten
-    for node in traced.graph.find_nodes(op="call_function", target=aten.index_add.default):
-        if node.meta["val"].device.type != "cpu" or node.args[1] != 0 or node.kwargs:
-            continue
-        sums, _, index, source = node.args
-        ones = [1] * (source.meta["val"].ndim - 1)
-        with traced.graph.inserting_before(node):
-            column = traced.graph.call_function(aten.view.default, (index, [-1, *ones]))
-            index = traced.graph.call_function(aten.expand_as.default, (column, source))
-            reduced = traced.graph.call_function(
-                aten.scatter_reduce.two, (sums, 0, index, source, "sum")
-            )
-        node.replace_all_uses_with(reduced)
-        traced.graph.erase_node(node)
-    traced.recompile()
 
 
 def _draws(traced: fx.GraphModule) -> bool:
