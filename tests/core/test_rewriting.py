@@ -10,7 +10,7 @@ import torch
 from packaging.version import Version
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from irem_core import Iterate, MLPEnergy, VectorSpace, differentiate, trees
+from irem_core import CompileError, Iterate, MLPEnergy, VectorSpace, differentiate, trees
 from irem_core.part import seeded
 from irem_core.rewriting import rewrite
 
@@ -97,6 +97,21 @@ def test_sums_at_indices_are_by_scatter_reduce():
     index = torch.arange(20) % 4
     found = rewritten(lambda a, i, b: a.index_add(0, i, b, alpha=2), sums, index, source)
     assert found == {"aten.index_add.default"}
+
+
+@pytest.mark.parametrize(("width", "wanted"), [(48, False), (64, True)])
+def test_layers_of_an_energy_are_wide_enough_or_not(monkeypatch, width, wanted):
+    monkeypatch.setattr("irem_core.rewriting.onednn_is_faster", lambda: True)
+    written = []
+    monkeypatch.setattr(torch, "compile", lambda traced, **_: written.append(traced) or abs)
+    energy = MLPEnergy(VectorSpace(width), VectorSpace(width), width=width)
+    energy.compile()
+    problem = energy.problem(*given((5, width)))
+    start = energy.start(problem, torch.Generator().manual_seed(0))
+    with pytest.raises(CompileError):
+        differentiate(energy, energy.encode(problem), start)
+    targets = {str(node.target) for node in written[0].graph.nodes}
+    assert ("irem_core.product.default" in targets) == wanted
 
 
 @needs_onednn
