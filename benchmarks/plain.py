@@ -82,6 +82,7 @@ class PlainIREM:
         replayed: problems of one iteration that come from the replay buffer.
         steps: steps of descent on each problem in training.
         seed: seed of the replayed problems, the starts and the initial weights.
+        device: where the energy is descended; problems come from the host.
     """
 
     def __init__(
@@ -93,13 +94,15 @@ class PlainIREM:
         replayed: int = 128,
         steps: int = 5,
         seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(seed)
+        self.device = device
         self.replayed = replayed
         self.steps = steps
         self.answer = answer
         self.random = np.random.default_rng(seed)
-        self.energy = Energy(answer + question)
+        self.energy = Energy(answer + question).to(device)
         self.optimizer = torch.optim.Adam(self.energy.parameters(), lr=LEARNING_RATE)
         self.batches = iter(DataLoader(problems, batch_size, num_workers=0))
         self.replay: list[tuple[Array, Array, Array]] = []
@@ -114,6 +117,7 @@ class PlainIREM:
             x = torch.cat([x, torch.from_numpy(np.stack(old_x))])
             target = torch.cat([target, torch.from_numpy(np.stack(old_target))])
             y = torch.cat([y, torch.from_numpy(np.stack(old_y))])
+        x, target, y = (each.to(self.device) for each in (x, target, y))
 
         for step in range(1, self.steps + 1):
             # Only the last step reaches the weights: the truncation of the paper's Section 3.2.
@@ -124,14 +128,14 @@ class PlainIREM:
         loss.backward()
         self.optimizer.step()
 
-        optimised = zip(x.numpy(), target.numpy(), y.detach().numpy(), strict=True)
-        self.replay.extend(optimised)
+        optimised = (each.detach().cpu().numpy() for each in (x, target, y))
+        self.replay.extend(zip(*optimised, strict=True))
         del self.replay[:-REPLAY_CAPACITY]
         return loss.item()
 
     def solve(self, x: Tensor, steps: int = 80) -> Tensor:
         """Return where `steps` steps of descent from U(-1, 1) lead, x being (B, question)."""
-        y = uniform(len(x), self.answer)
+        y = uniform(len(x), self.answer).to(self.device)
         for _ in range(steps):
             y = self.descend(x, y).detach()
         return y

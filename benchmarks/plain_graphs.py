@@ -96,16 +96,24 @@ class PlainGraphIREM:
         replayed: problems of one iteration that come from the replay buffer.
         steps: steps of descent on each problem in training.
         seed: seed of the data, the replayed problems, the starts and the initial weights.
+        device: where the energy is descended; problems come from the host.
     """
 
     def __init__(
-        self, task: str, batch_size: int = 64, replayed: int = 32, steps: int = 5, seed: int = 0
+        self,
+        task: str,
+        batch_size: int = 64,
+        replayed: int = 32,
+        steps: int = 5,
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(seed)
+        self.device = device
         self.replayed = replayed
         self.steps = steps
         self.random = np.random.default_rng(seed)
-        self.energy = GraphEnergy()
+        self.energy = GraphEnergy().to(device)
         self.optimizer = torch.optim.Adam(self.energy.parameters(), lr=LEARNING_RATE)
         self.batches = iter(DataLoader(Graphs(task, seed), batch_size, num_workers=0))
         self.replay: list[Data] = []
@@ -117,6 +125,7 @@ class PlainGraphIREM:
             chosen = self.random.integers(len(self.replay), size=self.replayed)
             old = [self.replay[i] for i in chosen]
             graphs = Batch.from_data_list(graphs.to_data_list() + old)
+        graphs = graphs.to(self.device)
 
         y = graphs.start
         for step in range(1, self.steps + 1):
@@ -129,7 +138,7 @@ class PlainGraphIREM:
         self.optimizer.step()
 
         graphs.start = y.detach()
-        self.replay.extend(graphs.to_data_list())
+        self.replay.extend(graphs.cpu().to_data_list())
         del self.replay[:-REPLAY_CAPACITY]
         return loss.item()
 

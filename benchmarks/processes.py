@@ -48,7 +48,7 @@ def measure(processes: int, threads: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = measuring.parser(__doc__ or "", rounds=3)
+    parser = measuring.parser(__doc__ or "", rounds=5)
     parser.add_argument("--processes", type=int, help="train as one of so many, print seconds")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

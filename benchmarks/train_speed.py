@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -34,43 +33,56 @@ class Plain(Protocol):
     def train_iteration(self) -> float: ...
 
 
-def plain(task: str) -> Plain:
+def plain(task: str, device: str = "cpu") -> Plain:
     """Make the plain transcription for a task, of the paper's settings."""
     if task == "add":
-        return PlainIREM(Additions(SIZE, seed=0), 2 * SIZE, SIZE, BATCH, BATCH, STEPS)
+        problems = Additions(SIZE, seed=0)
+        return PlainIREM(problems, 2 * SIZE, SIZE, BATCH, BATCH, STEPS, device=device)
     if task == "matrix-inverse":
-        return PlainIREM(Inverses(ROWS, seed=0), ROWS**2, ROWS**2, BATCH, BATCH, STEPS)
-    return PlainGraphIREM(task)
+        matrices = Inverses(ROWS, seed=0)
+        return PlainIREM(matrices, ROWS**2, ROWS**2, BATCH, BATCH, STEPS, device=device)
+    return PlainGraphIREM(task, device=device)
 
 
 @attrs.frozen
 class Side:
-    """What is trained: a task of the library, and a plain transcription for the same problems.
+    """What is trained.
 
     Args:
-        task: its name.
-        plain: makes the transcription, of the paper's settings.
+        task: its name, in the library and for the plain transcription.
         warm_up: iterations after which nothing grows: on vectors both replay buffers are full.
         updates: iterations of a round.
-        compiled: whether ours descends by compiled programs.
+        compiled: options of torch's compiler, where ours descends by compiled programs.
+        autocast: whether ours multiplies in bfloat16.
     """
 
     task: str
-    plain: Callable[[], Plain]
     warm_up: int
     updates: int
-    compiled: bool = False
+    compiled: dict[str, str] | None = None
+    autocast: bool = False
+
+
+VECTOR = Side("add", REPLAY_CAPACITY // PROBLEMS + 10, 30)
+GRAPH = Side("shortest-path", 20, 10)
+
+
+def compiled(side: Side, **options: str) -> Side:
+    """Compile; programs are made, and some made again for larger batches, before measuring."""
+    return attrs.evolve(side, compiled=options, warm_up=side.warm_up + 40)
 
 
 SIDES = {
-    "vector": Side("add", lambda: plain("add"), REPLAY_CAPACITY // PROBLEMS + 10, 30),
-    "graph": Side("shortest-path", lambda: plain("shortest-path"), 20, 10),
+    "vector": VECTOR,
+    "graph": GRAPH,
+    "vector, compiled": compiled(VECTOR),
+    "graph, compiled": compiled(GRAPH),
+    "vector, bfloat16": attrs.evolve(VECTOR, autocast=True),
+    "graph, bfloat16": attrs.evolve(GRAPH, autocast=True),
 }
-# Programs are made, and some made again for larger batches, while nothing is measured.
-SIDES |= {
-    f"{space}, compiled": attrs.evolve(side, compiled=True, warm_up=side.warm_up + 40)
-    for space, side in SIDES.items()
-}
+# On GPUs the compiler captures what it has made, and calls it without the host.
+CAPTURED = {"vector, captured": compiled(VECTOR, mode="reduce-overhead")}
+CAPTURED["vector, captured, bfloat16"] = attrs.evolve(CAPTURED["vector, captured"], autocast=True)
 
 
 def multiply_adds(*, split: bool, width: int = 512, depth: int = 3) -> int:
@@ -100,15 +112,22 @@ def multiply_adds(*, split: bool, width: int = 512, depth: int = 3) -> int:
     return descent + through_gradient + through_energy + encoding
 
 
-def matrix_product_rate(seconds: float = 0.5) -> float:
+def matrix_product_rate(device: str, seconds: float = 0.5) -> float:
     """Return the multiply-adds a second of a large float32 matrix product."""
-    left, right = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+    left, right = torch.rand(2, MATRIX, MATRIX, device=device)
     result = torch.mm(left, right)
-    products, since = 0, time.perf_counter()
-    while time.perf_counter() - since < seconds:
+    products, since = 0, now(device)
+    while now(device) - since < seconds:
         torch.mm(left, right, out=result)
         products += 1
-    return products * MATRIX**3 / (time.perf_counter() - since)
+    return products * MATRIX**3 / (now(device) - since)
+
+
+def now(device: str) -> float:
+    """Return the time once a device has done what it was told to."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 @attrs.define
@@ -118,6 +137,7 @@ class Alternation(Callback):
     Args:
         side: what is trained.
         plain: the plain implementation.
+        device: where both compute.
         ours_rate: updates a second, a number per round; likewise below.
         plain_rate: iterations a second.
         product_rate: multiply-adds a second of the matrix product.
@@ -125,6 +145,7 @@ class Alternation(Callback):
 
     side: Side
     plain: Plain
+    device: str
     ours_rate: list[float] = attrs.field(factory=list)
     plain_rate: list[float] = attrs.field(factory=list)
     product_rate: list[float] = attrs.field(factory=list)
@@ -137,12 +158,12 @@ class Alternation(Callback):
             return
         if measured == 0:
             train_plain(self.plain, self.side.warm_up)
-            matrix_product_rate()
+            matrix_product_rate(self.device)
         else:
-            self.ours_rate.append(updates / (time.perf_counter() - self._since))
+            self.ours_rate.append(updates / (now(self.device) - self._since))
             self.plain_rate.append(updates / train_plain(self.plain, updates))
-            self.product_rate.append(matrix_product_rate())
-        self._since = time.perf_counter()
+            self.product_rate.append(matrix_product_rate(self.device))
+        self._since = now(self.device)
 
     def ratio(self) -> Spread:
         """How many times faster ours is."""
@@ -164,33 +185,39 @@ def train_plain(plain: Plain, iterations: int) -> float:
     return time.perf_counter() - since
 
 
-def train_ours(side: Side, iterations: int, *callbacks: Callback) -> None:
+def train_ours(side: Side, iterations: int, device: str, *callbacks: Callback) -> None:
     """Train as a user does, with the paper's energy and settings."""
     task = load_task(side.task)
     preset = IREM.presets["paper"](task.question, task.answer)
     solver = IREM.for_task(task, **preset.solver)
-    if side.compiled:
-        solver.compile()
-    settings = {**preset.training, "iterations": iterations}
+    if side.compiled is not None:
+        solver.compile(**side.compiled)
+    solver.autocast(side.autocast)
+    settings = {**preset.training, "iterations": iterations, "device": device}
     fit(solver, task, callbacks=callbacks, **settings)
 
 
-def measure_memory(side: Side, name: str) -> int:
-    """Return the bytes that a training with a full replay buffer adds to those of the imports."""
+def measure_memory(side: Side, name: str, device: str) -> int:
+    """Return the bytes that a training with a full replay buffer adds to those of the imports.
+
+    On a GPU these are the bytes of its tensors there.
+    """
     load_task(side.task)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
     before = provenance.peak_memory()
     if name == "ours":
-        train_ours(side, side.warm_up)
+        train_ours(side, side.warm_up, device)
     else:
-        train_plain(side.plain(), side.warm_up)
+        train_plain(plain(side.task, device), side.warm_up)
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     return provenance.peak_memory() - before
 
 
-def measure(side: Side, rounds: int) -> Alternation:
+def measure(side: Side, rounds: int, device: str) -> Alternation:
     """Measure the speeds, `rounds` times each."""
-    alternation = Alternation(side, side.plain())
-    train_ours(side, side.warm_up + rounds * side.updates, alternation)
+    alternation = Alternation(side, plain(side.task, device), device)
+    train_ours(side, side.warm_up + rounds * side.updates, device, alternation)
     return alternation
 
 
@@ -235,22 +262,25 @@ def report(space: str, found: Alternation, memory: dict[str, int]) -> dict[str, 
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=10)
-    parser.add_argument("--space", choices=SIDES, action="append", help="all if unset")
+    sides = SIDES | CAPTURED
+    parser.add_argument("--space", choices=sides, action="append", help="all of a device if unset")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
     options = parser.parse_args()
+    device = options.device
     torch.set_num_threads(options.threads)
     # torch-geometric's loaders call parts of torch that torch itself has deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
-    spaces = options.space or list(SIDES)
+    spaces = options.space or list(SIDES if device == "cpu" else sides)
     if options.memory_of:
-        print(measure_memory(SIDES[spaces[0]], options.memory_of))
+        print(measure_memory(sides[spaces[0]], options.memory_of, device))
         return
     machine = measuring.machine()
     measuring.announce(machine)
     figures = {}
     for space in spaces:
-        own = ("--threads", str(options.threads), "--space", space)
+        own = ("--threads", str(options.threads), "--space", space, "--device", device)
         memory = {name: measuring.memory_of(name, *own) for name in ("ours", "plain")}
-        figures[space] = report(space, measure(SIDES[space], options.rounds), memory)
+        figures[space] = report(space, measure(sides[space], options.rounds, device), memory)
     measuring.write(options.json, {"machine": machine, **figures})
 
 

@@ -292,6 +292,74 @@ def test_training_learns_the_same(backprop):
     torch.testing.assert_close(ended[1], ended[0], rtol=1e-9, atol=1e-12)
 
 
+def capturing(seen):
+    """Make a stand-in for torch's compiler that gives what it captures the same places to write to.
+
+    So do CUDA graphs: each call overwrites what the one before returned.
+    """
+
+    def compiled(traced, **options):
+        seen.append(options)
+        places = {}
+
+        def call(*given):
+            found = traced(*given)
+            if options.get("mode") != "reduce-overhead":
+                return found
+            sizes = tuple(None if each is None else tuple(each.shape) for each in found)
+            kept = places.setdefault(
+                sizes, [None if each is None else torch.empty_like(each) for each in found]
+            )
+            for place, each in zip(kept, found, strict=True):
+                if each is not None:
+                    place.copy_(each)
+            return tuple(kept)
+
+        return call
+
+    return compiled
+
+
+@pytest.mark.parametrize("backprop", [LastStep(), FullUnroll()])
+def test_captured_programs_train_the_same_though_they_write_to_one_place(monkeypatch, backprop):
+    task, ended, seen = load_task("add(size=6)"), [], []
+    monkeypatch.setattr(torch, "compile", capturing(seen))
+    for captured in (False, True):
+        solver = IREM(MLPEnergy.for_task(task, width=16), replay=50, backprop=backprop, steps=4)
+        if captured:
+            solver.compile(mode="reduce-overhead")
+        fit(solver, task, iterations=5, batch_size=8, seed=0)
+        ended.append(torch.cat([each.flatten() for each in solver.parameters()]))
+    assert {options["mode"] for options in seen} == {"reduce-overhead"}
+    torch.testing.assert_close(ended[1], ended[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "without"),
+    [
+        ({"mode": "reduce-overhead"}, {"mode": None}),
+        ({"mode": "max-autotune"}, {"mode": "max-autotune-no-cudagraphs"}),
+        ({"options": {"triton.cudagraphs": True}}, {"options": {"triton.cudagraphs": False}}),
+        ({"mode": "default"}, {"mode": "default"}),
+        ({}, {}),
+    ],
+    ids=str,
+)
+def test_nothing_is_captured_where_sizes_change(monkeypatch, options, without):
+    seen = []
+    monkeypatch.setattr(torch, "compile", capturing(seen))
+    for name, training, wanted in (
+        ("mlp", True, options),
+        ("mlp", False, without),
+        ("gine", True, without),
+    ):
+        energy = learned(name).train(training)
+        energy.compile(**options)
+        problem, start = drawn(energy, 4)
+        differentiate(energy, energy.encode(problem), start)
+        assert seen.pop() == wanted
+
+
 def test_a_run_resumes_as_it_began(tmp_path):
     task = load_task("add(size=6)")
     settings = {"batch_size": 8, "seed": 0, "out": tmp_path / "run"}

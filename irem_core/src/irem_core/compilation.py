@@ -37,6 +37,9 @@ from irem_core.tracing import filled, first_line, of_any_length, weights_of, wit
 # Programs of one energy, each of which takes seconds to make; further shapes do without.
 _MOST = 16
 
+# Modes of torch's compiler that capture CUDA graphs, and what they are without.
+_CAPTURING = {"reduce-overhead": None, "max-autotune": "max-autotune-no-cudagraphs"}
+
 Function = Callable[..., tuple[Tensor | None, ...]]
 
 
@@ -117,16 +120,21 @@ class _Program:
     Args:
         call: the function.
         random: whether it draws numbers, others at every call.
+        captured: whether later calls may write to where its results are.
     """
 
     call: Function
     random: bool
+    captured: bool
 
     def __call__(self, *given: Tensor) -> tuple[Tensor | None, ...]:
         """Return the function's values, without a graph."""
         # A tensor with a graph would have the compiler make another program.
         with torch.no_grad():
-            return self.call(*(each.detach() for each in given))
+            found = self.call(*(each.detach() for each in given))
+            if not self.captured:
+                return found
+            return tuple(None if each is None else each.clone() for each in found)
 
 
 class Programs:
@@ -228,10 +236,15 @@ class Programs:
             torch._dynamo.mark_dynamic(each, 0)
         with _compiling(place.landscape), torch.no_grad():
             traced = _traced(place, function, given[:weights], given[weights:])
-            call = torch.compile(traced, **self._options)
+            # A captured graph is of one size, and sizes change where there are ragged answers, and
+            # where problems that have halted are dropped.
+            steady = place.landscape.training and place.layout.owner is None
+            options = self._options if steady else _without_capture(self._options)
+            captured = options != _without_capture(options)
+            call = torch.compile(traced, **options)
             # What is compiled is compiled at the first call.
             call(*given)
-        made = self._made[key] = _Program(call, _draws(traced))
+        made = self._made[key] = _Program(call, _draws(traced), captured)
         return made
 
 
@@ -333,6 +346,16 @@ def _traced(
 
 def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def _without_capture(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of `torch.compile` that capture no CUDA graphs, else the same."""
+    found, mode, further = dict(options), options.get("mode"), options.get("options")
+    if mode in _CAPTURING:
+        found["mode"] = _CAPTURING[mode]
+    if further and further.get("triton.cudagraphs"):
+        found["options"] = {**further, "triton.cudagraphs": False}
+    return found
 
 
 def _draws(traced: fx.GraphModule) -> bool:

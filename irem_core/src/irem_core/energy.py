@@ -160,7 +160,8 @@ class Landscape(Recorded, nn.Module, ABC):
         seconds, and on CPUs needs a C++ compiler.
 
         Args:
-            options: of `torch.compile`, such as its backend.
+            options: of `torch.compile`, such as its backend. `mode="reduce-overhead"` captures CUDA
+                graphs on GPUs, in training on answers that are not ragged.
 
         Raises:
             CompileError: when the energy is first evaluated, if torch cannot compile it.
