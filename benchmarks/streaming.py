@@ -108,7 +108,7 @@ WAYS: dict[str, Callable[[Bowls, Tensor], Tensor]] = {
 
 def main() -> None:
     """Measure and print."""
-    parser = measuring.parser(__doc__ or "", rounds=3)
+    parser = measuring.parser(__doc__ or "", rounds=5)
     parser.add_argument("--problems", type=int, default=8 * CAPACITY, help="how many to solve")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

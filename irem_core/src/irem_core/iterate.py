@@ -80,7 +80,8 @@ class Iterate:
 
     def finite(self) -> Bool[Tensor, " problems"]:
         """Say for each problem whether all of its entries are finite."""
-        return self.map(torch.isfinite)._reduce(Layout.all, torch.logical_and)
+        # x - x is 0, or else NaN: two passes over memory, where isfinite makes five.
+        return (self - self)._reduce(Layout.sum, torch.add) == 0
 
     def detach(self) -> Iterate:
         """Cut the iterate from the autograd graph."""

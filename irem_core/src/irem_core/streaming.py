@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -223,27 +224,29 @@ class _Stream:
         active = int(running.sum())
         if active and active > (1 - _FREE_SHARE) * layout.count:
             return
-        halted = (~running).nonzero().squeeze(1)
-        found, numbers = trees.select((self.held.found, self.held.problems), layout, halted)
-        self._keep(found, numbers)
+        self._keep((~running).nonzero().squeeze(1))
         if not active:
             self.problem = self.held = None
             return
         kept = running.nonzero().squeeze(1)
         self.problem, self.held = trees.select((self.problem, self.held), layout, kept)
 
-    def _keep(self, found: Found, numbers: Tensor) -> None:
-        """Write what was found into the batches that the problems of such numbers belong to."""
-        layout = found.last.layout
+    def _keep(self, halted: Tensor) -> None:
+        """Write what was found of the halted ones into the batches that they belong to."""
+        assert self.problem is not None
+        assert self.held is not None
+        numbers = self.held.problems[halted]
+        # Problems are held in the order of their numbers, so those of a batch follow one another.
+        ascending = numbers.tolist()
         for batch in self.batches:
             own = batch.problem.layout
-            mine = (numbers >= batch.first) & (numbers < batch.first + own.count)
-            chosen = mine.nonzero().squeeze(1)
-            if not chosen.numel():
+            begin = bisect_left(ascending, batch.first)
+            end = bisect_left(ascending, batch.first + own.count)
+            if begin == end:
                 continue
-            part = trees.select(found, layout, chosen)
-            trees.put(batch.found, own, numbers[chosen] - batch.first, part)
-            batch.left -= chosen.numel()
+            part = trees.select(self.held.found, self.problem.layout, halted[begin:end])
+            trees.put(batch.found, own, numbers[begin:end] - batch.first, part)
+            batch.left -= end - begin
 
 
 def _kind(problem: Problem) -> Any:

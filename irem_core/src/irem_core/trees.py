@@ -7,8 +7,9 @@ problems share stays on the module that made the tree. torch-geometric batches a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 import torch
@@ -30,31 +31,46 @@ _LEAVES = (Layout, Space)
 
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """Apply `function` to the leaves of trees of one shape; attrs instances count as branches."""
+    return cast(Tree, _mapped(function, tree, *others))
 
-    def visit(leaf: Any, *rest: Any) -> Any:
-        if isinstance(leaf, _LEAVES) or not attrs.has(type(leaf)):
-            return function(leaf, *rest)
+
+def _mapped(function: Callable[..., Any], *trees: Any) -> Any:
+    names = _fields(trees[0].__class__)
+    if names is not None:
         changes = {
-            field.alias or field.name: map_leaves(
-                function, *(getattr(branch, field.name) for branch in (leaf, *rest))
-            )
-            for field in attrs.fields(type(leaf))
+            argument: _mapped(function, *(getattr(each, name) for each in trees))
+            for name, argument in names
         }
-        return attrs.evolve(leaf, **changes)
+        return attrs.evolve(trees[0], **changes)
+    # torch's walk through containers takes longer than most functions, so it has those alone.
+    if isinstance(trees[0], (Tensor, *_LEAVES)):
+        return function(*trees)
 
-    mapped: Tree = tree_map(visit, tree, *others)
-    return mapped
+    def visit(*leaves: Any) -> Any:
+        leaf = _fields(leaves[0].__class__) is None
+        return function(*leaves) if leaf else _mapped(function, *leaves)
+
+    return tree_map(visit, *trees)
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[tuple[str, str], ...] | None:
+    """Return the fields of an attrs class that is a branch, with their arguments; else None."""
+    if issubclass(kind, _LEAVES) or not attrs.has(kind):
+        return None
+    return tuple((field.name, field.alias or field.name) for field in attrs.fields(kind))
 
 
 def leaves(tree: Any) -> list[Any]:
     """List the leaves of a tree, in a fixed order."""
     found: list[Any] = []
     for leaf in tree_flatten(tree)[0]:
-        if isinstance(leaf, _LEAVES) or not attrs.has(type(leaf)):
+        names = _fields(leaf.__class__)
+        if names is None:
             found.append(leaf)
         else:
-            for field in attrs.fields(type(leaf)):
-                found += leaves(getattr(leaf, field.name))
+            for name, _ in names:
+                found += leaves(getattr(leaf, name))
     return found
 
 
