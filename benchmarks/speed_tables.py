@@ -84,15 +84,15 @@ def products(results: Path) -> Iterator[Table]:
 
 
 def compiled(results: Path) -> Iterator[Table]:
-    """Yield rates of training with and without compiled programs, and plain."""
+    """Yield rates of training compiled, in bfloat16 and neither, and plain."""
     for measured in recorded(results, "train_speed"):
         listed = []
         for space in ("vector", "graph"):
-            eager, made = measured[space], measured[f"{space}, compiled"]
-            rates = [each["ours_iterations_per_second"]["median"] for each in (eager, made)]
-            plain = eager["plain_iterations_per_second"]["median"]
-            listed.append([space, eager["task"], *(f"{rate:.1f}" for rate in (*rates, plain))])
-        columns = ["space", "task", "ours", "ours, compiled", "plain"]
+            ways = [measured[f"{space}{way}"] for way in ("", ", compiled", ", bfloat16")]
+            rates = [each["ours_iterations_per_second"]["median"] for each in ways]
+            rates.append(ways[0]["plain_iterations_per_second"]["median"])
+            listed.append([space, ways[0]["task"], *(f"{rate:.1f}" for rate in rates)])
+        columns = ["space", "task", "ours", "ours, compiled", "ours, bfloat16", "plain"]
         yield table("Compiled", columns, listed, hardware(measured))
 
 
