@@ -108,7 +108,11 @@ used, average = [], Board.average_
 if not by_memory:
     Board.open = classmethod(lambda *_: None)
 Board.average_ = lambda board, values: used.append(1) or average(board, values)
-progress = trainings.train(out / sys.argv[2], iterations=6, seed=5, accumulate=2, clip_norm=0.1)
+# Weights of a caller's own, which processes may have drawn differently.
+solver = trainings.small_solver(seed=rank)
+progress = trainings.train(
+    out / sys.argv[2], solver=solver, iterations=6, seed=5, accumulate=2, clip_norm=0.1
+)
 assert len(used) == (6 if by_memory else 0), used
 save_file(progress.solver.state_dict(), out / f"{sys.argv[2]}{rank}.safetensors")
 # Threads of the group of processes that outlived it would abort Python at its end, now and then.

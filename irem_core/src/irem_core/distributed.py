@@ -72,13 +72,16 @@ class Ranks:
 def averaging(model: nn.Module, ranks: Ranks) -> nn.Module:
     """Wrap a model so that its gradients are averaged over processes when they are computed.
 
-    Processes on CPUs of one machine do so in memory that they share, all others by
-    DistributedDataParallel.
+    All begin with the weights of the first. Processes on CPUs of one machine average in memory that
+    they share, all others by DistributedDataParallel.
     """
     weights = [each for each in model.parameters() if each.requires_grad]
     if all(each.device.type == "cpu" for each in weights):
         board = Board.open(ranks, sum(each.numel() * each.itemsize for each in weights))
         if board is not None:
+            # As DistributedDataParallel does, since processes may have drawn weights of their own.
+            for tensor in model.state_dict().values():
+                distributed.broadcast(tensor, src=0)
             return SharedMemoryParallel(model, board)
     # The energy's last bias moves no gradient, so some parameters are always unused. Gradients that
     # are views of what is sent need not be copied there and back.

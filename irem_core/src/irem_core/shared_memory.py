@@ -133,7 +133,7 @@ class SharedMemoryParallel(nn.Module):
     """
 
     def __init__(self, model: nn.Module, board: Board) -> None:
-        """Begin; weights are those that all processes have drawn."""
+        """Wrap the model, whose weights are the same on all processes."""
         super().__init__()
         self.model = model
         self._board = board
