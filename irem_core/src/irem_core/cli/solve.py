@@ -74,16 +74,7 @@ def solve(
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
 
-    if (file is None) == (difficulty is None):
-        raise SettingError(
-            "irem solve got "
-            + (
-                "neither --input nor --difficulty"
-                if file is None
-                else "both --input and --difficulty"
-            )
-            + "; give one of them."
-        )
+    _check_source(file, difficulty)
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
@@ -122,6 +113,13 @@ def solve(
         typer.echo(report)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
+
+
+def _check_source(file: Path | None, difficulty: str | None) -> None:
+    """Check that problems come from one place."""
+    if (file is None) == (difficulty is None):
+        given = "neither --input nor" if file is None else "both --input and"
+        raise SettingError(f"irem solve got {given} --difficulty; give one of them.")
 
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
