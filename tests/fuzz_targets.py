@@ -8,12 +8,14 @@ with hypothesis.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import warnings
@@ -60,6 +62,7 @@ from trainings import TASK, train
 _MEMORY = Path("/dev/shm")
 # In memory where the system has such a place, since files are written all the time.
 FOLDER = Path(tempfile.mkdtemp(prefix="irem-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 CPU = torch.device("cpu")
 # More than any of the inputs here may take. A reader that believes a wrong size takes gigabytes.
 MOST_MEMORY = 512 * 2**20
