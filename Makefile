@@ -40,6 +40,7 @@ test: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest -n logical
 
 # With the oldest versions that the packages declare, in an environment of its own.

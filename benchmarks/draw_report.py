@@ -17,7 +17,7 @@ from PIL import Image
 
 import browser
 from irem_core import Measuring, fit, load_task, recipe, write_report
-from irem_core.callbacks import EvaluateEvery
+from irem_core.training.callbacks import EvaluateEvery
 
 # What is trained: a task, a solver, its energy or None, and for how many updates.
 TRAINED = {

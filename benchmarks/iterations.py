@@ -14,7 +14,7 @@ import torch
 
 import measuring
 from irem_core import load_task, recipe
-from irem_core.provenance import peak_memory
+from irem_core.runs.provenance import peak_memory
 from measuring import MEBIBYTE, Spread
 
 TASKS = (

@@ -17,7 +17,7 @@ import torch
 
 from irem_baselines.reproduce.cost import Clock
 from irem_core import Recipe, Task, fit
-from irem_core.provenance import commit, hardware, versions
+from irem_core.runs.provenance import commit, hardware, versions
 
 MEBIBYTE = 2**20
 WARM_UP = 5

@@ -1,7 +1,7 @@
 """Float32 products of the shapes that training has, by torch's own library and by oneDNN.
 
 The first factor has problems for rows, or entries of all problems; alternating rounds. On machines
-where `irem_core.linear` prefers oneDNN the perceptron's products are those of the right column.
+where `irem_core.energies.linear` prefers oneDNN the perceptron's are those of the right column.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import measuring
-from irem_core.linear import multiply, onednn_is_faster
+from irem_core.energies.linear import multiply, onednn_is_faster
 from measuring import Spread
 
 SHAPES = {

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 import measuring
-from irem_core import IREM, Callback, IremError, Problem, Progress, Task, fit, load_task, trees
+from irem_core import IREM, Callback, IremError, Problem, Progress, Task, fit, load_task
+from irem_core.problems import trees
 from irem_core.registry import TASKS, plugins
 from measuring import Spread
 

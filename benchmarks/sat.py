@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import measuring
-from irem_core import CoordinateFlip, Descent, Outcome, load_task
+from irem_core import CoordinateFlip, Descent, Outcome, load_task, solver_for
 from measuring import Spread
 
 SIZES, RATIOS = (50, 200), (3.0, 3.5, 4.0, 4.2)
@@ -69,7 +69,7 @@ def holds(formula: list[list[int]], assignment: list[float]) -> bool:
 
 def measure(formulas: Tensor, variables: int, way: Way, rounds: int) -> dict[str, Any]:
     """Solve the formulas in one batch, from other starts in each round."""
-    solver = load_task("sat", variables=variables).solver()
+    solver = solver_for(load_task("sat", variables=variables))
     assert solver is not None
     seconds, satisfied, steps, evaluations = [], [], [], []
     for seed in range(rounds):

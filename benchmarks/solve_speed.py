@@ -28,8 +28,8 @@ from irem_core import (
     load_task,
     provenance,
 )
-from irem_core.checkpoint import MODEL, read_metadata
-from irem_core.description import rebuild
+from irem_core.runs.checkpoint import MODEL, read_metadata
+from irem_core.runs.description import rebuild
 from measuring import MEBIBYTE, Spread
 
 STEPS = 80

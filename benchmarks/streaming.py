@@ -27,12 +27,12 @@ from irem_core import (
     Outcome,
     Problem,
     VectorSpace,
-    descending,
     minimize,
     minimize_many,
 )
-from irem_core.linear import linear
-from irem_core.streaming import starts_of
+from irem_core.energies.linear import linear
+from irem_core.solving import descending
+from irem_core.solving.streaming import starts_of
 from measuring import Spread
 
 SIZE, CONDITION = 256, 400.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from irem_core.provenance import hardware
+from irem_core.runs.provenance import hardware
 
 Figures = dict[str, Any]
 

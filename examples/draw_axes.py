@@ -28,6 +28,7 @@ from irem_core import (
     FixedSteps,
     GradientDescent,
     Iterate,
+    Landscape,
     Layout,
     MLPEnergy,
     Momentum,
@@ -217,7 +218,7 @@ def verifying() -> Figure:
         task = load_task("sat")
         problem, _ = task.sample(1, f"ratio={ratio}", generator=torch.Generator().manual_seed(0))
         energy = task.energy()
-        assert energy is not None
+        assert isinstance(energy, Landscape)
         for seed in range(8):
             solution = minimize(
                 energy,

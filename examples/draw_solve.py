@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from irem_core import FixedSteps, Solver, Task, load
-from irem_core.checkpoint import read_metadata
-from irem_core.description import rebuild
+from irem_core.runs.checkpoint import read_metadata
+from irem_core.runs.description import rebuild
 
 INK = "#808890"
 COLOURS = ("#2f8fd8", "#e07b39")

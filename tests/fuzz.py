@@ -116,7 +116,7 @@ def run(name: str, inputs: int, seed: int) -> dict[str, Any]:
 
 def record(file: Path, name: str, found: dict[str, Any]) -> None:
     """Add the figures of a reader to a record."""
-    from irem_core.provenance import hardware
+    from irem_core.runs.provenance import hardware
 
     names = ("atheris", "numpy", "safetensors", "torch")
     held = json.loads(file.read_text()) if file.exists() else {"readers": {}}

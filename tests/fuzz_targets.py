@@ -39,23 +39,23 @@ from irem_core import (
     MLPEnergy,
     SettingError,
     Solver,
-    description,
     load,
     load_task,
     registry,
     save,
 )
-from irem_core import checkpoint as checkpoints
-from irem_core.answer_journal import Journal, total
-from irem_core.callbacks import best_evaluation
-from irem_core.checkpoint import rebuilt
+from irem_core.bulk.answer_journal import Journal, total
+from irem_core.bulk.solve_file import holds_rows
 from irem_core.cli.files import read_questions
 from irem_core.distributed import Ranks
-from irem_core.file_solving import holds_rows
-from irem_core.row_files import ENDINGS, RowReader
-from irem_core.run_folder import read_metrics
-from irem_core.task import Task
-from irem_core.training import _Loop
+from irem_core.files.row_files import ENDINGS, RowReader
+from irem_core.runs import checkpoint as checkpoints
+from irem_core.runs import description
+from irem_core.runs.checkpoint import rebuilt
+from irem_core.runs.run_folder import read_metrics
+from irem_core.tasks.task import Task
+from irem_core.training.callbacks import best_evaluation
+from irem_core.training.fit import _Loop
 from irem_tasks.sat.dimacs import read_cnf
 from trainings import TASK, train
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import trainings
-from irem_core import checkpoint, load
+from irem_core import load
+from irem_core.runs import checkpoint
 
 ITERATIONS = 30
 Result = tuple[dict[str, bytes], list[tuple[int, float]]]

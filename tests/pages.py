@@ -16,9 +16,10 @@ import attrs
 import numpy as np
 import torch
 
-from irem_core.checkpoint import MODEL, read_metadata
-from irem_core.description import rebuild
-from irem_core.registry import TASKS, load_task, plugins
+from irem_core.registry import TASKS, plugins
+from irem_core.runs.checkpoint import MODEL, read_metadata
+from irem_core.runs.description import rebuild
+from irem_core.tasks.task import load_task
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,11 +29,11 @@ NOT_RUN = {
     r"(python -m venv|\.) ": "sets up an environment",
     r"(\w+ )?pip install": "installs packages; test_packages.py builds and installs ours",
     r"python (benchmarks|examples|tests)": "measures, trains or draws for minutes",
-    r"irem (push|pull)": "needs a hub; tests/cli/test_sharing.py has a local one",
+    r"irem (push|pull)": "needs a hub; tests/core/cli/test_sharing.py has a local one",
     r"irem export runs/add": "takes five seconds; docs/export.md exports a smaller run",
     r"torchrun": "starts several processes; tests/core/test_distributed.py has two train and solve",
     r"irem reproduce (?!table1 --no-train)": "trains; tests/baselines reproduce a little",
-    r"irem \w+ (runs/)?(denoise|mine|\"denoise)": "takes photographs; tests/cli has small ones",
+    r"irem \w+ (runs/)?(denoise|mine|\"denoise)": "takes photographs; tests/core/cli has small",
 }
 """What no test runs, by what a command begins with, and why."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from irem_core import fit, load_task, recipe
-from irem_core.callbacks import EvaluateEvery
+from irem_core.training.callbacks import EvaluateEvery
 
 KINDS: dict[str, tuple[str, str, str | None]] = {
     "vector": ("add(size=4)", "irem(steps=1)", "mlp(width=8)"),

@@ -271,7 +271,7 @@ def test_a_killed_writer_of_each_kind_leaves_whole_files(tmp_path):
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "import numpy as np\n"
-        "from irem_core.arrays import write_arrays\n"
+        "from irem_core.files.arrays import write_arrays\n"
         "file = Path(sys.argv[1])\n"
         "write_arrays(file, {'y': np.ones((2, 2))})\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"

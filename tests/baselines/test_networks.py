@@ -17,9 +17,9 @@ from irem_core import (
     ShapeError,
     VectorSpace,
     graphs,
-    trees,
 )
 from irem_core.energies import default_energy
+from irem_core.problems import trees
 from irem_tasks import Add
 from irem_tasks.graphs import EdgeCopy
 from irem_tasks.matrices import MatrixInverse

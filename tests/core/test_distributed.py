@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from irem_core import CheckpointError
 from irem_core.distributed import Ranks, derive
-from irem_core.run_folder import RunFolder
+from irem_core.runs.run_folder import RunFolder
 from trainings import TASK, TESTS, run_python, small_solver, train
 
 

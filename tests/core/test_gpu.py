@@ -12,8 +12,8 @@ from irem_core import (
     fit,
     load_task,
 )
-from irem_core.energy import encoded
-from irem_core.recipes import recipe
+from irem_core.energies.landscape import encoded
+from irem_core.solvers.recipes import recipe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from irem_core import GradientDescent, PluginError, SettingError, build, description
+from irem_core import GradientDescent, PluginError, SettingError, build
 from irem_core import registry as reg
+from irem_core.runs import description
 
 
 def distribution(folder, name, group, entries, modules=None):

@@ -17,8 +17,8 @@ from irem_core import (
     load_task,
     recipe,
 )
+from irem_core.problems.space import EdgeSpace, ImageSpace
 from irem_core.registry import TASKS, plugins
-from irem_core.space import EdgeSpace, ImageSpace
 
 LEARNED = [
     plugin.name

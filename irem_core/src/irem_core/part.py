@@ -10,13 +10,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import attrs
 import torch
 
-if TYPE_CHECKING:
-    from irem_core.task import Task
+
+class Source(Protocol):
+    """Where problems come from, as far as parts ask that are built for it: a `Task`."""
+
+    question: Any
+    """The space of x."""
+    answer: Any
+    """The space of y."""
+
+    def sample(self, count: int, *, generator: torch.Generator) -> tuple[Any, torch.Tensor]:
+        """Draw problems of training, and their answers."""
 
 
 @contextmanager
@@ -54,14 +63,14 @@ class Recorded:
         return self
 
     @classmethod
-    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
+    def for_task(cls, task: Any, *, seed: int = 0, **settings: Any) -> Self:
         """Build the part for a task, with initial weights drawn from `seed`.
 
         The constructor receives `question=task.question`, `answer=task.answer` and `task` itself
         where it has parameters of these names, and `settings` besides.
 
         Args:
-            task: the task whose spaces give all shapes.
+            task: a `Source`, whose spaces give all shapes; some parts ask more of a `Task`.
             seed: seed of the initial weights.
             settings: further constructor arguments.
         """

@@ -13,7 +13,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import attrs
 
@@ -26,9 +26,7 @@ from irem_core.errors import (
     UnknownSettingError,
     near_matches,
 )
-
-if TYPE_CHECKING:
-    from irem_core.task import Task
+from irem_core.part import Source
 
 TASKS = "irem.tasks"
 SOLVERS = "irem.solvers"
@@ -83,8 +81,8 @@ _OFFICIAL = {
 }
 # Parts that the library makes of what a user gives, such as a file, and that no one names.
 _UNNAMED = {
-    (TASKS, "pairs"): "irem_core.pairs:PairsTask",
-    (SOLVERS, "standardized"): "irem_core.standardized:Standardized",
+    (TASKS, "pairs"): "irem_core.pairs.task:PairsTask",
+    (SOLVERS, "standardized"): "irem_core.pairs.standardized:Standardized",
 }
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LONGEST_TEXT = 10_000
@@ -199,7 +197,7 @@ class Target:
         seed: of the initial weights.
     """
 
-    task: Task
+    task: Source
     seed: int = 0
 
 
@@ -274,18 +272,6 @@ def _check_settings(
             f"The {kind} {plugin.name!r} cannot be built: {error}. "
             f"It takes {', '.join(known) or 'no settings'}."
         ) from error
-
-
-def load_task(text: str, **settings: Any) -> Task:
-    """Build a task by its name, or from a text with settings such as "add(size=100)".
-
-    Raises:
-        UnknownNameError: no such task is installed.
-        UnknownSettingError: the task has no such setting.
-        SettingError: a value is out of range, or the text cannot be read.
-        PluginError: the task's package cannot be imported.
-    """
-    return cast("Task", build(TASKS, text, settings=settings))
 
 
 def plain_name(text: str) -> str:

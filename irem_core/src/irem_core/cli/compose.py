@@ -39,7 +39,7 @@ def compose(
     application halts by itself, and the error is against the same composition of exact answers.
     """
     from irem_core.cli import loading, show
-    from irem_core.composition_scores import score_composition
+    from irem_core.evaluation.composition_scores import score_composition
 
     loading.threads(threads)
     solver, task, _ = loading.run(run, loading.device(device))

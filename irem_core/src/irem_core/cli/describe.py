@@ -11,7 +11,7 @@ from irem_core.cli.options import Json
 from irem_core.registry import KINDS, SOLVERS, TASKS, Plugin, construct, find, find_any
 
 if TYPE_CHECKING:
-    from irem_core.task import Task
+    from irem_core.tasks.task import Task
 
 
 def describe(
@@ -85,7 +85,7 @@ def _task(task: Task) -> dict[str, Any]:
 
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """Write ranges as the command line does."""
-    from irem_core.difficulty import Between
+    from irem_core.tasks.difficulty import Between
 
     return {
         name: str(value) if isinstance(value, Between) else value
@@ -95,7 +95,7 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _presets(solver: Any) -> dict[str, dict[str, str]]:
     """Show presets as they are for questions and answers that are vectors."""
-    from irem_core.space import VectorSpace
+    from irem_core.problems.space import VectorSpace
 
     space = VectorSpace(1)
     presets = {name: preset(space, space) for name, preset in solver.presets.items()}

@@ -45,14 +45,14 @@ def evaluate(
     iterate. With --halting, problems stop when they have arrived. Under torchrun the processes
     share the problems between them.
     """
-    from irem_core.callbacks import best_evaluation
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_scores
     from irem_core.distributed import Ranks
-    from irem_core.evaluation import evaluate as score
-    from irem_core.evaluation import takes
-    from irem_core.run_folder import read_metrics
-    from irem_core.task import with_data
+    from irem_core.evaluation.evaluation import evaluate as score
+    from irem_core.evaluation.evaluation import takes
+    from irem_core.runs.run_folder import read_metrics
+    from irem_core.tasks.task import with_data
+    from irem_core.training.callbacks import best_evaluation
 
     loading.threads(threads)
     ranks = Ranks.from_environment()

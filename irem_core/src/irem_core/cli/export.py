@@ -21,7 +21,7 @@ from irem_core.cli.options import (
 from irem_core.errors import InputFileError
 
 if TYPE_CHECKING:
-    from irem_core.export import Exported
+    from irem_core.exporting.export import Exported
 
 
 def export(
@@ -50,7 +50,7 @@ def export(
 
     from irem_core.cli import loading, show
     from irem_core.distributed import derive
-    from irem_core.export import PROBLEMS, export_solver
+    from irem_core.exporting.export import PROBLEMS, export_solver
 
     loading.threads(threads)
     place = loading.device(device)

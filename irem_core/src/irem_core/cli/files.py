@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-from irem_core.arrays import (
+from irem_core.bulk.solve_file import answer_arrays, holds_rows, tried
+from irem_core.errors import InputFileError, ShapeError
+from irem_core.files.arrays import (
     FORMATS,
     check_apart,
     name_of_questions,
@@ -14,13 +16,11 @@ from irem_core.arrays import (
     tensor_of,
     write_arrays,
 )
-from irem_core.errors import InputFileError, ShapeError
-from irem_core.file_solving import answer_arrays, holds_rows, tried
-from irem_core.problem import Problem
-from irem_core.row_files import ENDINGS, RowReader
-from irem_core.solution import Solution
-from irem_core.solver import Solver, place_of
-from irem_core.task import Task
+from irem_core.files.row_files import ENDINGS, RowReader
+from irem_core.problems.problem import Problem
+from irem_core.solvers.base import Solver, place_of
+from irem_core.solving.solution import Solution
+from irem_core.tasks.task import Task
 
 
 def read_questions(file: Path, task: Task, solver: Solver, device: torch.device) -> Problem:

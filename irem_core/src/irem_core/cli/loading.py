@@ -15,9 +15,9 @@ from irem_core.errors import (
 if TYPE_CHECKING:
     import torch
 
-    from irem_core.loggers import Logger
-    from irem_core.solver import Solver
-    from irem_core.task import Task
+    from irem_core.solvers.base import Solver
+    from irem_core.tasks.task import Task
+    from irem_core.training.loggers import Logger
 
 
 def device(text: str) -> torch.device:
@@ -73,7 +73,7 @@ def loggers(names: Iterable[str]) -> list[Logger]:
         UnknownNameError: there is no such logger.
         SettingError: a package that it needs is not installed.
     """
-    from irem_core.loggers import LOGGERS
+    from irem_core.training.loggers import LOGGERS
 
     wanted = dict.fromkeys(names)
     for name in wanted:
@@ -89,6 +89,6 @@ def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
         CheckpointError: there is no run, or it does not say on which task it was trained.
         UnknownNameError: a plug-in that it needs is not installed.
     """
-    from irem_core.checkpoint import load_run
+    from irem_core.runs.checkpoint import load_run
 
     return load_run(path, device=place)

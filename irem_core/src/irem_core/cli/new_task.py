@@ -124,7 +124,7 @@ def _check_free(names: dict[str, str]) -> None:
 def _files(names: dict[str, str]) -> dict[str, str]:
     """Return the content of each file, by its path in the package's folder."""
     module = names["module"]
-    templates = files("irem_core") / "templates" / "task"
+    templates = files("irem_core.cli") / "templates" / "task"
     paths = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",

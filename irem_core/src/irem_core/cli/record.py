@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import typer
 
-from irem_core.callbacks import best_evaluation
 from irem_core.cli import show
-from irem_core.description import describe
-from irem_core.evaluation import evaluate, takes
-from irem_core.provenance import commit, hardware, versions
-from irem_core.run_folder import EVALUATION
-from irem_core.storage import replacing
-from irem_core.task import Floor
+from irem_core.evaluation.evaluation import evaluate, takes
+from irem_core.files.storage import replacing
+from irem_core.runs.description import describe
+from irem_core.runs.provenance import commit, hardware, versions
+from irem_core.runs.run_folder import EVALUATION
+from irem_core.tasks.task import Floor
+from irem_core.training.callbacks import best_evaluation
 
 if TYPE_CHECKING:
-    from irem_core.progress import Progress
-    from irem_core.task import Task
+    from irem_core.tasks.task import Task
+    from irem_core.training.progress import Progress
 
 PROBLEMS = 1000
 TEST_SEED = 1

@@ -23,7 +23,7 @@ def card(run: RunArgument, licence: Licence = None) -> None:
 
     It is written from the run's files alone, in Markdown; irem push shares it with the weights.
     """
-    from irem_core.model_card import card as written
+    from irem_core.sharing.model_card import card as written
 
     typer.echo(written(run, licence=licence), nl=False)
 
@@ -40,7 +40,7 @@ def push(
 
     It needs huggingface_hub, and you logged in with "hf auth login". HF_ENDPOINT names another hub.
     """
-    from irem_core.sharing import push as share
+    from irem_core.sharing.hub import push as share
 
     address = share(run, repository, licence=licence, private=private)
     typer.echo(f"The run is shared at {address}.")
@@ -58,7 +58,7 @@ def pull(
     Weights, scores and the card are fetched, and no code; what the run names is built from the
     packages that are installed here.
     """
-    from irem_core.sharing import pull as fetch
+    from irem_core.sharing.hub import pull as fetch
 
     folder = fetch(repository, out=out, revision=revision)
     typer.echo(f"The run is in {folder}; solve with: irem solve {folder} --input x.npy")

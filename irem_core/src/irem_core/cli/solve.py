@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from irem_core.problem import Problem
-    from irem_core.solution import Solution
-    from irem_core.solver import Solver
-    from irem_core.task import Task
+    from irem_core.problems.problem import Problem
+    from irem_core.solvers.base import Solver
+    from irem_core.solving.solution import Solution
+    from irem_core.tasks.task import Task
 
 _SHOWN_ROWS = 20
 
@@ -124,13 +124,15 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
-    from irem_core.registry import TASKS, load_task, plain_name, plugins
+    from irem_core.registry import TASKS, plain_name, plugins
+    from irem_core.solvers.recipes import solver_for
+    from irem_core.tasks.task import load_task
 
     if Path(run).exists() or plain_name(run) not in {plugin.name for plugin in plugins(TASKS)}:
         trained, task, _ = loading.run(Path(run), place)
         return trained, task
     task = load_task(run)
-    solver = task.solver()
+    solver = solver_for(task)
     if solver is None:
         raise SettingError(
             f"The task {run!r} has no written energy, so a solver must be trained first: irem "
@@ -212,9 +214,9 @@ def _solve_in_parts(
     solver: Solver, task: Task, file: Path, output: Path, options: dict[str, Any], *, as_json: bool
 ) -> None:
     """Solve a large file, and sum up what became of its problems."""
+    from irem_core.bulk.solve_file import solve_file
     from irem_core.cli import show
     from irem_core.distributed import Ranks
-    from irem_core.file_solving import solve_file
 
     leads = Ranks.from_environment().leads
     kept = "the answers so far are kept"
@@ -243,7 +245,7 @@ def _solve_in_parts(
 
 
 def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
-    from irem_core.outcome import Outcome
+    from irem_core.solving.outcome import Outcome
 
     energies = solution.energy
     return [

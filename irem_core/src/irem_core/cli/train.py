@@ -11,7 +11,7 @@ from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Threads
 from irem_core.errors import CheckpointError, SettingError
 
 if TYPE_CHECKING:
-    from irem_core.task import Task
+    from irem_core.tasks.task import Task
 
 
 def train(
@@ -86,12 +86,12 @@ def train(
     same command, and ends with the same weights. Under torchrun, as in
     "torchrun --nproc-per-node 2 -m irem_core train add", the processes train together.
     """
-    from irem_core.callbacks import EvaluateEvery, ProgressBar
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
-    from irem_core.recipes import recipe
     from irem_core.registry import folder_name
-    from irem_core.training import fit
+    from irem_core.solvers.recipes import recipe
+    from irem_core.training.callbacks import EvaluateEvery, ProgressBar
+    from irem_core.training.fit import fit
 
     place = loading.device(device)
     problems, title = _problems(task, pairs, data)
@@ -137,7 +137,7 @@ def train(
 
 def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:
     """Return what to train on, and what to call a run of it."""
-    from irem_core.registry import load_task
+    from irem_core.tasks.task import load_task
 
     if pairs is None and task is not None:
         return load_task(task, **({} if data is None else {"data": str(data)})), task
@@ -153,14 +153,14 @@ def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[T
             f"irem train got the task {task!r} beside --pairs {pairs}; give one of them. Two .npy "
             "files are joined by a comma: --pairs x.npy,y.npy."
         )
-    from irem_core.pairs import PairsTask
+    from irem_core.pairs.task import PairsTask
 
     return PairsTask.open(pairs), Path(pairs.partition(",")[0]).stem
 
 
 def _recorded_threads(folder: Path) -> int | None:
     """Return the threads that a run began with, so that resuming goes on with as many."""
-    from irem_core.checkpoint import read_metadata
+    from irem_core.runs.checkpoint import read_metadata
 
     try:
         return int(

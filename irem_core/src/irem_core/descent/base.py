@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import attrs
 from torch import Tensor
 
-from irem_core.energy import Evaluation
-from irem_core.iterate import Iterate, project
-from irem_core.space import Space
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import Iterate, project
+from irem_core.problems.space import Space
 
 
 @attrs.frozen(eq=False)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
-from irem_core.energy import Evaluation
+from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
-from irem_core.iterate import Iterate
-from irem_core.space import Space
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.space import Space
 
 
 @attrs.frozen(eq=False)

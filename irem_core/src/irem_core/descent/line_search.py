@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
-from irem_core.energy import Evaluation
-from irem_core.iterate import Iterate
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import Iterate
 
 
 def first_step_size(evaluation: Evaluation) -> Float[Tensor, " problems"]:

@@ -7,8 +7,8 @@ import torch
 
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
-from irem_core.energy import Evaluation
-from irem_core.iterate import Iterate
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import Iterate
 
 
 @attrs.frozen(kw_only=True)

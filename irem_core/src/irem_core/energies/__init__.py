@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from irem_core.energy import Landscape
-from irem_core.space import EdgeSpace, ImageSpace, Space
+from irem_core.energies.landscape import Landscape
+from irem_core.problems.space import EdgeSpace, ImageSpace, Space
 
 # By module, since torch-geometric takes seconds to import and few tasks need it.
 _DEFAULTS = {EdgeSpace: ("gine", "GINEEnergy"), ImageSpace: ("conv", "ConvEnergy")}

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from irem_core import checks
-from irem_core.energy import EnergyFn
+from irem_core.energies.base import EnergyFn
 from irem_core.errors import SettingError
-from irem_core.iterate import Iterate
-from irem_core.problem import Problem
-from irem_core.space import ImageSpace, Space
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import ImageSpace, Space
 
 # Height and width of the blocks of pixels that convolutions see.
 _BLOCK = 2

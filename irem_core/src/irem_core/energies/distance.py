@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import checks
+from irem_core.energies.base import EnergyFn
 from irem_core.energies.mlp import Perceptron
-from irem_core.energy import EnergyFn
-from irem_core.iterate import Iterate
-from irem_core.precision import exact_linear
-from irem_core.problem import Problem
-from irem_core.space import Space
+from irem_core.energies.precision import exact_linear
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space
 
 # Errors below this, in squares of an entry, are not told apart: rounding, where they spread by 1.
 _FLOOR = 1e-4

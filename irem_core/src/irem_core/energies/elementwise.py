@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from irem_core import checks, graphs
-from irem_core.energy import EnergyFn
+from irem_core import checks
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.precision import wide
 from irem_core.errors import SettingError, ShapeError
-from irem_core.precision import wide
-from irem_core.problem import Problem
-from irem_core.space import EdgeSpace, Space, VectorSpace
+from irem_core.problems import graphs
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import EdgeSpace, Space, VectorSpace
 
 
 class ElementwiseEnergy(EnergyFn):

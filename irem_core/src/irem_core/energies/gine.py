@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import warnings
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import attrs
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from irem_core import checks, graphs
-from irem_core.energy import EnergyFn
+from irem_core import checks
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.precision import ReadOut
 from irem_core.errors import SettingError, ShapeError
-from irem_core.layout import Layout
-from irem_core.precision import ReadOut
-from irem_core.problem import Problem
-from irem_core.space import Space, require_edges
-
-if TYPE_CHECKING:
-    from irem_core.task import Task
+from irem_core.part import Source
+from irem_core.problems import graphs
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, require_edges
 
 with warnings.catch_warnings():
     # torch-geometric 2.8 still calls parts of torch that torch itself has deprecated.
@@ -127,7 +126,7 @@ class GINEEnergy(EnergyFn):
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), ReadOut(width, 1))
 
     @classmethod
-    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
+    def for_task(cls, task: Source, *, seed: int = 0, **settings: Any) -> Self:
         """Build the energy for a task, with the kink of every ReLU at a value that occurs.
 
         Between ReLUs nothing but sums and maxima stands, so the energy is linear in pieces, and its

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from irem_core import checks
-from irem_core.energy import EnergyFn, Landscape
-from irem_core.linear import Linear, linear
-from irem_core.precision import ReadOut
-from irem_core.problem import Problem
-from irem_core.scratchpad import ScratchpadEnergy
-from irem_core.space import Space, require_dense
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.landscape import Landscape
+from irem_core.energies.linear import Linear, linear
+from irem_core.energies.precision import ReadOut
+from irem_core.energies.scratchpad import ScratchpadEnergy
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, require_dense
 
 
 class Perceptron(Landscape):

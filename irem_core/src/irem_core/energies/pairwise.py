@@ -11,14 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from irem_core import checks, graphs
+from irem_core import checks
 from irem_core.energies import triangles
-from irem_core.energy import EnergyFn
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.precision import wide
 from irem_core.errors import SettingError, ShapeError
-from irem_core.layout import Layout
-from irem_core.precision import wide
-from irem_core.problem import Problem
-from irem_core.space import EdgeSpace, MatrixSpace, Space
+from irem_core.problems import graphs
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import EdgeSpace, MatrixSpace, Space
 
 # Matrices share a size to be filled up to where the smaller has more than this share of its rows.
 _FILLED = 0.75

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import checks
-from irem_core.energy import EnergyFn
-from irem_core.problem import Problem
-from irem_core.space import Space, require_dense
+from irem_core.energies.base import EnergyFn
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, require_dense
 
 
 class PeriodicEnergy(EnergyFn):

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from irem_core import checks
-from irem_core.energy import EnergyFn
+from irem_core.energies.base import EnergyFn
 from irem_core.errors import SettingError
-from irem_core.problem import Problem
-from irem_core.space import Space, VectorSpace
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, VectorSpace
 
 # Decades of sharpness that comparisons begin with: from all of (-1, 1) to a fortieth of it.
 _SHARPNESS = (0.0, 1.9)

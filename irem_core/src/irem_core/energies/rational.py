@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import attrs
 import torch
@@ -10,13 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import checks
-from irem_core.energy import EnergyFn
+from irem_core.energies.base import EnergyFn
 from irem_core.errors import SettingError
-from irem_core.problem import Problem
-from irem_core.space import MatrixSpace, Space
-
-if TYPE_CHECKING:
-    from irem_core.task import Task
+from irem_core.part import Source
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import MatrixSpace, Space
 
 # Training problems that a task is judged by.
 _SHOWN = 256
@@ -101,7 +99,7 @@ class RationalEnergy(EnergyFn):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     @classmethod
-    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
+    def for_task(cls, task: Source, *, seed: int = 0, **settings: Any) -> Self:
         """Build the energy for a task, whose training problems say what x and c are like.
 
         Args:
@@ -129,7 +127,7 @@ class RationalEnergy(EnergyFn):
         return self.log_scale.exp() / 2 * residual.square().sum((1, 2))
 
 
-def _seen(task: Task, seed: int) -> dict[str, Any]:
+def _seen(task: Source, seed: int) -> dict[str, Any]:
     """Return the settings that a task's training problems suggest."""
     space = task.question
     if not isinstance(space, MatrixSpace) or space.height != space.width:

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from irem_core import checks, graphs
+from irem_core import checks
 from irem_core.energies import triangles
-from irem_core.energy import EnergyFn
-from irem_core.layout import Layout
-from irem_core.precision import wide
-from irem_core.problem import Problem
-from irem_core.space import Space, require_edges
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.precision import wide
+from irem_core.problems import graphs
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, require_edges
 
 
 @attrs.frozen(eq=False)

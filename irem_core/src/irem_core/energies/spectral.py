@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import checks
-from irem_core.energy import EnergyFn
+from irem_core.energies.base import EnergyFn
 from irem_core.errors import SettingError
-from irem_core.iterate import Iterate
-from irem_core.problem import Problem
-from irem_core.space import MatrixSpace, Space
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import MatrixSpace, Space
 
 # Squares of singular values between which the widths of the terms begin, evenly in logarithm.
 _LOG_WIDTHS = (math.log(0.01), math.log(10.0))

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from irem_core.files.storage import replacing
 from irem_core.report.gathering import Measuring, gather
 from irem_core.report.page import render
-from irem_core.storage import replacing
 
 __all__ = ["Measuring", "gather", "render", "write_report"]
 

@@ -12,15 +12,15 @@ import attrs
 import torch
 
 from irem_core import checks
-from irem_core.checkpoint import load_run
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
-from irem_core.evaluation import Scores, evaluate, takes
-from irem_core.halting import HaltingCriterion
+from irem_core.evaluation.evaluation import Scores, evaluate, takes
 from irem_core.report.stepping import Followed, follow
-from irem_core.run_folder import EVALUATION, flat, read_metrics
-from irem_core.solver import Solver
-from irem_core.task import Floor, Task, with_data
+from irem_core.runs.checkpoint import load_run
+from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
+from irem_core.solvers.base import Solver
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.tasks.task import Floor, Task, with_data
 
 Points = list[tuple[float, float]]
 

@@ -18,7 +18,6 @@ from irem_core.report.drawing import FRAME, Chart, Series, chart, number
 from irem_core.report.gathering import Difficulty, Points, Run
 from irem_core.report.stepping import Followed
 
-_TEMPLATES = "templates/report"
 _SCRIPTS = ("charts.js", "pictures.js", "solves.js")
 _FIFTH = 0.2
 
@@ -68,7 +67,7 @@ def render(runs: Sequence[Run], *, now: datetime | None = None) -> str:
         now: the time that the page says it was made at.
     """
     environment = Environment(
-        loader=PackageLoader("irem_core", _TEMPLATES),
+        loader=PackageLoader("irem_core.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -100,7 +99,7 @@ def render(runs: Sequence[Run], *, now: datetime | None = None) -> str:
 
 
 def _source(name: str) -> str:
-    return (files("irem_core") / _TEMPLATES / name).read_text("utf-8")
+    return (files("irem_core.report") / "templates" / name).read_text("utf-8")
 
 
 def _some(*charts: Chart | None) -> list[Chart]:

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from irem_core.descent.base import Descent
 from irem_core.distributed import derive
-from irem_core.energy import Evaluation
-from irem_core.graphs import PAIRS, is_batch
-from irem_core.halting import FixedSteps, HaltingCriterion
-from irem_core.outcome import Outcome
-from irem_core.problem import Problem
-from irem_core.solver import Solver, place_of
-from irem_core.space import EdgeSpace, ImageSpace, MatrixSpace
-from irem_core.task import Task
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.graphs import PAIRS, is_batch
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace
+from irem_core.solvers.base import Solver, place_of
+from irem_core.solving.halting import FixedSteps, HaltingCriterion
+from irem_core.solving.outcome import Outcome
+from irem_core.tasks.task import Task
 
 # What is drawn of an answer at most, and how many of its steps.
 _ENTRIES, _SIDE, _PIXELS, _ROWS = 48, 24, 64, 400

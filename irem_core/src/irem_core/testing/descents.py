@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor
 
-from irem_core import trees
-from irem_core.backprop import Backprop, LastStep
 from irem_core.descent import BarzilaiBorwein, Descent, GradientDescent, Momentum, Probe
-from irem_core.energy import Evaluation, differentiate
-from irem_core.halting import FixedSteps
-from irem_core.iterate import Iterate
-from irem_core.minimization import minimize
-from irem_core.solution import Solution
+from irem_core.energies.landscape import Evaluation, differentiate
+from irem_core.problems import trees
+from irem_core.problems.iterate import Iterate
+from irem_core.solvers.backprop import Backprop, LastStep
+from irem_core.solving.halting import FixedSteps
+from irem_core.solving.minimization import minimize
+from irem_core.solving.solution import Solution
 from irem_core.testing.parts import check_part
 from irem_core.testing.support import (
     contents,

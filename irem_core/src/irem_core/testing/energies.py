@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irem_core import trees
-from irem_core.energy import Landscape, checked, differentiate
-from irem_core.iterate import Iterate, project
+from irem_core.energies.landscape import Landscape, checked, differentiate
 from irem_core.part import seeded, settings_of
-from irem_core.problem import Problem
-from irem_core.space import uniform
-from irem_core.task import Task
+from irem_core.problems import trees
+from irem_core.problems.iterate import Iterate, project
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import uniform
+from irem_core.tasks.task import Task
 from irem_core.testing.support import (
     contents,
     contract,

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irem_core import trees
-from irem_core.energy import Evaluation
-from irem_core.halting import HaltingCriterion
-from irem_core.iterate import Iterate
-from irem_core.layout import Layout
-from irem_core.outcome import Outcome
+from irem_core.energies.landscape import Evaluation
 from irem_core.part import settings_of
-from irem_core.space import Space
+from irem_core.problems import trees
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.layout import Layout
+from irem_core.problems.space import Space
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.outcome import Outcome
 from irem_core.testing.support import (
     contents,
     contract,

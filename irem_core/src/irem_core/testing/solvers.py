@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irem_core.energy import Evaluation
-from irem_core.outcome import Outcome
-from irem_core.problem import Problem
-from irem_core.solution import Solution
-from irem_core.solver import Preset, Solver
-from irem_core.task import Task
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.problem import Problem
+from irem_core.solvers.base import Preset, Solver
+from irem_core.solving.outcome import Outcome
+from irem_core.solving.solution import Solution
+from irem_core.tasks.task import Task
 from irem_core.testing.support import (
     contents,
     contract,

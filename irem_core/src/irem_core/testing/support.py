@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irem_core import graphs, trees
 from irem_core.errors import IremError
-from irem_core.layout import Layout
-from irem_core.problem import Problem
+from irem_core.problems import graphs, trees
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
 
 Part = TypeVar("Part")
 Settings = ParamSpec("Settings")

@@ -9,11 +9,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from irem_core import trees
+from irem_core.energies.landscape import Landscape
 from irem_core.errors import UnknownNameError
 from irem_core.part import settings_of
-from irem_core.problem import Problem
-from irem_core.task import Task
+from irem_core.problems import trees
+from irem_core.problems.problem import Problem
+from irem_core.solvers.recipes import solver_for
+from irem_core.tasks.task import Task
 from irem_core.testing.energies import check_energy
 from irem_core.testing.support import (
     contents,
@@ -260,12 +262,13 @@ def _check_batches(task: Task, name: str, count: int, where: str) -> None:
 
 
 def _check_written(task: Task, title: str) -> None:
-    energy, solver = task.energy(), task.solver()
+    energy, solver = task.energy(), solver_for(task)
     assert (energy is None) == (solver is None), (
         f"{title} must have both a written energy and a solver that needs no training, or neither"
     )
-    if energy is None or solver is None:
+    if solver is None:
         return
+    assert isinstance(energy, Landscape), f"{title} has a written energy that is no Landscape"
     check_energy(energy, task)
     problem, y = _sample(task, 8, "same", 0)
     start = energy.start(problem, seeded_generator(0))

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from irem_core import trees
-from irem_core.energy import EnergyFn, Landscape
-from irem_core.iterate import Iterate
-from irem_core.layout import Layout
-from irem_core.problem import Problem
-from irem_core.scratchpad import ScratchpadEnergy
-from irem_core.space import EdgeSpace, Space, VectorSpace
+from irem_core.energies.base import EnergyFn
+from irem_core.energies.landscape import Landscape
+from irem_core.energies.scratchpad import ScratchpadEnergy
+from irem_core.problems import trees
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import EdgeSpace, Space, VectorSpace
 from irem_core.testing.support import indices, seeded_generator
 
 _ENTRIES = 3

@@ -1,0 +1,1 @@
+"""Solving files that are larger than memory."""

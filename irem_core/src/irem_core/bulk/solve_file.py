@@ -1,0 +1,243 @@
+"""Solving a file of any number of problems into another, at a bounded memory and resumably."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+
+from irem_core import checks
+from irem_core.bulk.answer_journal import Journal, SolvedFile, total
+from irem_core.descent.base import Descent
+from irem_core.distributed import Ranks, derive
+from irem_core.errors import InputFileError, NonFiniteError, ShapeError
+from irem_core.files.arrays import SEVERAL, Array, check_apart, tensor_of
+from irem_core.files.row_files import ENDINGS, RowReader
+from irem_core.problems.problem import Problem
+from irem_core.runs.checkpoint import digest_of
+from irem_core.runs.description import describe
+from irem_core.runs.provenance import versions
+from irem_core.solvers.base import Solver, place_of
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.solution import Solution
+from irem_core.tasks.task import Task
+
+
+def solve_file(
+    solver: Solver,
+    task: Task,
+    questions: str | os.PathLike[str],
+    answers: str | os.PathLike[str],
+    *,
+    max_steps: int | None = None,
+    descent: Descent | None = None,
+    halting: HaltingCriterion | None = None,
+    capacity: int = 1024,
+    block: int = 16_384,
+    seed: int = 0,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda solved, problems: None,
+) -> SolvedFile:
+    """Solve the questions of a file, and write the answers into another.
+
+    Questions are solved block by block, each as a stream of its own (`Solver.solve_many`), so that
+    what is in memory depends on `capacity` and `block` alone, and a block that a kill interrupted
+    comes out the same when it is solved again. Until all is done answers stand in a file of the
+    name with .part behind it, beside a journal of the blocks. Under torchrun processes share the
+    blocks between them.
+
+    Args:
+        solver: what solves them.
+        task: says how an array holds questions.
+        questions: .npy, or .safetensors with one array or one named x; rows are questions.
+        answers: .npy for the answers alone; .safetensors for y, energy, steps and outcome.
+        max_steps: the most steps of any problem; the task's default if None.
+        descent: how to step; that of training if None.
+        halting: when a problem has arrived; that of the solver if None.
+        capacity: how many problems are descended at a time.
+        block: how many are solved between two marks that resuming starts from.
+        seed: of random starts, which depend on `capacity` and `block` too.
+        resume: whether to go on with what an interrupted call left.
+        progress: called with the number of problems solved and to be solved.
+
+    Raises:
+        InputFileError: the questions cannot be read, or hold NaN, infinity or a wrong shape, or
+            the answers would replace them.
+        RunExistsError: an interrupted call left answers, and `resume` is false.
+        InUseError: another process writes the same file of answers.
+        SettingError: it had other settings, or a number is out of range.
+        StorageError: writing failed; the blocks that were solved before are kept.
+    """
+    checks.check(checks.count, "solve_file", capacity=capacity, block=block)
+    reader, target = RowReader.open(Path(questions)), Path(answers)
+    if target.suffix not in ENDINGS:
+        raise InputFileError(
+            f"Answers to many problems cannot be written to {target}; its name must end in "
+            f"{' or '.join(ENDINGS)}."
+        )
+    check_apart(Path(questions), target)
+    max_steps = task.max_steps if max_steps is None else max_steps
+    options = {"max_steps": max_steps, "descent": descent, "halting": halting}
+    settings = {
+        "questions": reader.stamp(),
+        "answers": target.suffix,
+        "solver": digest_of(solver.state_dict(), json.dumps(describe(solver))),
+        "task": describe(task),
+        **{name: part and describe(part) for name, part in options.items() if name != "max_steps"},
+        "max_steps": max_steps,
+        "capacity": capacity,
+        "block": block,
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "torch": versions()["torch"],
+    }
+    ranks = Ranks.from_environment()
+    work = _Work(solver, task, reader, target.suffix, options, capacity, block, seed)
+    journal = Journal(target, ranks)
+    with ranks.joined(place_of(solver)[0]), journal.alone(), journal.storing():
+        if ranks.leads:
+            work.check()
+            journal.claim(settings, work.form(), len(reader), resume=resume)
+        ranks.gather(None)
+        journal.open()
+        done = journal.read()
+        ranks.gather(None)
+        left = [number for number in range(work.blocks) if number not in done]
+        for number in left[ranks.rank :: ranks.count]:
+            progress(total(journal.read().values()).problems, len(reader))
+            journal.add(number, number * block, *work.solve(number))
+        ranks.gather(None)
+        solved = total(journal.read().values())
+        ranks.gather(None)
+        if ranks.leads:
+            journal.finish()
+    return solved
+
+
+def holds_rows(task: Task, reader: RowReader) -> bool:
+    """Say whether each row of a file is a question, rather than the file one question."""
+    try:
+        rows = tensor_of(reader.file, reader.rows(0, 1), torch.get_default_dtype())
+        return task.stacked(rows).layout.count == 1
+    except (ShapeError, NonFiniteError):
+        return False
+
+
+def tried(solver: Solver, problem: Problem, file: Path, **options: Any) -> Solution:
+    """Answer problems without a step, to see whether a solver takes those of a file.
+
+    Raises:
+        InputFileError: it does not, for example because they are of another size.
+    """
+    try:
+        return solver.solve(problem, **{**options, "max_steps": 0})
+    except ShapeError as error:
+        raise InputFileError(f"{file} cannot be solved: {error}") from error
+
+
+def answer_arrays(
+    task: Task, problem: Problem, solution: Solution, *, ending: str
+) -> dict[str, Array]:
+    """Return what a file of answers holds, by name: y, or also energy, steps and outcome.
+
+    Args:
+        task: says how answers are an array.
+        problem: what was solved.
+        solution: its solution.
+        ending: of the file, which may hold one array or several.
+    """
+    found = {"y": task.unstacked(problem, solution.y)}
+    if ending in SEVERAL:
+        found |= {"steps": solution.steps, "outcome": solution.outcome}
+        if solution.energy is not None:
+            found["energy"] = solution.energy
+    return {name: tensor.numpy(force=True) for name, tensor in found.items()}
+
+
+@attrs.frozen
+class _Work:
+    """What is to be solved, and how."""
+
+    solver: Solver
+    task: Task
+    reader: RowReader
+    ending: str
+    options: Mapping[str, Any]
+    capacity: int
+    block: int
+    seed: int
+
+    @property
+    def blocks(self) -> int:
+        return math.ceil(len(self.reader) / self.block)
+
+    def check(self) -> None:
+        """Look at all questions before any is solved."""
+        file = self.reader.file
+        try:
+            count = self.problem(0, 1).layout.count
+        except (ShapeError, NonFiniteError) as error:
+            raise InputFileError(f"{file} cannot be solved: {error}") from error
+        if count != 1:
+            raise InputFileError(f"{file} has {count} questions a row; expected one.")
+        for start in range(0, len(self.reader), self.block):
+            finite = np.isfinite(self.reader.rows(start, start + self.block))
+            if not finite.all():
+                row = start + int((~finite).nonzero()[0][0])
+                raise InputFileError(
+                    f"{file} holds NaN or infinity, first in question {row}, counted from 0; "
+                    "every value must be finite."
+                )
+
+    def form(self) -> dict[str, Array]:
+        """Return what an answer consists of."""
+        problem = self.problem(0, 1)
+        solution = tried(self.solver, problem, self.reader.file, **self.options)
+        return self.arrays([(problem, solution)])
+
+    def problem(self, start: int, stop: int) -> Problem:
+        device, dtype = place_of(self.solver)
+        rows = tensor_of(self.reader.file, self.reader.rows(start, stop), dtype)
+        return self.task.stacked(rows.to(device))
+
+    def solve(self, number: int) -> tuple[SolvedFile, dict[str, Array]]:
+        """Solve a block of questions, and return what became of them and their answers."""
+        start, stop = number * self.block, min((number + 1) * self.block, len(self.reader))
+        # Small beside the capacity, so that there is room for the next early.
+        few = max(1, self.capacity // 8)
+        given: deque[Problem] = deque()
+
+        def problems() -> Iterator[Problem]:
+            for first in range(start, stop, few):
+                given.append(self.problem(first, min(first + few, stop)))
+                yield given[-1]
+
+        solutions = self.solver.solve_many(
+            problems(),
+            capacity=self.capacity,
+            seed=derive(self.seed, "block", number),
+            **self.options,
+        )
+        pairs = [(given.popleft(), solution) for solution in solutions]
+        found = total(self.sum_up(*pair) for pair in pairs)
+        return found, self.arrays(pairs)
+
+    def sum_up(self, problem: Problem, solution: Solution) -> SolvedFile:
+        try:
+            target = self.task.oracle(problem)
+        except NotImplementedError:
+            target = None
+        return SolvedFile.of(solution, target)
+
+    def arrays(self, pairs: Sequence[tuple[Problem, Solution]]) -> dict[str, Array]:
+        """Return what is written of problems and their solutions."""
+        held = [answer_arrays(self.task, *pair, ending=self.ending) for pair in pairs]
+        return {name: np.concatenate([each[name] for each in held]) for name in held[0]}

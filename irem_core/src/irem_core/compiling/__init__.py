@@ -1,0 +1,1 @@
+"""Energies and their gradients by programs that torch's compiler makes of them."""

@@ -1,0 +1,312 @@
+"""What is descended: the abstract `Landscape`, and the one function that differentiates it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol, Self, cast
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from irem_core.energies.linear import without_weights
+from irem_core.energies.precision import products_in_bfloat16, wide
+from irem_core.errors import EnergyError, SettingError, ShapeError
+from irem_core.part import Recorded, Source
+from irem_core.problems import graphs
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space, require_finite, uniform
+
+
+@attrs.frozen(eq=False)
+class Evaluation:
+    """What is known of a batch of iterates: they, their energies and their gradients.
+
+    Args:
+        iterate: the candidates.
+        energy: `(B,)` their energies.
+        gradient: the gradient of each energy in y and z; None where no descent or halting rule
+            asked for it.
+    """
+
+    iterate: Iterate
+    energy: Float[Tensor, " problems"]
+    gradient: Iterate | None = None
+
+    @property
+    def slope(self) -> Iterate:
+        """The gradient, for parts that cannot do without.
+
+        Raises:
+            EnergyError: it was not computed.
+        """
+        if self.gradient is None:
+            raise EnergyError(
+                "This evaluation holds no gradient, since its descent declares "
+                "needs_gradient = False; combine it with a halting rule that needs none."
+            )
+        return self.gradient
+
+
+class Programs(Protocol):
+    """What evaluates an energy in place of autograd, operation by operation."""
+
+    def evaluate(
+        self,
+        landscape: Landscape,
+        context: Any,
+        iterate: Iterate,
+        *,
+        gradient: bool,
+        create_graph: bool,
+    ) -> Evaluation | None:
+        """Evaluate as `differentiate` does; None where that is left to autograd."""
+
+
+class Landscape(Recorded, nn.Module, ABC):
+    """What descent and training ask of an energy, with a scratchpad or without.
+
+    Authors derive from `EnergyFn` or `ScratchpadEnergy` instead.
+    """
+
+    answer: Space | None = None
+    """The space of the answers; `for_task` sets it where the constructor does not."""
+    size_free: bool = False
+    """Whether the energy takes questions of any height and width, whatever it was built for."""
+    scratchpad: int = 0
+    """Width of the scratchpad z (Appendix B); 0 where there is none."""
+    programs: Programs | None = None
+    """What `compile` makes evaluations with; None before."""
+    autocasts: bool = False
+    """Whether products are in bfloat16 (see `autocast`)."""
+    exacting: bool = False
+    """Whether the energy says nothing of answers once its products are rounded."""
+
+    def problem(self, x: Any) -> Problem:
+        """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
+
+        The answers of a size-free energy are as large as the questions.
+
+        Raises:
+            ShapeError: x has another number of dimensions or channels than the energy takes.
+        """
+        known = isinstance(x, Problem)
+        if known and (x.answer is not None or self.answer is None):
+            return cast(Problem, x)
+        asked, answer = x.x if known else x, self.answer
+        if answer is not None and self.size_free and isinstance(asked, Tensor):
+            answer = answer if answer.ragged else answer.sized(tuple(asked.shape[1:]))
+        return Problem(asked, answer, x.layout if known else None)
+
+    def encode(self, problem: Problem) -> Any:
+        """Compute whatever does not depend on y, once per solve.
+
+        Returns:
+            The context: a tree of tensors that lead with problems, or with answer rows where
+            answers are ragged. By default x itself.
+        """
+        return problem.x
+
+    @abstractmethod
+    def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+        """Return the energy of each problem's iterate."""
+
+    def calibration(
+        self, problem: Problem, iterate: Iterate, target: Tensor
+    ) -> Float[Tensor, ""] | None:
+        """Return a further loss of training, on the energy itself; by default there is none.
+
+        Args:
+            problem: the questions.
+            iterate: where descent arrived, as constants.
+            target: the answers.
+        """
+        return None
+
+    def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
+        """Draw a start from U(-1, 1) in the problem's answer space (Algorithms 1 and 2).
+
+        Raises:
+            ShapeError: the problem's answer space is not known.
+        """
+        if problem.answer is None:
+            raise ShapeError(
+                "No answer space is known, so no start can be drawn; pass start=, or build the "
+                "energy with for_task, or give the Problem its answer space."
+            )
+        y = problem.answer.start(
+            problem.layout, generator, device=problem.device, dtype=problem.dtype
+        )
+        return self.with_scratchpad(Iterate(y, problem.layout), generator)
+
+    def with_scratchpad(self, iterate: Iterate, generator: torch.Generator) -> Iterate:
+        """Give an iterate without z one from U(-1, 1) (Algorithm 3); none without a scratchpad."""
+        if not self.scratchpad:
+            return iterate
+        y, shape = iterate.y, (iterate.layout.count, self.scratchpad)
+        return Iterate(y, iterate.layout, uniform(shape, generator, y.device, y.dtype))
+
+    def forward(self, x: Any, y: Tensor) -> Float[Tensor, " problems"]:
+        """Return E(x, y) for a batch of questions and candidates; a scratchpad is then zero.
+
+        Args:
+            x: questions, or a `Problem`.
+            y: candidates.
+
+        Raises:
+            ShapeError: the energy returned something other than `(B,)`.
+        """
+        problem = self.problem(x)
+        return _valued(self, encoded(self, problem), Iterate(y, problem.layout))
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have layers multiply in bfloat16 wherever the energy is descended or trained.
+
+        Weights, candidates, gradients and energies stay in float32, sums of energies included if
+        the energy sums what is `precision.wide`. It takes less time where processors have units for
+        bfloat16, and rounds what layers find to 3 digits, so answers are no more exact than that.
+
+        Args:
+            wanted: False to multiply in the precision of the weights again.
+
+        Raises:
+            SettingError: the energy says nothing of answers then.
+        """
+        if wanted and self.exacting:
+            raise SettingError(
+                f"{type(self).__name__} tells answers apart by digits that bfloat16 does not have; "
+                "leave autocast out."
+            )
+        self.autocasts = wanted
+
+    @classmethod
+    def for_task(cls, task: Source, *, seed: int = 0, **settings: Any) -> Self:
+        """Build the energy for a task (see `Recorded.for_task`) and note the answer space."""
+        energy = super().for_task(task, seed=seed, **settings)
+        if energy.answer is None:
+            energy.answer = task.answer
+        return energy
+
+
+def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " problems"]:
+    """Return an energy's result if it is one number per problem.
+
+    Raises:
+        ShapeError: it is anything else.
+    """
+    if not isinstance(energy, Tensor) or energy.shape != (count,):
+        got = tuple(energy.shape) if isinstance(energy, Tensor) else type(energy).__name__
+        raise ShapeError(
+            f"{type(landscape).__name__} returned {got} as energies of {count} problems; "
+            f"expected a tensor of shape ({count},), one energy a problem."
+        )
+    return energy
+
+
+def encoded(landscape: Landscape, problem: Problem) -> Any:
+    """Return the context of a problem, as `encode` and the energy's precision have it."""
+    with products_in_bfloat16(problem.device, landscape.autocasts):
+        return landscape.encode(problem)
+
+
+def _valued(landscape: Landscape, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+    """Return the energies in the precision of the candidates, which descent compares them in."""
+    with products_in_bfloat16(iterate.y.device, landscape.autocasts):
+        energy = landscape.value(context, iterate)
+    return wide(checked(energy, iterate.layout.count, landscape))
+
+
+def differentiate(
+    landscape: Landscape,
+    context: Any,
+    iterate: Iterate,
+    *,
+    gradient: bool = True,
+    create_graph: bool = False,
+) -> Evaluation:
+    """Evaluate an energy and its gradient in y and z, the direction of Eq. 3 and Eq. 9.
+
+    Args:
+        landscape: the energy.
+        context: what its `encode` returned.
+        iterate: where to evaluate.
+        gradient: whether to compute the gradient at all.
+        create_graph: keep the graph, so that a loss on a later iterate reaches the weights. Then
+            the iterate must be attached or a leaf of its own; otherwise the result is detached.
+
+    Raises:
+        ShapeError: the energy is not `(B,)`.
+        EnergyError: the energy does not depend on y, or not on z where there is one.
+    """
+    if landscape.programs is not None:
+        found = landscape.programs.evaluate(
+            landscape, context, iterate, gradient=gradient, create_graph=create_graph
+        )
+        if found is not None:
+            return found
+    return by_autograd(landscape, context, iterate, gradient=gradient, create_graph=create_graph)
+
+
+def by_autograd(
+    landscape: Landscape,
+    context: Any,
+    iterate: Iterate,
+    *,
+    gradient: bool = True,
+    create_graph: bool = False,
+) -> Evaluation:
+    """Evaluate as `differentiate` does, operation by operation."""
+    if not gradient:
+        with torch.set_grad_enabled(create_graph):
+            return Evaluation(iterate, _valued(landscape, context, iterate))
+    at = iterate if create_graph else iterate.detach()
+    at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
+    leaves = [at.y] if at.z is None else [at.y, at.z]
+    with torch.enable_grad(), without_weights(not create_graph):
+        energy = _valued(landscape, context, at)
+        slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        if energy.requires_grad:
+            slopes = torch.autograd.grad(
+                energy.sum(), leaves, create_graph=create_graph, allow_unused=True
+            )
+    found = dict(zip("yz", slopes, strict=False))
+    for name, slope in found.items():
+        if slope is None:
+            raise EnergyError(
+                f"{type(landscape).__name__} does not depend on {name}, so there is nothing to "
+                f"descend; compute the energy from {name} by differentiable operations."
+            )
+    uphill = Iterate(cast(Tensor, found["y"]), iterate.layout, found.get("z"))
+    if create_graph:
+        return Evaluation(at, energy, uphill)
+    return Evaluation(iterate.detach(), energy.detach(), uphill)
+
+
+def check_problem(landscape: Landscape, problem: Problem) -> None:
+    """Check the questions of a batch before any work is spent on them.
+
+    Raises:
+        ShapeError: x does not have the shape of the question space that the energy was built for,
+            or its type or device is not that of the energy's weights.
+        NonFiniteError: x holds NaN or infinity.
+    """
+    question = getattr(landscape, "question", None)
+    if isinstance(question, Space) and not question.ragged:
+        if landscape.size_free and isinstance(problem.x, Tensor):
+            question = question.sized(tuple(problem.x.shape[1:]))
+        question.check("x", problem.x, problem.layout.count)
+    elif isinstance(problem.x, Tensor) and problem.x.is_floating_point():
+        require_finite("x", problem.x)
+    elif graphs.is_batch(problem.x):
+        for name, column in graphs.take_apart(problem.x).items():
+            require_finite(f"x's {name}", column.values)
+    weight = next(landscape.parameters(), None)
+    if weight is not None and isinstance(problem.x, Tensor):
+        given, wanted = (problem.x.dtype, problem.x.device), (weight.dtype, weight.device)
+        if problem.x.is_floating_point() and given != wanted:
+            raise ShapeError(
+                f"x is {given[0]} on {given[1]} and the weights of {type(landscape).__name__} are "
+                f"{wanted[0]} on {wanted[1]}; convert one of them with .to(...)."
+            )

@@ -1,0 +1,1 @@
+"""Solvers as programs that need no irem where they run."""

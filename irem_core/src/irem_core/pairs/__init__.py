@@ -1,0 +1,1 @@
+"""Pairs of a user's own, as a task."""

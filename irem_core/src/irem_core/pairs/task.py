@@ -1,0 +1,325 @@
+"""Problems from pairs that someone has: files or arrays of questions and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.distributed import derive
+from irem_core.errors import InputFileError, SettingError
+from irem_core.pairs.files import Moments, Pairs, space_of
+from irem_core.pairs.standardized import Standardized
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import ImageSpace, Space
+from irem_core.solvers.base import Solver
+from irem_core.solvers.recipes import recipe
+from irem_core.tasks.difficulty import Difficulty
+from irem_core.tasks.task import Floor, Task
+from irem_core.training.fit import fit
+from irem_core.training.progress import Progress
+
+_BATCH = 250
+# Entries that are held on the device; more stay where they are, and batches are copied.
+_HELD = 2**27
+# A linear regression on more entries of x than these is left out.
+_LARGEST_REGRESSION = 4096
+
+
+class PairsTask(Task):
+    """Questions and answers from files or arrays, split into training and held-out pairs.
+
+    Make one with `of` or `open`. Training draws from the training pairs, with replacement. The
+    difficulty "same" has the held-out pairs, each once. The pairs are needed to train and to
+    evaluate, not to solve.
+
+    Args:
+        data: the files, as `Pairs.read` takes them; None for arrays.
+        question: the space of x.
+        answer: the space of y.
+        digest: of the pairs; others are refused.
+        held_out: share of the pairs that training never sees, between 0 and 1.
+        split_seed: of the choice of those.
+
+    Raises:
+        SettingError: a setting is out of range.
+    """
+
+    difficulties: ClassVar = {"train": {}, "same": {"held_out": 1}}
+
+    def __init__(
+        self,
+        data: str | None = None,
+        *,
+        question: Space,
+        answer: Space,
+        digest: str | None = None,
+        held_out: float = 0.1,
+        split_seed: int = 0,
+    ) -> None:
+        """Set the spaces; the pairs are read when they are first needed."""
+        checks.check(checks.positive, "PairsTask", held_out=held_out)
+        if held_out >= 1:
+            raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
+        self.question = question
+        self.answer = answer
+        self.data = data
+        self.digest = digest
+        self.held_out = held_out
+        self.split_seed = split_seed
+        self._pairs: Pairs | None = None
+        self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
+        # Nothing is known of how entries hang together, but that pixels of images do by place.
+        self.preferred = "conv" if pixels else "distance"
+
+    @classmethod
+    def of(cls, x: Any, y: Any, **settings: Any) -> PairsTask:
+        """Make a task of two arrays or tensors, `(n, ...)` each.
+
+        Args:
+            x: the questions.
+            y: their answers.
+            settings: `held_out` and `split_seed`.
+
+        Raises:
+            InputFileError: they are no pairs to learn from (see `Pairs.of`).
+        """
+        return cls._made(Pairs.of(_array(x), _array(y)), None, settings)
+
+    @classmethod
+    def open(cls, data: str, **settings: Any) -> PairsTask:
+        """Make a task of the pairs in a file or two (see `Pairs.read`).
+
+        Args:
+            data: one .npz, .safetensors or .csv file, or "x.npy,y.npy".
+            settings: `held_out` and `split_seed`.
+
+        Raises:
+            InputFileError: the files cannot be read, or hold no pairs to learn from.
+        """
+        return cls._made(Pairs.read(data), data, settings)
+
+    @classmethod
+    def _made(cls, pairs: Pairs, data: str | None, settings: dict[str, Any]) -> PairsTask:
+        task = cls(
+            data,
+            question=space_of("x", pairs.x, pairs.source),
+            answer=space_of("y", pairs.y, pairs.source),
+            digest=pairs.digest(),
+            **settings,
+        )
+        task._pairs = pairs
+        if not task.answer_moments.scale.any():
+            raise InputFileError(
+                f"{pairs.source}: all answers y are the same, so there is nothing to learn."
+            )
+        return task
+
+    @property
+    def pairs(self) -> Pairs:
+        """The pairs, read again where the task was rebuilt from a run.
+
+        Raises:
+            InputFileError: they are missing, or are not those of training.
+        """
+        if self._pairs is None:
+            self._pairs = self._read_again()
+        return self._pairs
+
+    def _read_again(self) -> Pairs:
+        if self.data is None:
+            raise InputFileError(
+                "This run was trained on arrays, which it does not hold; evaluate it in Python on "
+                "PairsTask.of(x, y), or give the pairs as a file with --data."
+            )
+        try:
+            pairs = Pairs.read(self.data)
+        except InputFileError as error:
+            raise InputFileError(
+                f"The pairs of this run cannot be read: {error} Solving does without; where they "
+                "have moved, give --data FILE."
+            ) from error
+        if self.digest is not None and pairs.digest() != self.digest:
+            raise InputFileError(
+                f"{self.data} does not hold the pairs that this run was trained on: its content "
+                "has changed, and other pairs would be held out. Give the file as it was with "
+                "--data FILE, or train again."
+            )
+        return pairs
+
+    @cached_property
+    def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which pairs are held out, `(n,)`: at least one, and at least one is not."""
+        count = len(self.pairs)
+        generator = torch.Generator().manual_seed(derive(self.split_seed, "held out"))
+        chosen = torch.randperm(count, generator=generator)
+        held = np.zeros(count, dtype=np.bool_)
+        held[chosen[: min(max(round(count * self.held_out), 1), count - 1)].numpy()] = True
+        return held
+
+    @cached_property
+    def question_moments(self) -> Moments:
+        """Mean and spread of x over the training pairs."""
+        return Moments.measure(self.pairs.x, self.question, ~self.held)
+
+    @cached_property
+    def answer_moments(self) -> Moments:
+        """Mean and spread of y over the training pairs."""
+        return Moments.measure(self.pairs.y, self.answer, ~self.held)
+
+    def adapted(self, solver: Solver) -> Solver:
+        """Wrap a solver so that it works in standard units; closed forms need none."""
+        if solver.closed_form:
+            return solver
+        wrapped = Standardized(solver, question=self.question, answer=self.answer)
+        wrapped.question_units.set(self.question_moments)
+        wrapped.answer_units.set(self.answer_moments)
+        return wrapped
+
+    def draw(
+        self, count: int, generator: torch.Generator, device: torch.device, *, held_out: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Draw training pairs, or held-out ones, with replacement.
+
+        Raises:
+            InputFileError: the pairs are missing, or are not those of training.
+        """
+        rows = self._rows(held_out, device)
+        drawn = torch.randint(len(rows), (count,), generator=generator, device=device)
+        return self._take(rows[drawn], device)
+
+    def batches(
+        self,
+        problems: int,
+        difficulty: str | Difficulty = "same",
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Problem, Tensor]]:
+        """Yield the held-out pairs, or the training pairs, each once, in their order.
+
+        Args:
+            problems: how many at most.
+            difficulty: "same" for held-out pairs, "train" for the others.
+            generator: lives on `device`.
+            device: where the tensors will live.
+        """
+        held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
+        place = torch.device(device)
+        for rows in self._rows(held_out, place)[:problems].split(_BATCH):
+            x, y = self._take(rows, place)
+            yield Problem(x, self.answer), y
+
+    def _rows(self, held_out: int, device: torch.device) -> Tensor:
+        chosen = self.held if held_out else ~self.held
+        return torch.from_numpy(chosen.nonzero()[0]).to(device)
+
+    def _take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        pairs = self.pairs
+        if pairs.x.size + pairs.y.size > _HELD:
+            chosen = rows.cpu().numpy()
+            x, y = (_tensor(each[chosen], device) for each in (pairs.x, pairs.y))
+            return x, y
+        if device not in self._on:
+            self._on[device] = (_tensor(pairs.x, device), _tensor(pairs.y, device))
+        x, y = self._on[device]
+        return x[rows], y[rows]
+
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
+
+        Raises:
+            ShapeError: the task has no such questions.
+        """
+        return super().stacked(x[:, None] if x.ndim == self.question.size == 1 else x)
+
+    def measures(
+        self, problem: Problem, y: Tensor, target: Tensor
+    ) -> dict[str, Float[Tensor, " problems"]]:
+        """Return each problem's share of R², the part of the variance that answers explain.
+
+        Averaged over all held-out pairs that is 1 - error / variance of each entry of y (of each
+        channel of images, of all entries of matrices), averaged over those that vary.
+        """
+        scale = torch.from_numpy(self._held_out_moments.scale).to(y)
+        varies = scale > 0
+        shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
+        return {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+
+    @cached_property
+    def _held_out_moments(self) -> Moments:
+        return Moments.measure(self.pairs.y, self.answer, self.held)
+
+    def floor(self, difficulty: str | Difficulty = "same") -> Floor:
+        """Measure what the mean answer and a linear regression of y on x score, both of training.
+
+        The regression is left out where x has more than 4,096 entries.
+        """
+        held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
+        x, y = (tensor.flatten(1).double() for tensor in self._part(0))
+        asked, target = (tensor.flatten(1).double() for tensor in self._part(held_out))
+        linear = None
+        if x.shape[1] <= _LARGEST_REGRESSION:
+            centre, middle = x.mean(0), y.mean(0)
+            slopes = torch.linalg.lstsq(x - centre, y - middle, driver="gelsd").solution
+            linear = float(((asked - centre) @ slopes + middle - target).square().mean())
+        return Floor(constant=float((target - y.mean(0)).square().mean()), linear=linear)
+
+    def _part(self, held_out: int) -> tuple[Tensor, Tensor]:
+        """Return training or held-out pairs, of so many that a regression has enough."""
+        cpu = torch.device("cpu")
+        rows = self._rows(held_out, cpu)
+        most = max(1, 2**24 // self.question.size)
+        return self._take(rows[:: -(-len(rows) // most)], cpu)
+
+
+def _array(values: Any) -> Any:
+    return values.numpy(force=True) if isinstance(values, Tensor) else values
+
+
+def _tensor(array: Any, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
+
+
+def fit_pairs(
+    x: Any,
+    y: Any,
+    *,
+    solver: str = "irem",
+    energy: Any = None,
+    preset: str | None = None,
+    held_out: float = 0.1,
+    seed: int = 0,
+    **training: Any,
+) -> Progress:
+    """Train a solver on pairs of question and answer, as `irem train --pairs` does.
+
+    `fit_pairs(x, y, out="runs/mine").solver` answers questions in the units of x and y, and so does
+    `load("runs/mine")`. `evaluate(progress.solver, progress.task)` scores it on the held-out pairs.
+
+    Args:
+        x: `(n, ...)` questions: vectors, matrices or images, an array or a tensor.
+        y: `(n, ...)` their answers, likewise.
+        solver: what to train, as for `recipe`; likewise `energy` and `preset`.
+        energy: a name, a constructor such as "mlp(width=256)", or an energy.
+        preset: the name of settings; the first that suits the energy if None.
+        held_out: share of the pairs that training never sees.
+        seed: of weights, draws and starts.
+        training: arguments of `fit` to use in place of the preset's, such as `out`.
+
+    Returns:
+        The finished training: its `solver` and its `task`.
+
+    Raises:
+        InputFileError: they are no pairs to learn from: different lengths, NaN, too few.
+    """
+    task = PairsTask.of(x, y, held_out=held_out)
+    made = recipe(task, solver, energy=energy, preset=preset, seed=seed)
+    return fit(made.solver, task, seed=seed, **{**made.training, **training})

@@ -1,0 +1,1 @@
+"""Runs on a hub, and the cards that describe them."""

@@ -1,0 +1,202 @@
+"""Solvers: anything that maps a problem to a solution and can be trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from irem_core.descent.base import Descent
+from irem_core.energies.landscape import Landscape
+from irem_core.errors import CompileError, SettingError
+from irem_core.part import Recorded
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.minimization import Observer
+from irem_core.solving.solution import Solution
+from irem_core.solving.streaming import starts_of
+from irem_core.tasks.task import Task
+
+
+@attrs.frozen(kw_only=True)
+class Preset:
+    """A named set of constructor arguments, in code.
+
+    Args:
+        source: where the settings come from.
+        solver: arguments of the solver.
+        training: arguments of `fit`.
+        energies: the energies that the settings are for, of which the first is trained where none
+            is chosen; empty where they are for any, and the solver chooses.
+    """
+
+    source: str
+    solver: Mapping[str, Any]
+    training: Mapping[str, Any]
+    energies: tuple[type[Landscape], ...] = ()
+
+    def suits(self, energy: Landscape | None) -> bool:
+        """Say whether the settings are for an energy that was chosen, or none was."""
+        return energy is None or not self.energies or type(energy) in self.energies
+
+
+class Solver(Recorded, nn.Module, ABC):
+    """Anything that answers problems and learns from pairs of problem and answer."""
+
+    presets: ClassVar[Mapping[str, Callable[[Space, Space], Preset]]] = {}
+    """Named settings, given the spaces of questions and answers; the first that suits an energy is
+    the command line's default for it."""
+    question: Space | None = None
+    """The space of the questions, where known."""
+    answer: Space | None = None
+    """The space of the answers, where known."""
+    closed_form: ClassVar[bool] = False
+    """Whether `fit` calls `fit_once`, for one iteration in all, and descends no gradient."""
+    compiled: bool = False
+    """Whether torch's compiler makes what the solver spends its time on."""
+    autocasts: bool = False
+    """Whether products are in bfloat16."""
+
+    @classmethod
+    def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
+        """Build the solver for a task (see `Recorded.for_task`), of which it may ask anything."""
+        return super().for_task(task, seed=seed, **settings)
+
+    def compile(self, **options: Any) -> None:
+        """Have torch compile what the solver spends its time on; only some solvers can.
+
+        Args:
+            options: of `torch.compile`, such as its backend.
+
+        Raises:
+            CompileError: this one has nothing to compile.
+        """
+        raise CompileError(
+            f"{type(self).__name__} descends no energy that torch could compile; leave compiling "
+            "out."
+        )
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have products be in bfloat16; only some solvers can.
+
+        Args:
+            wanted: False for the precision of the weights again.
+
+        Raises:
+            SettingError: this one cannot, or would say nothing of answers then.
+        """
+        raise SettingError(
+            f"{type(self).__name__} descends no energy whose products could be in bfloat16; leave "
+            "autocast out."
+        )
+
+    @abstractmethod
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the training loss of a batch of problems with their answers.
+
+        Args:
+            problem: the questions.
+            target: `(B, ...)` or `(rows, ...)` the answers.
+            generator: the only source of randomness.
+        """
+
+    @abstractmethod
+    def solve(
+        self,
+        x: Any,
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        start: Tensor | Iterate | None = None,
+        generator: torch.Generator | None = None,
+        record: Sequence[str] = (),
+        observer: Observer | None = None,
+    ) -> Solution:
+        """Answer a batch of questions.
+
+        A solver that takes one shot ignores all arguments but x and `observer`.
+
+        Args:
+            x: questions `(B, ...)`, or a `Problem`.
+            max_steps: the most steps any problem takes.
+            descent: how to step; that of training if None.
+            halting: when a problem has arrived; that of the solver if None.
+            start: candidates to start from; random ones if None.
+            generator: where random starts come from; seed 0 if None.
+            record: what to keep of every step (see `minimize`).
+            observer: called after every step (see `minimize`).
+        """
+
+    def solve_many(
+        self,
+        problems: Iterable[Any],
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        capacity: int = 1024,
+        seed: int = 0,
+    ) -> Iterator[Solution]:
+        """Answer one batch of questions after the other.
+
+        Args:
+            problems: batches x `(B, ...)` or `Problem`, drawn only as they are needed.
+            max_steps: the most steps any problem takes.
+            descent: how to step; that of training if None.
+            halting: when a problem has arrived; that of the solver if None.
+            capacity: how many problems a solver that descends works on at a time.
+            seed: of random starts, which depend on the place of a batch alone.
+
+        Returns:
+            An iterator over the solutions of the batches, in their order.
+        """
+        for number, x in enumerate(problems):
+            problem = x if isinstance(x, Problem) else Problem(x, self.answer)
+            generator = starts_of(number, seed, problem.device)
+            yield self.solve(
+                problem,
+                max_steps=max_steps,
+                descent=descent,
+                halting=halting,
+                generator=generator,
+            )
+
+    def fit_once(self, task: Task, generator: torch.Generator) -> None:
+        """Set the weights, if any, all at once; called where `closed_form` is set.
+
+        Args:
+            task: what to learn.
+            generator: the only source of randomness, the same on every process; it lives where the
+                weights do.
+        """
+
+    def forward(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return `loss`: the module's forward, so that a data-parallel wrapper sees it."""
+        return self.loss(problem, target, generator)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what training carries besides weights, for a checkpoint to resume from."""
+        return {}
+
+    def restore_training_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `training_state` returned."""
+
+
+def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:
+    """Return where a solver's weights live and of which type they are; torch's default if none."""
+    weight = next(solver.parameters(), None)
+    if weight is None:
+        return torch.device("cpu"), torch.get_default_dtype()
+    return weight.device, weight.dtype

@@ -1,0 +1,221 @@
+"""IREM: learning to solve by descending an energy (the paper's method)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from irem_core import checks
+from irem_core.descent import Descent, GradientDescent
+from irem_core.energies import default_energy
+from irem_core.energies.landscape import Landscape
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.problem import Problem
+from irem_core.solvers import presets
+from irem_core.solvers.backprop import Backprop, LastStep
+from irem_core.solvers.base import Solver
+from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
+from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
+from irem_core.solving.minimization import Observer, minimize
+from irem_core.solving.solution import Solution
+from irem_core.solving.streaming import minimize_many
+from irem_core.tasks.task import Task
+
+
+class IREM(Solver):
+    """Iterative reasoning as energy minimisation.
+
+    Training (Algorithm 1) descends the energy for `steps` steps from random and replayed starts and
+    regresses the last iterate on the answer (Eq. 6). Solving (Algorithm 2) descends until the
+    energy stops changing.
+
+    Args:
+        energy: the energy to train: an `EnergyFn` or a `ScratchpadEnergy`.
+        steps: N, steps of descent in training, at least 1.
+        descent: how to step, in training and by default in solving.
+        halting: when a problem has arrived, by default in solving. Its tolerance is looser than
+            `EnergyPlateau`'s own: the minimum of a learned energy lies a little off the answer, and
+            on addition (validation problems, three seeds) further steps made the error larger.
+        backprop: how the loss reaches the weights.
+        replay: capacity of the replay buffer; 0 trains without one.
+        replayed: replayed problems per fresh one, at least 0.
+        replay_dtype: "float16" or "bfloat16" to hold replayed problems in half the memory, rounded
+            (see `ReplayBuffer`); None to keep them as they are.
+        supervise: "last" puts the loss on the last iterate (Eq. 6), "every" sums it over all
+            iterates (Algorithm 1).
+
+    Raises:
+        SettingError: a setting is out of range.
+    """
+
+    presets: ClassVar = {
+        "default": presets.default,
+        "distance": presets.distance,
+        "scaled": presets.scaled,
+        "elementwise": presets.elementwise,
+        "periodic": presets.periodic,
+        "sparse": presets.sparse,
+        "tuned": presets.tuned,
+        "paper": presets.paper,
+    }
+
+    def __init__(
+        self,
+        energy: Landscape,
+        *,
+        steps: int = 5,
+        descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
+        halting: HaltingCriterion = EnergyPlateau(tolerance=1e-3),  # noqa: B008 (frozen)
+        backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
+        replay: int = 10_000,
+        replayed: float = 1.0,
+        replay_dtype: str | None = None,
+        supervise: str = "last",
+    ) -> None:
+        """Take the parts over; the replay buffer is empty."""
+        super().__init__()
+        checks.check(checks.part_of(Landscape), "IREM", energy=energy)
+        checks.check(checks.count, "IREM", steps=steps)
+        checks.check(checks.part_of(Descent), "IREM", descent=descent)
+        checks.check(checks.part_of(HaltingCriterion), "IREM", halting=halting)
+        checks.check(checks.part_of(Backprop), "IREM", backprop=backprop)
+        checks.check(checks.count_or_zero, "IREM", replay=replay)
+        checks.check(checks.non_negative, "IREM", replayed=replayed)
+        checks.check(half_precision, "IREM", replay_dtype=replay_dtype)
+        checks.check(checks.one_of("last", "every"), "IREM", supervise=supervise)
+        self.energy = energy
+        self.steps = steps
+        self.descent = descent
+        self.halting = halting
+        self.backprop = backprop
+        self.buffer = ReplayBuffer(replay, dtype=replay_dtype) if replay else None
+        self.replayed = replayed
+        self.supervise = supervise
+        self.question = getattr(energy, "question", None)
+        self.answer = energy.answer
+
+    @classmethod
+    def for_task(
+        cls, task: Task, *, energy: Landscape | None = None, seed: int = 0, **settings: Any
+    ) -> IREM:
+        """Build the solver for a task, with the paper's energy for its answers unless one is given.
+
+        Args:
+            task: what to solve.
+            energy: the energy to train.
+            seed: seed of the initial weights.
+            settings: further constructor arguments.
+        """
+        return cls(energy or default_energy(task.answer).for_task(task, seed=seed), **settings)
+
+    @property
+    def compiled(self) -> bool:  # type: ignore[override]
+        """Whether `compile` was called."""
+        return self.energy.programs is not None
+
+    def compile(self, **options: Any) -> None:
+        """Have torch compile the energy and its gradient (see `Energy.compile`)."""
+        self.energy.compile(**options)
+
+    @property
+    def autocasts(self) -> bool:  # type: ignore[override]
+        """Whether `autocast` was called."""
+        return self.energy.autocasts
+
+    def autocast(self, wanted: bool = True) -> None:
+        """Have the energy's layers multiply in bfloat16 (see `Landscape.autocast`)."""
+        self.energy.autocast(wanted)
+
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the mean squared error after descent (Eq. 6, Eq. 10) and refill the buffer.
+
+        What else the energy asks for is added (`Landscape.calibration`).
+
+        Args:
+            problem: fresh questions.
+            target: `(B, ...)` or `(rows, ...)` their answers.
+            generator: draws starts and replayed problems, then whatever the rule draws.
+        """
+        example = Example(problem, target, self.energy.start(problem, generator))
+        if self.buffer is not None:
+            replayed = round(self.replayed * problem.layout.count)
+            example = self.buffer.union(example, replayed, generator)
+        loss, last = self.backprop.loss(
+            self.energy,
+            example.problem,
+            example.iterate,
+            lambda iterate: functional.mse_loss(iterate.y, example.target),
+            generator,
+            descent=self.descent,
+            steps=self.steps,
+            every=self.supervise == "every",
+        )
+        if self.buffer is not None:
+            self.buffer.push(attrs.evolve(example, iterate=last))
+        further = self.energy.calibration(example.problem, last.detach(), example.target)
+        return loss if further is None else loss + further
+
+    def solve(
+        self,
+        x: Any,
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        start: Tensor | Iterate | None = None,
+        restarts: int = 0,
+        generator: torch.Generator | None = None,
+        record: Sequence[str] = (),
+        observer: Observer | None = None,
+    ) -> Solution:
+        """Descend the energy of each question until it halts (Algorithm 2; see `minimize`)."""
+        return minimize(
+            self.energy,
+            x,
+            descent=descent or self.descent,
+            halting=halting or self.halting,
+            max_steps=max_steps,
+            start=start,
+            restarts=restarts,
+            generator=generator,
+            record=record,
+            observer=observer,
+        )
+
+    def solve_many(
+        self,
+        problems: Iterable[Any],
+        *,
+        max_steps: int = 80,
+        descent: Descent | None = None,
+        halting: HaltingCriterion | None = None,
+        capacity: int = 1024,
+        seed: int = 0,
+    ) -> Iterator[Solution]:
+        """Solve batch after batch, refilling what is descended at a time (see `minimize_many`)."""
+        return minimize_many(
+            self.energy,
+            problems,
+            descent=descent or self.descent,
+            halting=halting or self.halting,
+            max_steps=max_steps,
+            capacity=capacity,
+            seed=seed,
+        )
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return the replay buffer's content."""
+        return {} if self.buffer is None else self.buffer.state()
+
+    def restore_training_state(self, state: dict[str, Tensor]) -> None:
+        """Refill the replay buffer."""
+        if self.buffer is not None:
+            self.buffer.restore(state)

@@ -1,0 +1,1 @@
+"""Descending an energy until it stops changing (Algorithm 2)."""

@@ -1,0 +1,159 @@
+"""What is held of problems while their energies are descended, and one step of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core.descent.base import Descent, Probe
+from irem_core.energies.landscape import Evaluation, Landscape, differentiate
+from irem_core.problems import graphs, trees
+from irem_core.problems.iterate import Iterate, project
+from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.outcome import Outcome
+from irem_core.solving.solution import Solution
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """What a solution reports of each problem."""
+
+    best: Evaluation
+    last: Iterate
+    steps: Tensor
+    evaluations: Tensor
+    outcome: Tensor
+
+    def solution(self, layout: Layout) -> Solution:
+        """Return what was found, of problems of this layout; the running ones had no more steps."""
+        spent = self.outcome == Outcome.RUNNING
+        return Solution(
+            y=self.best.iterate.y,
+            last=self.last.y,
+            energy=self.best.energy,
+            steps=self.steps,
+            evaluations=self.evaluations,
+            outcome=torch.where(spent, int(Outcome.BUDGET_SPENT), self.outcome),
+            layout=layout,
+            z=self.best.iterate.z,
+        )
+
+
+@attrs.frozen(eq=False)
+class Descending:
+    """The problems that are still held in the batch, some of them perhaps halted."""
+
+    problems: Tensor
+    context: Any
+    current: Evaluation
+    found: Found
+    descent_state: Any
+    halting_state: Any
+
+
+def begin(
+    energy: Landscape,
+    problem: Problem,
+    context: Any,
+    start: Iterate,
+    descent: Descent,
+    halting: HaltingCriterion,
+) -> Descending:
+    """Evaluate the starts of problems, none of which has taken a step."""
+    current = differentiate(energy, context, start, gradient=descent.needs_gradient)
+    bare = Evaluation(current.iterate, current.energy)
+    ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
+    outcome = torch.where(_finite(current), int(Outcome.RUNNING), int(Outcome.NONFINITE))
+    return Descending(
+        problems=torch.arange(problem.layout.count, device=start.y.device),
+        context=context,
+        current=current,
+        found=Found(bare, current.iterate, ones * 0, ones, outcome),
+        descent_state=descent.init(current),
+        halting_state=halting.init(current),
+    )
+
+
+def advance(
+    energy: Landscape,
+    space: Space | None,
+    held: Descending,
+    descent: Descent,
+    halting: HaltingCriterion,
+) -> Descending:
+    """Take one step of every running problem; leave halted ones as they were."""
+    before, found, layout = held.current, held.found, held.current.iterate.layout
+    probes = 0
+
+    def probe(iterate: Iterate) -> Tensor:
+        nonlocal probes
+        probes += 1
+        return differentiate(energy, held.context, iterate, gradient=False).energy
+
+    proposal, descent_state = descent.step(before, held.descent_state, Probe(probe, space))
+    after = differentiate(
+        energy, held.context, project(space, proposal), gradient=descent.needs_gradient
+    )
+    verdict, halting_state = halting.update(before, after, held.halting_state)
+
+    running = found.outcome == Outcome.RUNNING
+    finite = _finite(after)
+    moved = running & finite
+    current = trees.where(moved, layout, after, before)
+    lower = moved & (after.energy < found.best.energy)
+    reached = torch.where(finite, verdict, int(Outcome.NONFINITE))
+    return Descending(
+        problems=held.problems,
+        context=held.context,
+        current=current,
+        found=Found(
+            best=trees.where(lower, layout, Evaluation(after.iterate, after.energy), found.best),
+            last=current.iterate,
+            steps=found.steps + moved.to(torch.int64),
+            evaluations=found.evaluations + running.to(torch.int64) * (probes + 1),
+            outcome=torch.where(running, reached, found.outcome),
+        ),
+        descent_state=descent_state,
+        halting_state=halting_state,
+    )
+
+
+def _finite(evaluation: Evaluation) -> Tensor:
+    finite = evaluation.energy.isfinite() & evaluation.iterate.finite()
+    return finite if evaluation.gradient is None else finite & evaluation.gradient.finite()
+
+
+@contextmanager
+def solving() -> Iterator[None]:
+    """Set autograd so that energies can be differentiated whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def ordinary(tree: Any) -> Any:
+    """Copy inference tensors, which autograd cannot use, and cut the rest from their graph."""
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Layout):
+            return attrs.evolve(leaf, owner=visit(leaf.owner))
+        if graphs.is_batch(leaf):
+            return copy(leaf).apply(visit)
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.clone() if leaf.is_inference() else leaf.detach()
+
+    return trees.map_leaves(visit, tree)
+
+
+def copied(leaf: Any) -> Any:
+    """Copy a leaf of a tree, if that is a tensor."""
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf

@@ -1,0 +1,195 @@
+"""Halting criteria: when a problem's descent has arrived."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.energies.landscape import Evaluation
+from irem_core.errors import SettingError
+from irem_core.solving.outcome import Outcome
+
+
+@attrs.frozen
+class HaltingCriterion(ABC):
+    """A rule that says for each problem whether it goes on.
+
+    Like a descent it is frozen, remembers through its state alone, and decides for each problem
+    apart.
+    """
+
+    @abstractmethod
+    def init(self, evaluation: Evaluation) -> Any:
+        """Return the state before the first step, a tree that leads with problems."""
+
+    @abstractmethod
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Any
+    ) -> tuple[Int[Tensor, " problems"], Any]:
+        """Judge one step.
+
+        Args:
+            before: the evaluation that the step started from.
+            after: the one that it led to.
+            state: what `init` or the previous update returned.
+
+        Returns:
+            `(B,)` outcomes, `Outcome.RUNNING` where a problem goes on, and the next state.
+        """
+
+
+def _outcomes(halted: Tensor, outcome: Outcome) -> Int[Tensor, " problems"]:
+    return halted.to(torch.int64) * int(outcome)
+
+
+@attrs.frozen(kw_only=True)
+class FixedSteps(HaltingCriterion):
+    """Stop every problem after a number of steps, with `Outcome.BUDGET_SPENT`.
+
+    Args:
+        steps: at least 1.
+    """
+
+    steps: int = attrs.field(default=80, validator=checks.count)
+
+    def init(self, evaluation: Evaluation) -> Tensor:
+        """Start with no step taken."""
+        return torch.zeros_like(evaluation.energy, dtype=torch.int64)
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Tensor
+    ) -> tuple[Int[Tensor, " problems"], Tensor]:
+        """Count the step."""
+        taken = state + 1
+        return _outcomes(taken >= self.steps, Outcome.BUDGET_SPENT), taken
+
+
+@attrs.frozen(eq=False)
+class Plateau:
+    """State of `EnergyPlateau`: the largest change seen, and small changes in a row."""
+
+    largest: Tensor
+    quiet: Tensor
+
+
+@attrs.frozen(kw_only=True)
+class EnergyPlateau(HaltingCriterion):
+    """Stop where the energy no longer changes: the paper's rule (Section 3.1, Algorithm 2).
+
+    A problem has converged when its energy changed by no more than `tolerance` times the largest
+    change seen so far for that problem, `patience` steps in a row.
+
+    Args:
+        tolerance: at least 0; 0 waits until the energy is the same to the bit.
+        patience: steps in a row, at least 1.
+    """
+
+    tolerance: float = attrs.field(default=1e-4, validator=checks.non_negative)
+    patience: int = attrs.field(default=3, validator=checks.count)
+
+    def init(self, evaluation: Evaluation) -> Plateau:
+        """Start with no change seen."""
+        zeros = torch.zeros_like(evaluation.energy)
+        return Plateau(zeros, zeros.to(torch.int64))
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Plateau
+    ) -> tuple[Int[Tensor, " problems"], Plateau]:
+        """Compare the step's change of energy with the largest one."""
+        change = (after.energy - before.energy).abs()
+        largest = torch.maximum(state.largest, change)
+        quiet = torch.where(change <= self.tolerance * largest, state.quiet + 1, 0)
+        return _outcomes(quiet >= self.patience, Outcome.CONVERGED), Plateau(largest, quiet)
+
+
+@attrs.frozen(kw_only=True)
+class GradientNorm(HaltingCriterion):
+    """Stop where the Euclidean norm of the gradient, in y and z together, is small.
+
+    Args:
+        tolerance: largest norm that counts as converged, in units of energy per unit of answer.
+    """
+
+    tolerance: float = attrs.field(default=1e-5, validator=checks.non_negative)
+
+    def init(self, evaluation: Evaluation) -> None:
+        """Nothing to remember."""
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: None
+    ) -> tuple[Int[Tensor, " problems"], None]:
+        """Look at the gradient after the step."""
+        return _outcomes(after.slope.norm() <= self.tolerance, Outcome.CONVERGED), None
+
+
+@attrs.frozen(init=False)
+class _Combination(HaltingCriterion):
+    criteria: tuple[HaltingCriterion, ...]
+
+    def __init__(self, *rules: HaltingCriterion, criteria: Iterable[HaltingCriterion] = ()) -> None:
+        combined = (*rules, *criteria)
+        if not combined or not all(isinstance(rule, HaltingCriterion) for rule in combined):
+            raise SettingError(
+                f"{type(self).__name__} got {combined!r}; expected at least one halting rule."
+            )
+        self.__attrs_init__(combined)
+
+    def init(self, evaluation: Evaluation) -> tuple[Any, ...]:
+        """Start every rule."""
+        return tuple(rule.init(evaluation) for rule in self.criteria)
+
+    def _verdicts(
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        updates = [
+            rule.update(before, after, part)
+            for rule, part in zip(self.criteria, state, strict=True)
+        ]
+        return torch.stack([verdict for verdict, _ in updates]), tuple(part for _, part in updates)
+
+
+def _combined(verdicts: Tensor, halted: Tensor) -> Int[Tensor, " problems"]:
+    converged = (verdicts == Outcome.CONVERGED).any(0)
+    outcome = torch.where(converged, int(Outcome.CONVERGED), int(Outcome.BUDGET_SPENT))
+    return torch.where(halted, outcome, int(Outcome.RUNNING))
+
+
+class AnyOf(_Combination):
+    """Stop a problem as soon as one rule would; CONVERGED if any of those that do says so.
+
+    Args:
+        rules: the halting rules, at least one.
+    """
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
+    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
+        """Ask every rule."""
+        verdicts, state = self._verdicts(before, after, state)
+        return _combined(verdicts, (verdicts != Outcome.RUNNING).any(0)), state
+
+
+class AllOf(_Combination):
+    """Stop a problem when all rules would at one step; CONVERGED if any of them says so.
+
+    Args:
+        rules: the halting rules, at least one.
+    """
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
+    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
+        """Ask every rule."""
+        verdicts, state = self._verdicts(before, after, state)
+        return _combined(verdicts, (verdicts != Outcome.RUNNING).all(0)), state
+
+
+any_of = AnyOf
+all_of = AllOf

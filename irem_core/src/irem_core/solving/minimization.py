@@ -1,0 +1,177 @@
+"""Solving: descend an energy until each problem's halting rule is met (Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.descent.base import Descent
+from irem_core.energies.landscape import Evaluation, Landscape, check_problem, encoded
+from irem_core.errors import SettingError, ShapeError
+from irem_core.problems import trees
+from irem_core.problems.iterate import Iterate, project
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import VectorSpace, require_finite
+from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
+from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
+from irem_core.solving.outcome import Outcome
+from irem_core.solving.solution import Recorder, Solution
+
+Observer = Callable[[int, Tensor, Evaluation], None]
+"""Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
+
+RECORDABLE = ("energy", "gradient_norm", "y")
+
+# Rows that have halted are dropped from the batch once they are more than this share of it: early
+# enough that few are evaluated in vain, late enough that copying stays a small part of the work.
+_HALTED_SHARE = 0.1
+
+
+def minimize(
+    energy: Landscape,
+    x: Any,
+    *,
+    descent: Descent,
+    halting: HaltingCriterion | None = None,
+    max_steps: int = 1000,
+    start: Tensor | Iterate | None = None,
+    restarts: int = 0,
+    generator: torch.Generator | None = None,
+    record: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Solution:
+    """Descend the energy of each problem from its start until it halts (Eq. 2-3, Algorithm 2).
+
+    Problems halt one by one, and those that have cost nothing further. One whose iterate, energy or
+    gradient turns non-finite stops at its last finite iterate; the others go on. Works inside
+    `torch.no_grad` and `torch.inference_mode`, and leaves the arguments as they were.
+
+    Args:
+        energy: an `EnergyFn` or a `ScratchpadEnergy`.
+        x: questions `(B, ...)`, or a `Problem`.
+        descent: how to step.
+        halting: when a problem has arrived; the energy's plateau by default.
+        max_steps: the most steps any problem takes, at least 0.
+        start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
+        restarts: how often each problem is descended again, from another random start. The answer
+            is that of the lowest energy; steps and outcome are of the descent that found it, energy
+            evaluations of all.
+        generator: where random starts come from; seed 0 if None.
+        record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
+            with restarts, of the first descent.
+        observer: called after the start and after every step of the first descent.
+
+    Returns:
+        The lowest-energy iterate of each problem, with its energy, steps and outcome.
+
+    Raises:
+        SettingError: `max_steps`, `restarts` or `record` is out of range.
+        ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
+        NonFiniteError: x or the start holds NaN or infinity.
+        EnergyError: the energy does not depend on y.
+    """
+    checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
+    halting = EnergyPlateau() if halting is None else halting
+    with solving():
+        problem = ordinary(energy.problem(x))
+        check_problem(energy, problem)
+        if generator is None:
+            generator = torch.Generator(problem.device).manual_seed(0)
+        recorder = _recorder(record, problem)
+        watch = [each for each in (recorder, observer) if each is not None]
+        context = encoded(energy, problem)
+        begin = _start(energy, problem, start, generator)
+        solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
+        for _ in range(restarts):
+            begin = energy.start(problem, generator)
+            again = _descend(energy, problem, context, begin, descent, halting, max_steps)
+            solution = solution.or_lower(again)
+        return solution if recorder is None else attrs.evolve(solution, trace=recorder.trace())
+
+
+def _descend(
+    energy: Landscape,
+    problem: Problem,
+    context: Any,
+    start: Iterate,
+    descent: Descent,
+    halting: HaltingCriterion,
+    max_steps: int,
+    watch: Sequence[Observer] = (),
+) -> Solution:
+    """Descend from one start of each problem."""
+    held = begin(energy, problem, context, start, descent, halting)
+    found = trees.map_leaves(copied, held.found)
+    for step in range(max_steps + 1):
+        running = held.found.outcome == Outcome.RUNNING
+        # At the start every problem is shown; later those that have just taken a step.
+        shown = running | (held.found.steps == step)
+        for each in watch:
+            _show(each, step, held, shown)
+        active = int(running.sum())
+        if step == max_steps or not active:
+            break
+        if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
+            trees.put(found, problem.layout, held.problems, held.found)
+            held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
+        held = advance(energy, problem.answer, held, descent, halting)
+    trees.put(found, problem.layout, held.problems, held.found)
+    return found.solution(problem.layout)
+
+
+def _start(
+    energy: Landscape,
+    problem: Problem,
+    start: Tensor | Iterate | None,
+    generator: torch.Generator,
+) -> Iterate:
+    if start is None:
+        return energy.start(problem, generator)
+    given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
+    # The start's own layout may be an inference tensor; the problem's is the same and is not.
+    iterate = attrs.evolve(given.map(ordinary).clone().detach(), layout=problem.layout)
+    if iterate.y.ndim == 0 or iterate.y.shape[0] != problem.layout.rows:
+        raise ShapeError(
+            f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
+            f"{problem.layout.rows}, one row for each row of the answer."
+        )
+    if problem.answer is not None:
+        problem.answer.check("start", iterate.y, problem.layout.rows)
+        iterate = project(problem.answer, iterate)
+    else:
+        require_finite("start", iterate.y)
+    if energy.scratchpad:
+        if iterate.z is None:
+            return energy.with_scratchpad(iterate, generator)
+        VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)
+    return iterate
+
+
+def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:
+    names = (record,) if isinstance(record, str) else tuple(record)
+    for name in names:
+        checks.one_of(*RECORDABLE)("minimize", _Record, name)
+    if "y" in names and problem.layout.owner is not None:
+        raise SettingError(
+            'record="y" is for dense answers; pass an observer to keep the iterates of ragged ones.'
+        )
+    return Recorder(*names) if names else None
+
+
+class _Record:
+    name = "record"
+
+
+def _show(observer: Observer, step: int, held: Descending, shown: Tensor) -> None:
+    if bool(shown.all()):
+        observer(step, held.problems, held.current)
+        return
+    chosen = shown.nonzero().squeeze(1)
+    layout = held.current.iterate.layout
+    if chosen.numel():
+        observer(step, held.problems[chosen], trees.select(held.current, layout, chosen))

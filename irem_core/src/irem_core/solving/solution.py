@@ -1,0 +1,153 @@
+"""Solutions: what a solver found for each problem of a batch, and how it got there."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import attrs
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from irem_core.energies.landscape import Evaluation
+from irem_core.errors import EnergyError, NotConvergedError
+from irem_core.problems import trees
+from irem_core.problems.layout import Layout
+from irem_core.solving.outcome import Outcome
+
+
+@attrs.frozen(eq=False)
+class Trace:
+    """What was recorded on the way, one entry per problem and step; nothing is padded.
+
+    Entries are ordered by problem, then by step; step 0 is the start.
+
+    Args:
+        problem: `(entries,)` whose entry it is.
+        step: `(entries,)` after how many steps.
+        energy: `(entries,)` the energies, where recorded.
+        gradient_norm: `(entries,)` the norms of the gradients, where recorded.
+        y: the iterates: `(entries, ...)` for dense answers, where recorded.
+    """
+
+    problem: Int[Tensor, " entries"]
+    step: Int[Tensor, " entries"]
+    energy: Float[Tensor, " entries"] | None = None
+    gradient_norm: Float[Tensor, " entries"] | None = None
+    y: Float[Tensor, "entries *shape"] | None = None
+
+    def of(self, problem: int) -> Trace:
+        """Return the entries of one problem alone, in the order of its steps."""
+        chosen = self.problem == problem
+        return trees.map_leaves(lambda leaf: None if leaf is None else leaf[chosen], self)
+
+
+@attrs.frozen(eq=False)
+class Solution:
+    """The answers to a batch of B problems.
+
+    Args:
+        y: the lowest-energy iterate of each problem, `(B, ...)` or `(rows, ...)`.
+        last: the last iterate of each problem.
+        energy: `(B,)` the energy of `y`; None for a solver without one.
+        steps: `(B,)` steps taken, the patience of a halting rule included.
+        evaluations: `(B,)` energy evaluations spent while it was running, the start's and line
+            searches' included; a batch searches together, so its problems share those.
+        outcome: `(B,)` how each problem ended, as numbers of `Outcome`.
+        layout: whose rows `y` and `last` hold.
+        z: `(B, width)` the scratchpad that belongs to `y`, where the energy has one.
+        trace: what was recorded on the way, where asked for.
+        parts: the solutions of the applications, where the solver is a composition.
+    """
+
+    y: Tensor
+    last: Tensor
+    energy: Float[Tensor, " problems"] | None
+    steps: Int[Tensor, " problems"]
+    evaluations: Int[Tensor, " problems"]
+    outcome: Int[Tensor, " problems"]
+    layout: Layout
+    z: Tensor | None = None
+    trace: Trace | None = None
+    parts: tuple[Solution, ...] = ()
+
+    @classmethod
+    def answered(cls, y: Tensor, layout: Layout) -> Self:
+        """Make the solution of a one-shot solver, which has no energy and takes one step."""
+        ones = torch.ones(layout.count, dtype=torch.int64, device=y.device)
+        return cls(y, y, None, ones, ones, ones * int(Outcome.ANSWERED), layout)
+
+    def or_lower(self, other: Solution) -> Solution:
+        """Return for each problem the answer of the lower energy, this one's where they are equal.
+
+        Energy evaluations add up; all else is of the solution that an answer is from. Traces and
+        parts are left out.
+
+        Args:
+            other: of the same problems.
+
+        Raises:
+            EnergyError: a solution has no energy, as those of one-shot solvers.
+        """
+        if self.energy is None or other.energy is None:
+            raise EnergyError(
+                "A solution without energies cannot be compared; expected both to come from a "
+                "descent."
+            )
+        lower = other.energy.nan_to_num(torch.inf) < self.energy.nan_to_num(torch.inf)
+        mine, theirs = (attrs.evolve(each, trace=None, parts=()) for each in (self, other))
+        chosen = trees.where(lower, self.layout, theirs, mine)
+        return attrs.evolve(chosen, evaluations=self.evaluations + other.evaluations)
+
+    def check(self) -> Self:
+        """Return the solution if every problem converged or was answered.
+
+        Raises:
+            NotConvergedError: some did not; the error names them.
+        """
+        good = (self.outcome == Outcome.CONVERGED) | (self.outcome == Outcome.ANSWERED)
+        if bool(good.all()):
+            return self
+        sentences = []
+        for outcome in Outcome:
+            bad = ((self.outcome == outcome) & ~good).nonzero().squeeze(1).tolist()
+            if bad:
+                named = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+                sentences.append(f"{len(bad)} ({named}): {outcome.explanation}")
+        raise NotConvergedError(
+            f"Of {self.layout.count} problems, by index: {'; '.join(sentences)}. Give more "
+            "max_steps, a smaller step size or a looser halting rule."
+        )
+
+
+class Recorder:
+    """An observer of `minimize` that keeps what was asked for and makes a `Trace` of it.
+
+    Args:
+        fields: any of "energy", "gradient_norm" and "y".
+    """
+
+    def __init__(self, *fields: str) -> None:
+        """Start with nothing recorded."""
+        self._fields = fields
+        self._entries: list[dict[str, Tensor]] = []
+
+    def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
+        """Keep one step of the given problems."""
+        available: dict[str, Any] = {
+            "energy": lambda: evaluation.energy,
+            "gradient_norm": lambda: evaluation.slope.norm(),
+            "y": lambda: evaluation.iterate.y.clone(),
+        }
+        entry = {name: available[name]() for name in self._fields}
+        entry["problem"] = problems
+        entry["step"] = torch.full_like(problems, step)
+        self._entries.append(entry)
+
+    def trace(self) -> Trace:
+        """Return what was kept, ordered by problem and step."""
+        columns = {
+            name: torch.cat([entry[name] for entry in self._entries]) for name in self._entries[0]
+        }
+        order = columns["problem"].argsort(stable=True)
+        return Trace(**{name: column[order] for name, column in columns.items()})

@@ -1,0 +1,346 @@
+"""Tasks: where problems come from, at which difficulty, and what is known about them."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from irem_core import checks
+from irem_core.errors import InputFileError, ShapeError, UnknownSettingError
+from irem_core.part import Recorded, settings_of
+from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space
+from irem_core.registry import TASKS, build
+from irem_core.tasks.difficulty import Difficulty, parse
+
+_BATCH = 250
+
+
+@attrs.frozen(kw_only=True)
+class Published:
+    """A figure from the literature: mean squared error over all entries unless `metric` says else.
+
+    Args:
+        method: whose it is, by the name of the solver here where there is one.
+        difficulty: the difficulty that it is for.
+        value: the figure.
+        source: where it was published.
+        metric: what is measured.
+    """
+
+    method: str
+    difficulty: str
+    value: float
+    source: str
+    metric: str = "mse"
+
+
+@attrs.frozen(kw_only=True)
+class Floor:
+    """What an answer without reasoning scores, as mean squared error over all entries.
+
+    Args:
+        constant: the best constant answer, fitted on training problems.
+        entrywise: the best function of an entry's own input, fitted likewise; None where an entry
+            has no input of its own.
+        linear: a linear regression on the whole question, where the task measures it.
+    """
+
+    constant: float
+    entrywise: float | None = None
+    linear: float | None = None
+
+
+def check_drawn(task: Task, problem: Problem, y: Tensor) -> None:
+    """Check that drawn problems and answers are in the spaces of their task.
+
+    Raises:
+        ShapeError: one is not.
+        NonFiniteError: an entry is NaN or infinite.
+    """
+    layout, where = problem.layout, f"{type(task).__name__}.draw's"
+    (problem.answer or task.answer).check(f"{where} y", y, layout.rows)
+    if isinstance(problem.x, Tensor) and problem.answer in (None, task.answer):
+        rows = layout.rows if task.question.ragged else layout.count
+        task.question.check(f"{where} x", problem.x, rows)
+
+
+def _kind(drawn: Any) -> str:
+    """Say what something is that should be a pair."""
+    several = isinstance(drawn, tuple | list)
+    return f"a {type(drawn).__name__}" + (f" of {len(drawn)}" if several else "")
+
+
+class Task(Recorded, ABC):
+    """A kind of problem. An author sets the spaces and writes `draw`.
+
+    The keyword-only parameters of `draw` are the task's difficulty parameters; their defaults are
+    the training distribution. Named difficulties set some of them.
+    """
+
+    question: Space
+    """What x looks like."""
+    answer: Space
+    """What y looks like."""
+    difficulties: ClassVar[Mapping[str, Mapping[str, Any]]] = {"train": {}, "same": {}}
+    """Named difficulties and the parameters of `draw` that they set."""
+    published: tuple[Published, ...] = ()
+    """Figures to compare with."""
+    max_steps: ClassVar[int] = 80
+    """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
+    preferred: str | None = None
+    """The energy to train by default, by its name, where the spaces do not say enough."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Endings of the files that `read` and `write` know, such as ".cnf"."""
+
+    @abstractmethod
+    def draw(
+        self, count: int, generator: torch.Generator, device: torch.device
+    ) -> tuple[Any, Tensor]:
+        """Draw problems, all at once and on the device.
+
+        Args:
+            count: how many.
+            generator: the only source of randomness; it lives on `device`.
+            device: where the tensors must live.
+
+        Returns:
+            x and y: tensors `(count, ...)`; or a `Problem` and y where answers are ragged.
+        """
+
+    def sample(
+        self,
+        count: int,
+        difficulty: str | Difficulty = "train",
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> tuple[Problem, Tensor]:
+        """Draw a batch of problems of a difficulty, with their answers.
+
+        Args:
+            count: how many, at least 1.
+            difficulty: a name, or free parameters such as "scale=5".
+            generator: lives on `device`.
+            device: where the tensors will live.
+
+        Raises:
+            SettingError: the count or a parameter is out of range.
+            UnknownNameError: the task has no such difficulty or parameter.
+            ShapeError: `draw` returned something else than questions and answers.
+        """
+        checks.check(checks.count, "sample", count=count)
+        parameters = self.difficulty(difficulty).parameters
+        drawn = self.draw(count, generator, torch.device(device), **parameters)
+        if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+            raise ShapeError(
+                f"{type(self).__name__}.draw returned {_kind(drawn)}; expected two things, the "
+                "questions x and a tensor of their answers y."
+            )
+        x, y = drawn
+        return (x if isinstance(x, Problem) else Problem(x, self.answer)), y
+
+    def difficulty(self, text: str | Difficulty) -> Difficulty:
+        """Read a difficulty: a name, or parameters joined by commas as in "nodes=30,scale=2".
+
+        A parameter that is drawn for each problem takes a range too, as in "nodes=10..20".
+
+        Raises:
+            SettingError: a parameter's value is of the wrong kind.
+            UnknownNameError: the task has no such difficulty or parameter.
+        """
+        if isinstance(text, Difficulty):
+            return text
+        return parse(text, self.difficulties, self.parameters, type(self).__name__)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The difficulty parameters and their defaults, read from the signature of `draw`."""
+        signature = inspect.signature(self.draw).parameters.values()
+        return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
+
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the exact answers, computed independently of `draw`.
+
+        Raises:
+            NotImplementedError: the task has no oracle.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no oracle.")
+
+    def classical(self, problem: Problem) -> Tensor:
+        """Return the answers of the textbook algorithm.
+
+        Raises:
+            NotImplementedError: the task names none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names no textbook algorithm.")
+
+    def energy(self) -> nn.Module | None:
+        """Return the task's energy, a `Landscape`, where it is written rather than learned."""
+        return None
+
+    def solver(self) -> nn.Module | None:
+        """Return a `Solver` of the task's own that needs no training, else None.
+
+        Tasks with a written energy need none: `solver_for` descends that.
+        """
+        return None
+
+    def adapted(self, solver: Any) -> Any:
+        """Return what `recipe` trains for this task: the solver, or one wrapped around it."""
+        return solver
+
+    def batches(
+        self,
+        problems: int,
+        difficulty: str | Difficulty = "same",
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Problem, Tensor]]:
+        """Yield the problems that evaluation scores, in batches: by default fresh draws.
+
+        Args:
+            problems: how many in all; a task with a fixed set of test problems may have fewer.
+            difficulty: a name, or free parameters.
+            generator: lives on `device`.
+            device: where the tensors will live.
+        """
+        for first in range(0, problems, _BATCH):
+            count = min(_BATCH, problems - first)
+            yield self.sample(count, difficulty, generator=generator, device=device)
+
+    def measures(
+        self, problem: Problem, y: Tensor, target: Tensor
+    ) -> dict[str, Float[Tensor, " problems"]]:
+        """Score answers in the task's own terms, besides squared error; evaluation averages them.
+
+        Args:
+            problem: the questions.
+            y: `(B, ...)` or `(rows, ...)` the answers to score.
+            target: the right ones.
+
+        Returns:
+            Scores by name, one a problem.
+        """
+        return {}
+
+    def own_input(self, problem: Problem) -> Tensor | None:
+        """Return what each entry of the answer has as input of its own, or None.
+
+        Returns:
+            `(*answer, inputs)`: for addition, the two numbers whose sum the entry is.
+        """
+        return None
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"] | None:
+        """Say which entries of the answers share one fitted function in `floor`.
+
+        By default the diagonal of a square matrix is apart from the rest.
+
+        Args:
+            problem: the questions.
+            y: their answers.
+
+        Returns:
+            A number per entry, counting from 0; None where all are alike.
+        """
+        if y.ndim != 3 or y.shape[1] != y.shape[2]:
+            return None
+        return torch.eye(y.shape[1], dtype=torch.int64, device=y.device).expand_as(y)
+
+    def floor(self, difficulty: str | Difficulty = "same") -> Floor:
+        """Measure what an answer without reasoning scores on a difficulty (see `Floor`)."""
+        from irem_core.tasks.floors import measure
+
+        return measure(self, self.difficulty(difficulty))
+
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make problems from an array of questions of one size, such as a file holds.
+
+        Args:
+            x: `(B, ...)` the questions, or one without the leading B; matrices may be flat. Their
+                size may be another than that of training, which is up to the energy.
+
+        Raises:
+            ShapeError: the task has no such questions.
+        """
+        shape = self.question.shape
+        if not self.question.ragged:
+            if x.shape[-len(shape) :] == shape or x.shape[-1:] == (self.question.size,):
+                return Problem(x.reshape(-1, *shape), self.answer)
+            if x.ndim == len(shape) + 1 and len(x) and shape[:-2] == x.shape[1:-2]:
+                return Problem(x, None)
+        what = f"An array of shape {tuple(x.shape)} holds no questions of {type(self).__name__}"
+        if self.question.ragged:
+            raise ShapeError(
+                f"{what}, which are graphs; solve graphs that it draws with --difficulty, or a "
+                "torch-geometric Batch in Python."
+            )
+        raise ShapeError(f"{what}; expected (B, {', '.join(map(str, shape))}), one question a row.")
+
+    def unstacked(self, problem: Problem, y: Tensor) -> Float[Tensor, "problems *answer"]:
+        """Return the answers to problems that `stacked` made as an array `(B, ...)`."""
+        return y
+
+    def read(self, file: Path, device: torch.device) -> Problem:
+        """Read problems from a file of one of the task's own `formats`.
+
+        Raises:
+            InputFileError: the file cannot be read.
+        """
+        raise self._foreign(file)
+
+    def write(self, file: Path, problem: Problem, y: Tensor) -> None:
+        """Write answers to a file of one of the task's own `formats`.
+
+        Raises:
+            InputFileError: the file's ending is not known.
+            StorageError: writing failed.
+        """
+        raise self._foreign(file)
+
+    def report(self, problem: Problem, solution: Any) -> str | None:
+        """Return what `irem solve` prints in place of its tables; None for the tables."""
+        return None
+
+    def _foreign(self, file: Path) -> InputFileError:
+        known = ", ".join(self.formats) or "none"
+        return InputFileError(
+            f"{type(self).__name__} knows no files like {file}; its own formats are: {known}."
+        )
+
+
+def with_data(task: Task, data: Path) -> Task:
+    """Return the same task on the problems of another folder.
+
+    Raises:
+        UnknownSettingError: the task reads no folder.
+    """
+    settings = settings_of(task)
+    if "data" not in settings:
+        raise UnknownSettingError(
+            f"{type(task).__name__} reads no folder of problems, so --data has no use here; leave "
+            "it out."
+        )
+    return type(task)(**settings | {"data": str(data)})
+
+
+def load_task(text: str, **settings: Any) -> Task:
+    """Build a task by its name, or from a text with settings such as "add(size=100)".
+
+    Raises:
+        UnknownNameError: no such task is installed.
+        UnknownSettingError: the task has no such setting.
+        SettingError: a value is out of range, or the text cannot be read.
+        PluginError: the task's package cannot be imported.
+    """
+    return cast(Task, build(TASKS, text, settings=settings))

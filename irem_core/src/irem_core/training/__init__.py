@@ -1,0 +1,1 @@
+"""Training: `fit`, and what can be told of it on the way."""

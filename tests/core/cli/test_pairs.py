@@ -1,0 +1,96 @@
+"""`irem train --pairs`, and what follows from it with no further flags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import Irem
+from irem_core.runs.checkpoint import read
+
+SETTINGS = ("--energy", "mlp(width=16)", "--threads", "1", "--batch-size", "32")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pairs in every way that they may be given, in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 3)) * 100
+    y = np.c_[np.sin(x[:, 0] / 100) + 40, x[:, 1] * x[:, 2] / 50]
+    np.savez("pairs.npz", x=x, y=y)
+    np.save("x.npy", x)
+    np.save("y.npy", y)
+    np.savetxt("new.csv", x[:4], delimiter=",", header="x0,x1,x2", comments="")
+    return tmp_path
+
+
+def test_train_solve_evaluate_and_resume_with_no_further_flags(irem: Irem, folder: Path) -> None:
+    trained = irem("train", "--pairs", "pairs.npz", *SETTINGS, "--iterations", 200, "--json")
+    assert trained.status == 0, trained.err
+    run = folder / "runs" / "pairs-irem-0"
+    record = json.loads(trained.out)
+    assert (record["task"], record["solver"], record["energy"]) == ("pairs", "irem", "mlp")
+    assert record["evaluation"]["same"]["problems"] == 30
+    assert record["evaluation"]["same"]["r2"] > 0.5
+
+    scored = irem("evaluate", run, "--json")
+    assert json.loads(scored.out)["same"]["mse"] == pytest.approx(
+        record["evaluation"]["same"]["mse"], rel=1e-6
+    )
+    table = irem("evaluate", run).out
+    for word in ("constant", "linear", "R2", "AUROC", "30 problems"):
+        assert word in table
+    assert "entrywise" not in table
+
+    weights, _ = read(run / "model.safetensors")
+    again = irem(
+        "train", "--pairs", "pairs.npz", *SETTINGS, "--iterations", 200, "--resume", "--json"
+    )
+    assert again.status == 0, again.err
+    assert all(read(run / "model.safetensors")[0][name].equal(weights[name]) for name in weights)
+
+    (folder / "pairs.npz").rename(folder / "moved.npz")
+    solved = irem("solve", run, "--input", "new.csv", "--output", "answers.npy")
+    assert solved.status == 0, solved.err
+    wanted = np.load("y.npy")
+    residual = ((np.load("answers.npy") - wanted[:4]) ** 2).mean(0)
+    assert (residual < 0.5 * wanted.var(0)).all()
+    assert "There is no file pairs.npz" in irem("evaluate", run).mistake()
+    moved = irem("evaluate", run, "--data", "moved.npz", "--json")
+    assert json.loads(moved.out) == json.loads(scored.out)
+    np.savez("pairs.npz", x=np.load("x.npy"), y=wanted + 1)
+    assert "content has changed" in irem("evaluate", run).mistake()
+
+
+def test_a_large_file_is_solved_in_parts_in_the_same_units(irem: Irem, folder: Path) -> None:
+    trained = irem("train", "--pairs", "x.npy,y.npy", *SETTINGS, "--iterations", 60, "--out", "run")
+    assert trained.status == 0, trained.err
+    solved = irem(
+        "solve", "run", "--input", "x.npy", "--output", "all.npy", "--capacity", 64, "--json"
+    )
+    assert solved.status == 0, solved.err
+    assert json.loads(solved.out)["problems"] == 300
+    # Far from standard units, which have a mean of 0.
+    assert np.load("all.npy")[:, 0].mean() == pytest.approx(40, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("add", "--pairs", "pairs.npz"), "give one of them"),
+        (("--pairs", "x.npy", "y.npy"), "--pairs x.npy,y.npy"),
+        (("--pairs", "x.npy"), "x.npy,y.npy"),
+        (("--pairs", "none.npz"), "There is no file none.npz"),
+        (("--pairs", "pairs.npz", "--data", "x.npy"), "--data"),
+        (("--pairs", "new.csv"), "holds x"),
+        (("--pairs", "pairs.npz", "--energy", "gine"), "EdgeSpace"),
+    ],
+)
+def test_mistakes_are_one_line(
+    irem: Irem, folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in irem("train", *arguments).mistake()

@@ -1,0 +1,416 @@
+"""Pairs of one's own: read, split, measured, learned from, and solved in the user's units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from irem_core import (
+    ImageSpace,
+    InputFileError,
+    MatrixSpace,
+    MLPEnergy,
+    PairsTask,
+    SettingError,
+    Standardized,
+    VectorSpace,
+    evaluate,
+    export_solver,
+    fit_pairs,
+    load,
+    recipe,
+)
+from irem_core.pairs import files
+from irem_core.pairs import task as module
+from irem_core.runs.description import describe, rebuild
+from irem_core.testing import check_solver, check_task
+from trainings import small_solver
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+
+def linear_pairs(count: int = 60, seed: int = 0) -> Arrays:
+    """Return pairs with y linear in x, in units far from 0 and 1."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(count, 3)) * [1.0, 50.0, 1e-3] + [0.0, 400.0, -2.0]
+    weights = np.array([[100.0, 0.0], [1.0, -2e-4], [0.0, 3.0]])
+    return x, x @ weights + [1e4, 0.0]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+WRITERS = {
+    "pairs.npz": lambda file, x, y: np.savez(file, x=x, y=y),
+    "pairs.safetensors": lambda file, x, y: save_file({"x": x, "y": y}, file),
+    "pairs.csv": lambda file, x, y: np.savetxt(
+        file,
+        np.c_[x[:, :2], y, x[:, 2:]],
+        delimiter=",",
+        header='x0, "x_1",y0,Y 1,x[2]',
+        comments="",
+    ),
+    "x.npy,y.npy": lambda file, x, y: (
+        np.save(file.parent / "x.npy", x),
+        np.save(file.parent / "y.npy", y),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same_pairs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, y = linear_pairs()
+    WRITERS[name](tmp_path / name, x, y)
+    task = PairsTask.open(name)
+    assert (task.question, task.answer) == (VectorSpace(3), VectorSpace(2))
+    np.testing.assert_allclose(task.pairs.x, x)
+    np.testing.assert_allclose(task.pairs.y, y)
+
+
+def test_two_npy_files_stay_on_the_disk(tmp_path: Path) -> None:
+    x, y = linear_pairs()
+    WRITERS["x.npy,y.npy"](tmp_path / "x.npy", x, y)
+    read = files.Pairs.read(f"{tmp_path}/x.npy,{tmp_path}/y.npy")
+    assert isinstance(read.x, np.memmap)
+    assert isinstance(read.y, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.zeros((20, 3)), np.ones((19, 3)), "20 questions x and 19 answers y"),
+        (np.zeros((9, 3)), np.ones((9, 3)), "9 pairs; expected at least 10"),
+        (np.zeros((20, 0)), np.ones((20, 3)), "rows of no entries"),
+        (np.zeros((20, 3)), np.ones((20, 3)), "all answers y are the same"),
+        (np.full((20, 3), "a"), np.ones((20, 3)), "x holds <U1 values"),
+        (np.zeros((20, 3), complex), np.ones((20, 3)), "x holds complex128 values"),
+        (np.zeros((20, 8, 8, 3)), np.ones((20, 3)), "numpy.moveaxis(x, -1, 1)"),
+        (np.zeros((20, 3, 8, 3)), np.ones((20, 3)), "x.reshape(len(x), -1)"),
+        (np.zeros((20, 9, 8, 7)), np.ones((20, 3)), "x.reshape(len(x), -1)"),
+        (np.zeros((20, 3)), np.ones((20, 2, 2, 2, 2)), "y.reshape(len(y), -1)"),
+    ],
+)
+def test_what_no_solver_can_learn_from_is_refused(x: Any, y: Any, words: str) -> None:
+    with pytest.raises(InputFileError) as error:
+        PairsTask.of(x, y)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_nan_is_refused_with_its_row(
+    name: str, bad: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_CHUNK", 30)  # ten rows of x at a time
+    arrays = dict(zip("xy", linear_pairs(), strict=True))
+    arrays[name][37, 1] = bad
+    with pytest.raises(InputFileError, match=f"{name} holds NaN or infinity, first in row 37"):
+        PairsTask.of(**arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "x0,price\n1,2\n", "'price'"),
+        ("a.csv", "1,2\n3,4\n", "names its columns"),
+        ("a.csv", "x0,y0\n1,two\n", "cannot be read as .csv"),
+        ("a.csv", "", "no data"),
+        ("a.npy", "", "x.npy,y.npy"),
+        ("a.npz,b.npz", "", "x.npy,y.npy"),
+        ("a.txt", "", "must end in"),
+        ("a.npz", "", "cannot be read"),
+    ],
+)
+def test_files_without_pairs_are_refused(name: str, text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputFileError) as error:
+        files.Pairs.read(str(tmp_path / name))
+    assert words in str(error.value)
+
+
+def test_shapes_name_spaces() -> None:
+    draw = np.random.default_rng(0)
+    shapes = {
+        (12,): VectorSpace(1),
+        (12, 4): VectorSpace(4),
+        (12, 4, 5): MatrixSpace(4, 5),
+        (12, 3, 8, 9): ImageSpace(3, 8, 9),
+        (12, 1, 8, 8): ImageSpace(1, 8, 8),
+    }
+    for shape, space in shapes.items():
+        task = PairsTask.of(draw.normal(size=shape), draw.normal(size=shape))
+        assert (task.question, task.answer) == (space, space)
+
+
+def test_numbers_in_a_row_are_questions_of_one_entry() -> None:
+    x = np.linspace(0, 1, 40)
+    task = PairsTask.of(x, x**2)
+    assert task.stacked(torch.zeros(5)).x.shape == (5, 1)
+    assert task.stacked(torch.zeros(5, 1)).x.shape == (5, 1)
+    assert PairsTask.of(*linear_pairs()).stacked(torch.zeros(3)).x.shape == (1, 3)
+
+
+def test_the_split_is_by_a_seed_and_covers_all() -> None:
+    x, y = linear_pairs(57)
+    held = PairsTask.of(x, y).held
+    assert held.sum() == 6
+    assert (held == PairsTask.of(x, y).held).all()
+    assert (held != PairsTask.of(x, y, split_seed=1).held).any()
+    assert PairsTask.of(x, y, held_out=0.4).held.sum() == 23
+    assert PairsTask.of(x, y, held_out=1e-9).held.sum() == 1
+    assert PairsTask.of(x, y, held_out=0.96).held.sum() == 55
+    with pytest.raises(SettingError, match="less than 1"):
+        PairsTask.of(x, y, held_out=1.0)
+
+
+@pytest.mark.parametrize("most", [2**27, 10])
+def test_draws_and_batches_keep_to_their_part(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HELD", most)  # in memory, or mapped and copied batch by batch
+    monkeypatch.setattr(module, "_BATCH", 4)
+    x, y = (each.astype(np.float32) for each in linear_pairs())
+    task = PairsTask.of(x, y, held_out=0.2)
+    for name, rows in (("train", ~task.held), ("same", task.held)):
+        problem, target = task.sample(200, name, generator=generator())
+        drawn = {tuple(row) for row in torch.cat([problem.x, target], 1).tolist()}
+        assert drawn <= {tuple(row) for row in np.c_[x, y][rows].tolist()}
+        assert len(drawn) > 0.9 * rows.sum()
+        whole = list(task.batches(1000, name, generator=generator()))
+        np.testing.assert_array_equal(torch.cat([each.x for each, _ in whole]), x[rows])
+        np.testing.assert_array_equal(torch.cat([each for _, each in whole]), y[rows])
+        assert len(list(task.batches(5, name, generator=generator()))[1][1]) == 1
+
+
+def test_standard_units_are_those_of_training_pairs() -> None:
+    x, y = linear_pairs()
+    x[:, 1] = 7.25
+    task = PairsTask.of(x, y)
+    solver = recipe(task, energy="mlp(width=8)").solver
+    assert isinstance(solver, Standardized)
+    kept = ~task.held
+    mean, spread = x[kept].mean(0), x[kept].std(0)
+    units = solver.question_units
+    np.testing.assert_allclose(units.mean, mean, rtol=1e-5)
+    np.testing.assert_allclose(units.scale[[0, 2]], spread[[0, 2]], rtol=1e-5)
+    assert units.scale[1] == 0
+    standard = units.standard(torch.tensor([[0.0, 99.0, -2.0]]))
+    assert standard[0, 1] == 0
+    np.testing.assert_allclose(
+        standard[0, [0, 2]], (([0.0, -2.0] - mean[[0, 2]]) / spread[[0, 2]]), rtol=1e-2, atol=1e-4
+    )
+    answers = solver.answer_units.standard(torch.tensor(y[kept], dtype=torch.float32))
+    np.testing.assert_allclose(answers.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(answers.std(0, correction=0), 1, rtol=1e-3)
+
+
+def test_moments_are_shared_over_matrices_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_CHUNK", 100)  # several chunks
+    draw = np.random.default_rng(0)
+    rows = draw.random(12) < 0.7
+    matrices = draw.normal(3e3, 2, size=(12, 4, 5))
+    found = files.Moments.measure(matrices, MatrixSpace(4, 5), rows)
+    assert found.mean.shape == found.scale.shape == (1, 1)
+    assert found.mean == pytest.approx(matrices[rows].mean(), rel=1e-9)
+    assert found.scale == pytest.approx(matrices[rows].std(), rel=1e-6)
+    images = draw.normal(size=(12, 3, 6, 7)) * [[[1.0]], [[5.0]], [[0.0]]]
+    found = files.Moments.measure(images, ImageSpace(3, 6, 7), rows)
+    assert found.mean.shape == (3, 1, 1)
+    np.testing.assert_allclose(found.scale[:, 0, 0], images[rows].std((0, 2, 3)), rtol=1e-6)
+    assert found.scale[2] == 0
+
+
+def test_a_constant_answer_comes_back_exactly() -> None:
+    x, y = linear_pairs()
+    y[:, 0] = 12345.0
+    task = PairsTask.of(x, y)
+    solution = recipe(task, energy="mlp(width=8)").solver.solve(torch.zeros(4, 3), max_steps=3)
+    assert solution.y[:, 0].tolist() == [12345.0] * 4
+
+
+def test_errors_are_measured_as_scikit_learn_has_them() -> None:
+    x, y = linear_pairs(200)
+    task = PairsTask.of(x, y)
+    progress = fit_pairs(x, y, energy="mlp(width=8)", iterations=3, batch_size=8)
+    scores = evaluate(progress.solver, task, max_steps=3)
+    held = y[task.held]
+    answers = progress.solver.solve(
+        torch.tensor(x[task.held], dtype=torch.float32), max_steps=3, generator=generator(0)
+    ).y.numpy()
+    # Another start than evaluation draws, so that only the formula is compared.
+    shares = task.measures(None, torch.tensor(answers), torch.tensor(held, dtype=torch.float32))
+    residual = ((answers - held) ** 2).sum(0) / ((held - held.mean(0)) ** 2).sum(0)
+    assert float(shares["r2"].mean()) == pytest.approx(1 - residual.mean(), rel=1e-4)
+    assert scores.problems == 20
+    assert scores.measures["r2"] < 1
+
+
+def test_floors_are_the_mean_and_a_linear_regression() -> None:
+    x, y = linear_pairs(300)
+    y = y + np.random.default_rng(1).normal(size=y.shape) * [300.0, 0.5]
+    task = PairsTask.of(x, y)
+    train, test = ~task.held, task.held
+    floor = task.floor("same")
+    assert floor.constant == pytest.approx(((y[test] - y[train].mean(0)) ** 2).mean(), rel=1e-4)
+    design = np.c_[x, np.ones(len(x))]
+    fitted, *_ = np.linalg.lstsq(design[train], y[train], rcond=None)
+    assert floor.linear == pytest.approx(((y[test] - design[test] @ fitted) ** 2).mean(), rel=1e-3)
+
+
+def test_a_run_answers_in_the_users_units_without_its_pairs(tmp_path: Path) -> None:
+    x, y = linear_pairs(300)
+    np.savez(tmp_path / "pairs.npz", x=x, y=y)
+    task = PairsTask.open(str(tmp_path / "pairs.npz"))
+    made = recipe(task, energy="mlp(width=64)")
+    from irem_core import fit
+
+    fit(made.solver, task, out=tmp_path / "run", **(dict(made.training) | {"iterations": 150}))
+    (tmp_path / "pairs.npz").unlink()
+    solution = load(tmp_path / "run").solve(torch.tensor(x[task.held], dtype=torch.float32))
+    held = y[task.held]
+    residual = ((solution.y.numpy() - held) ** 2).mean(0) / held.var(0)
+    assert (residual < 0.2).all()
+
+
+def test_a_rebuilt_task_finds_its_pairs_or_says_why_not(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.npz"
+    x, y = linear_pairs()
+    np.savez(file, x=x, y=y)
+    described = describe(PairsTask.open(str(file), held_out=0.3, split_seed=4))
+    assert described["name"] == "pairs"
+    again = rebuild(described)
+    np.testing.assert_array_equal(again.pairs.x, x)
+    assert (again.held == PairsTask.of(x, y, held_out=0.3, split_seed=4).held).all()
+    y[3, 1] += 1e-6
+    np.savez(file, x=x, y=y)
+    with pytest.raises(InputFileError, match="content has changed"):
+        _ = rebuild(described).pairs
+    file.unlink()
+    with pytest.raises(InputFileError, match="There is no file"):
+        _ = rebuild(described).pairs
+    with pytest.raises(InputFileError, match="trained on arrays"):
+        _ = rebuild(describe(PairsTask.of(x, y))).pairs
+
+
+def test_it_keeps_the_contract_of_tasks_and_of_solvers(tmp_path: Path) -> None:
+    x, y = linear_pairs(40)
+    np.savez(tmp_path / "pairs.npz", x=x / 100, y=y / 1e4)
+    task = PairsTask.open(str(tmp_path / "pairs.npz"))
+    check_task(task)
+    for solver in ("irem(steps=2, descent=gradient(step_size=1.0))", "feedforward(width=8)"):
+        energy = "mlp(width=8, depth=2)" if solver.startswith("irem") else None
+        made = recipe(task, solver, energy=energy).solver
+        assert isinstance(made, Standardized)
+        check_solver(made, task)
+    assert not isinstance(recipe(task, "constant").solver, Standardized)
+
+
+def test_observers_traces_and_starts_are_in_the_users_units() -> None:
+    task = PairsTask.of(*linear_pairs())
+    solver = recipe(task, energy="mlp(width=8)").solver
+    assert isinstance(solver, Standardized)
+    problem, target = task.sample(4, generator=generator())
+    seen = []
+    solution = solver.solve(
+        problem,
+        start=target,
+        max_steps=2,
+        record=("y",),
+        observer=lambda step, problems, at: seen.append((at.iterate.y, at.gradient.y)),
+    )
+    torch.testing.assert_close(seen[0][0], target)
+    assert solution.trace is not None
+    assert solution.trace.y is not None
+    torch.testing.assert_close(solution.trace.of(0).y[0], target[0])
+    # The slope in the user's units, against the energy at two candidates a little apart.
+    energy, units = solver.solver.energy, solver.answer_units
+    asked = solver.question_units.standard(problem.x)
+    nudge = 1e-2 * units.scale
+    up, down = (energy(asked, units.standard(target + sign * nudge)) for sign in (1, -1))
+    torch.testing.assert_close(
+        (seen[0][1] * nudge).sum(1), ((up - down) / 2).detach(), rtol=0.05, atol=1e-6
+    )
+    batches = [problem.x[:2], problem.x[2:]]
+    assert sum(len(each.y) for each in solver.solve_many(batches, max_steps=2)) == 4
+
+
+def test_pixels_and_matrices_of_other_sizes_are_scaled_too() -> None:
+    draw = np.random.default_rng(0)
+    y = draw.normal(2.0, 3.0, size=(20, 1, 8, 8))
+    solver = recipe(PairsTask.of(y + draw.normal(size=y.shape), y), energy="conv(width=4)").solver
+    assert solver.solve(torch.full((2, 1, 12, 10), 2.0), max_steps=2).y.shape == (2, 1, 12, 10)
+    x = draw.normal(size=(20, 4, 4))
+    square = recipe(PairsTask.of(x, x @ x), energy="pairwise(width=4)").solver
+    assert square.solve(torch.ones(2, 6, 6), max_steps=2).y.shape == (2, 6, 6)
+
+
+def test_the_energy_is_chosen_by_what_answers_are() -> None:
+    draw = np.random.default_rng(0)
+    shapes = {
+        ((4,), (3,)): "distance",
+        ((4, 4), (4, 4)): "distance",
+        ((4,), (2, 3)): "distance",
+        ((1, 8, 8), (4,)): "distance",
+        ((1, 8, 8), (3, 8, 8)): "distance",
+        ((1, 8, 8), (1, 8, 8)): "conv",
+    }
+    for (question, answer), name in shapes.items():
+        task = PairsTask.of(draw.normal(size=(12, *question)), draw.normal(size=(12, *answer)))
+        made = recipe(task)
+        assert isinstance(made.solver, Standardized)
+        assert describe(made.solver.solver.energy)["name"] == name
+        assert made.preset == ("distance" if name == "distance" else "default")
+        problem, _ = task.sample(2, generator=generator())
+        assert made.solver.solve(problem, max_steps=2).y.shape == (2, *answer)
+
+
+def test_an_energy_of_ones_own_is_trained_and_loaded(tmp_path: Path) -> None:
+    x, y = linear_pairs()
+    energy = MLPEnergy(VectorSpace(3), VectorSpace(2), width=8)
+    progress = fit_pairs(x, y, energy=energy, iterations=2, batch_size=4, out=tmp_path)
+    assert isinstance(progress.solver, Standardized)
+    assert progress.solver.solver.energy is energy
+    asked = torch.tensor(x[:3], dtype=torch.float32)
+    torch.testing.assert_close(
+        load(tmp_path).solve(asked, max_steps=3).y, progress.solver.solve(asked, max_steps=3).y
+    )
+
+
+def test_only_solvers_of_dense_answers_are_standardized() -> None:
+    solver = Standardized(small_solver(), question=VectorSpace(8), answer=VectorSpace(4))
+    with pytest.raises(ValueError, match="expected a floating-point tensor of shape"):
+        solver.solve(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="NaN"):
+        solver.solve(torch.full((2, 8), torch.nan))
+
+
+def test_an_exported_program_takes_and_gives_the_users_units(tmp_path: Path) -> None:
+    x, y = linear_pairs(300)
+    y[:, 1] = 2.5
+    task = PairsTask.of(x, y)
+    solver = recipe(task, energy="distance(width=8, depth=2)").solver
+    assert isinstance(solver, Standardized)
+    file = tmp_path / "pairs.pt2"
+    exported = export_solver(solver, file, max_steps=6)
+    assert (exported.question, exported.answer) == ((3,), (2,))
+    asked = torch.tensor(x[:7], dtype=torch.float32)
+    start = 2 * torch.rand(7, 2, generator=generator()) - 1
+    answers, energy, steps, _ = torch.export.load(file).module()(asked, start)
+    inside = solver.solver.solve(solver.standard(asked), start=start, max_steps=6)
+    torch.testing.assert_close(answers, solver.plain(inside).y)
+    torch.testing.assert_close(energy, inside.energy)
+    assert torch.equal(steps, inside.steps)
+    assert answers[:, 0].mean() == pytest.approx(y[:, 0].mean(), rel=0.1)
+    assert answers[:, 1].tolist() == [2.5] * 7
+    images = np.random.default_rng(0).normal(size=(20, 1, 8, 8))
+    at_question = recipe(PairsTask.of(images, 2 * images), energy="conv(width=4)").solver
+    with pytest.raises(SettingError, match="starts at the question"):
+        export_solver(at_question, file, max_steps=2)
