@@ -22,7 +22,7 @@ from targets import TARGETS, machine_name, rows
 ROOT = Path(__file__).parent.parent
 SCRIPTS = (
     *("start", "products", "train_speed", "train_speed_gpu", "gine", "energies", "iterations"),
-    *("solve_speed", "streaming", "processes", "time_to_error"),
+    *("solve_speed", "streaming", "time_to_error"),
 )
 # Those that are another script on a GPU, where one is there.
 ON_GPU = {"train_speed_gpu": "train_speed"}

@@ -111,13 +111,6 @@ TARGETS = (
         2.0,
     ),
     Target(
-        "two processes of one thread, against one of two",
-        "processes",
-        lambda found: found["ratio"]["median"],
-        1.15,
-        most=True,
-    ),
-    Target(
         "irem --help",
         "start",
         lambda found: found["seconds"]["irem --help"]["median"],

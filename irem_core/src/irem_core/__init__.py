@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from irem_core.errors import NonFiniteError as NonFiniteError
     from irem_core.errors import NotConvergedError as NotConvergedError
     from irem_core.errors import PluginError as PluginError
-    from irem_core.errors import ProcessLostError as ProcessLostError
     from irem_core.errors import RunExistsError as RunExistsError
     from irem_core.errors import SettingError as SettingError
     from irem_core.errors import ShapeError as ShapeError
@@ -189,7 +188,6 @@ _MODULES = {
         "NonFiniteError",
         "NotConvergedError",
         "PluginError",
-        "ProcessLostError",
         "RunExistsError",
         "SettingError",
         "ShapeError",
