@@ -1,9 +1,9 @@
 """Every benchmark of speed, one after the other, and what they were to reach: `make bench`.
 
 Each is a script of its own, run in a process of its own, which prints its figures and writes them
-as JSON into results/benchmarks/MACHINE. At the end stands the table of targets, which
-`benchmarks/render_results.py` writes into README.md and docs/speed.md. All of them take some ten
-minutes on two cores; --only names some.
+as JSON into results/benchmarks/MACHINE. At the end stands the table of targets, with all machines
+of that folder, which `benchmarks/render_results.py` writes into README.md and docs/speed.md. All of
+them take some ten minutes on two cores; --only names some.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import time
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.markdown import Markdown
 
-from targets import TARGETS, machine_name, rows
+from speed_tables import speed
+from targets import machine_name
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = (
     *("start", "products", "train_speed", "train_speed_gpu", "gine", "energies", "iterations"),
-    *("solve_speed", "streaming", "processes", "time_to_error"),
+    *("solve_speed", "streaming", "time_to_error"),
 )
 # Those that are another script on a GPU, where one is there.
 ON_GPU = {"train_speed_gpu": "train_speed"}
@@ -47,9 +50,8 @@ def main() -> None:
         command += ["--device", "cuda"] if script in ON_GPU else []
         subprocess.run([*command, "--json", str(folder / f"{script}.json")], check=True)
         print(f"({time.perf_counter() - since:.0f} s)\n", flush=True)
-    width = max(len(target.title) for target in TARGETS)
-    for title, aim, reached, verdict in rows(folder):
-        print(f"{title:{width}}  {aim:>10}  {reached:>24}  {verdict}")
+    for table in speed(options.results):
+        Console().print(Markdown(table.markdown()))
 
 
 if __name__ == "__main__":

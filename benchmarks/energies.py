@@ -83,13 +83,11 @@ def grown(row: Row) -> int:
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=10)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     if options.memory_of is not None:
         print(grown(ROWS[int(options.memory_of)]))
         return
     machine = measuring.machine()
-    measuring.announce(machine)
     print(
         f"{'task':22}{'energy':17}{'ms an iteration':>26}{'problems/s':>12}{'evaluations':>12}"
         f"{'memory':>10}"

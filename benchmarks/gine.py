@@ -139,10 +139,8 @@ def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=10)
     parser.add_argument("--updates", type=int, default=10, help="training iterations of a round")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     figures = report(*measure(options.rounds, options.updates))
     measuring.write(options.json, {"machine": machine, **figures})
 

@@ -55,13 +55,11 @@ def large_update() -> int:
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=20)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     if options.memory_of is not None:
         print(large_update())
         return
     machine = measuring.machine()
-    measuring.announce(machine)
     figures: dict[str, Any] = {"tasks": {}}
     print(f"{'task':24}{'energy':24}{'fresh problems':>16}{'ms an iteration':>28}")
     for name in TASKS:

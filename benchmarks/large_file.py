@@ -72,9 +72,8 @@ def main() -> None:
     parser = measuring.parser(__doc__ or "", rounds=1)
     parser.add_argument("--problems", type=int, default=1_000_000, help="how many to solve")
     parser.add_argument("--folder", type=Path, help="for some gigabytes; the system's if unset")
-    options = parser.parse_args()
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         task = load_task("add", size=SIZE)

@@ -52,15 +52,29 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     return made
 
 
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read a benchmark's options, and compute with as many threads as they say."""
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
+
+
 def machine() -> dict[str, Any]:
-    """Describe the machine and its state: a busy one measures something else."""
-    return {
+    """Describe and print the machine and its state: a busy one measures something else."""
+    state: dict[str, Any] = {
         **hardware(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
         "versions": versions(),
         "commit": commit(),
     }
+    print(
+        f"{state['processor']}, {state['cores']} cores, torch {state['versions']['torch']} with "
+        f"{state['threads']} threads, load {state['load']}"
+    )
+    if state["load"] > 0.5:
+        print("Other processes were running: close them and measure again for figures to quote.")
+    return state
 
 
 def train(made: Recipe, task: Task, updates: int) -> list[float]:
@@ -70,16 +84,6 @@ def train(made: Recipe, task: Task, updates: int) -> list[float]:
     fit(made.solver, task, callbacks=[clock], **settings)
     passed = [end - begin for begin, end in zip(clock.ends, clock.ends[1:], strict=False)]
     return passed[WARM_UP - 1 :]
-
-
-def announce(state: dict[str, Any]) -> None:
-    """Print the machine, and say so where other processes keep it busy."""
-    print(
-        f"{state['processor']}, {state['cores']} cores, torch {state['versions']['torch']} with "
-        f"{state['threads']} threads, load {state['load']}"
-    )
-    if state["load"] > 0.5:
-        print("Other processes were running: close them and measure again for figures to quote.")
 
 
 def memory_of(name: str, *arguments: str) -> int:

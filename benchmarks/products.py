@@ -43,10 +43,8 @@ def rate(product: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: Tenso
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=5)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     print(f"irem multiplies by {'oneDNN' if onednn_is_faster() else 'torch'} on this machine.")
     print(f"{'GFLOP/s':34}{'torch':>8}{'oneDNN':>8}   ratio")
     figures: dict[str, Any] = {"prefers_onednn": onednn_is_faster(), "shapes": {}}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from irem_baselines.reproduce.book import Book
 from irem_baselines.reproduce.targets import TARGETS
-from speed_tables import TABLES
+from speed_tables import tables
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "reliability.md")
@@ -43,12 +43,13 @@ def main() -> None:
 
 def render(name: str, results: Path) -> str:
     """Return the tables of a name in Markdown."""
-    if name in TABLES:
-        return "\n".join(table.markdown() for table in TABLES[name](results / "benchmarks"))
-    target = TARGETS[name]
-    if target.tables is None:
-        sys.exit(f"README.md asks for a table of {name}, which has none.")
-    return "\n".join(table.markdown() for table in target.tables(Book(results / target.folder)))
+    found = tables(name, results / "benchmarks")
+    if found is None:
+        target = TARGETS[name]
+        if target.tables is None:
+            sys.exit(f"A page asks for a table of {name}, which has none.")
+        found = target.tables(Book(results / target.folder))
+    return "\n".join(table.markdown() for table in found)
 
 
 if __name__ == "__main__":

@@ -134,10 +134,8 @@ def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=20)
     parser.add_argument("tasks", nargs="*", help="which tasks; all that are installed if none")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     print("Milliseconds, medians:")
     print(
         f"{'task':22} {'batch':>5} {'at once':>9} {'singly':>9} {'ratio':>6} {'iteration':>10} "

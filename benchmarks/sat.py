@@ -100,10 +100,8 @@ def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=3)
     parser.add_argument("--problems", type=int, default=200, help="formulas of each kind")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     results = []
     for variables in SIZES:
         for ratio in RATIOS:

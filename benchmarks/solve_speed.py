@@ -184,13 +184,11 @@ def main() -> None:
     parser = measuring.parser(__doc__ or "", rounds=3)
     parser.add_argument("--run", type=Path, default=Path("runs/add-irem-0"), help="a trained run")
     parser.add_argument("--problems", type=int, default=10_000, help="how many to solve")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     if options.memory_of:
         print(measure_memory(options.run, _named(options.memory_of), options.problems))
         return
     machine = measuring.machine()
-    measuring.announce(machine)
     with tempfile.TemporaryDirectory() as folder:
         run: Path = options.run
         model = f"that of {run}"

@@ -24,9 +24,8 @@ def seconds(words: list[str]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    options = measuring.parser(__doc__ or "", rounds=7).parse_args()
+    options = measuring.parse(measuring.parser(__doc__ or "", rounds=7))
     machine = measuring.machine()
-    measuring.announce(machine)
     figures = {}
     for name, words in COMMANDS.items():
         seconds(words)  # what the first start compiles is kept

@@ -110,10 +110,8 @@ def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=5)
     parser.add_argument("--problems", type=int, default=8 * CAPACITY, help="how many to solve")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     machine = measuring.machine()
-    measuring.announce(machine)
     x = bowls(options.problems)
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     figures: dict[str, Any] = {"problems": options.problems, "ways": {}}

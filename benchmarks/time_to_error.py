@@ -13,8 +13,6 @@ import time
 import warnings
 from typing import Any
 
-import torch
-
 import measuring
 from irem_core import IREM, evaluate, fit, load_task, recipe
 from train_speed import plain, train_plain
@@ -70,12 +68,10 @@ def main() -> None:
     parser = measuring.parser(__doc__ or "", rounds=1)
     parser.add_argument("--task", choices=ITERATIONS, action="append", help="all if unset")
     parser.add_argument("--seed", type=int, default=0, help="of our training")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = measuring.parse(parser)
     # torch-geometric's loaders call parts of torch that torch itself has deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     machine = measuring.machine()
-    measuring.announce(machine)
     print(f"{'task':22}{'energy':18}{'ours':>8}{'plain':>9}{'ratio':>8}   same, harder (published)")
     figures: dict[str, Any] = {}
     for name in options.task or ITERATIONS:

@@ -265,9 +265,8 @@ def main() -> None:
     sides = SIDES | CAPTURED
     parser.add_argument("--space", choices=sides, action="append", help="all of a device if unset")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
-    options = parser.parse_args()
+    options = measuring.parse(parser)
     device = options.device
-    torch.set_num_threads(options.threads)
     # torch-geometric's loaders call parts of torch that torch itself has deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     spaces = options.space or list(SIDES if device == "cpu" else sides)
@@ -275,7 +274,6 @@ def main() -> None:
         print(measure_memory(sides[spaces[0]], options.memory_of, device))
         return
     machine = measuring.machine()
-    measuring.announce(machine)
     figures = {}
     for space in spaces:
         own = ("--threads", str(options.threads), "--space", space, "--device", device)

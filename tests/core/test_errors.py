@@ -15,7 +15,6 @@ KINDS = [
 FAULTS = {
     "HubError",
     "NotConvergedError",
-    "ProcessLostError",
     "StorageError",
     "TrainingDivergedError",
 }

@@ -45,7 +45,6 @@ from .errors import IremWarning as IremWarning
 from .errors import NonFiniteError as NonFiniteError
 from .errors import NotConvergedError as NotConvergedError
 from .errors import PluginError as PluginError
-from .errors import ProcessLostError as ProcessLostError
 from .errors import RunExistsError as RunExistsError
 from .errors import SettingError as SettingError
 from .errors import ShapeError as ShapeError

@@ -1,4 +1,4 @@
-"""Training in several processes: what torchrun's environment says, and what they share."""
+"""Training in several processes: what torchrun's environment says, and means over them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import attrs
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-
-from irem_core.shared_memory import Board, SharedMemoryParallel
 
 
 @attrs.frozen
@@ -69,20 +67,14 @@ class Ranks:
         return gathered
 
 
-def averaging(model: nn.Module, ranks: Ranks) -> nn.Module:
+def averaging(model: nn.Module) -> nn.Module:
     """Wrap a model so that its gradients are averaged over processes when they are computed.
 
-    All begin with the weights of the first. Processes on CPUs of one machine average in memory that
-    they share, all others by DistributedDataParallel.
+    All begin with the weights of the first.
+
+    Args:
+        model: what is trained; its result is the loss.
     """
-    weights = [each for each in model.parameters() if each.requires_grad]
-    if all(each.device.type == "cpu" for each in weights):
-        board = Board.open(ranks, sum(each.numel() * each.itemsize for each in weights))
-        if board is not None:
-            # As DistributedDataParallel does, since processes may have drawn weights of their own.
-            for tensor in model.state_dict().values():
-                distributed.broadcast(tensor, src=0)
-            return SharedMemoryParallel(model, board)
     # The energy's last bias moves no gradient, so some parameters are always unused. Gradients that
     # are views of what is sent need not be copied there and back.
     return DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
@@ -95,7 +87,7 @@ def apart(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
         model: what is trained; only what `averaging` has wrapped averages over processes.
         wanted: False changes nothing.
     """
-    if wanted and isinstance(model, (DistributedDataParallel, SharedMemoryParallel)):
+    if wanted and isinstance(model, DistributedDataParallel):
         return model.no_sync()
     return nullcontext()
 

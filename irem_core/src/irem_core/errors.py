@@ -81,12 +81,6 @@ class TrainingDivergedError(IremError, ArithmeticError):
     exit_status = 1
 
 
-class ProcessLostError(IremError, ConnectionError):
-    """A process of several that train together has ended."""
-
-    exit_status = 1
-
-
 class StorageError(IremError, OSError):
     """Writing failed, for example because the disk is full."""
 

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from irem_core import IREM, GradientDescent, Iterate, MLPEnergy, SettingError, load
-from irem_core.distributed import derive
 from irem_tasks import Add
-from trainings import TASK, At, bits, run_python, small_solver, train, train_on
+from trainings import TASK, At, bits, train, train_on
 
 
 class Reading(Add):
@@ -70,55 +68,3 @@ def test_training_resumes_to_the_bit_between_updates(tmp_path):
     resumed = train(tmp_path, resume=True, **options)
     assert bits(load(tmp_path)) == bits(resumed.solver) == bits(whole.solver)
     assert resumed.iteration == 12
-
-
-WORKER = """
-import sys
-from pathlib import Path
-import torch
-from safetensors.torch import save_file
-import trainings
-from irem_core.distributed import Ranks
-from irem_core.shared_memory import Board
-
-def averaged(board, values):
-    counts.append(1)
-    return average(board, values)
-
-def keep():
-    save_file(solver.state_dict(), out / f"{rank}.safetensors")
-
-average, Board.average_ = Board.average_, averaged
-out, counts, rank = Path(sys.argv[1]), [], Ranks.from_environment().rank
-solver = trainings.small_solver()
-trainings.train(
-    solver=solver, iterations=4, seed=5, accumulate=3, callbacks=[trainings.At(1, keep)]
-)
-(out / f"{rank}.txt").write_text(str(len(counts)))
-"""
-
-
-def test_processes_average_their_gradients_once_an_update(tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
-    run_python(*launcher, script, tmp_path)
-    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["4", "4"]
-    expected = mean_of_six_gradients(seed=5)
-    for rank in range(2):
-        trained = load_file(tmp_path / f"{rank}.safetensors")
-        torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-7)
-
-
-def mean_of_six_gradients(seed):
-    """Do one update of Adam by hand, on the mean of three batches of each of two processes."""
-    solver = small_solver()
-    optimizer = torch.optim.Adam(solver.parameters(), lr=1e-3, fused=True)
-    for rank in range(2):
-        generator = torch.Generator().manual_seed(derive(seed, "problems", rank))
-        for _ in range(3):
-            problem, target = TASK.sample(8, generator=generator)
-            (solver.loss(problem, target, generator) / 6).backward()
-        solver.buffer = type(solver.buffer)(solver.buffer.capacity)
-    optimizer.step()
-    return dict(solver.state_dict())

@@ -201,7 +201,7 @@ class _Loop:
         progress, training = self.progress, self.progress.training
         model: nn.Module = progress.solver
         if self.ranks.count > 1 and not progress.solver.closed_form:
-            model = averaging(model, self.ranks)
+            model = averaging(model)
         progress.solver.train()
         for callback in callbacks:
             callback.started(progress)
