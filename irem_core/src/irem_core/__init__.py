@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from irem_core.errors import TrainingDivergedError as TrainingDivergedError
     from irem_core.errors import UnknownNameError as UnknownNameError
     from irem_core.errors import UnknownSettingError as UnknownSettingError
+    from irem_core.errors import UnlockedWarning as UnlockedWarning
     from irem_core.evaluation import Scores as Scores
     from irem_core.evaluation import auroc as auroc
     from irem_core.evaluation import evaluate as evaluate
@@ -198,6 +199,7 @@ _MODULES = {
         "TrainingDivergedError",
         "UnknownNameError",
         "UnknownSettingError",
+        "UnlockedWarning",
     ),
     "evaluation": ("Scores", "auroc", "evaluate", "rank_correlation"),
     "export": ("Exported", "export_solver"),

@@ -19,7 +19,7 @@ from torch import Tensor
 from irem_core.arrays import Array
 from irem_core.distributed import Ranks
 from irem_core.errors import IremError, RunExistsError, SettingError, StorageError
-from irem_core.lock import alone
+from irem_core.lock import locked
 from irem_core.outcome import Outcome
 from irem_core.row_files import RowWriter
 from irem_core.run_folder import differences
@@ -93,9 +93,9 @@ class Journal:
         self.writer: RowWriter | None = None
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep others from writing the same answers; see `lock.alone`."""
+        """Keep others from writing the same answers; see `lock.locked`."""
         file = self.target.with_name(f".{self.target.name}.lock")
-        return alone(file, self.ranks, guards=self.target)
+        return self.ranks.led(locked(file, guards=self.target))
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from irem_core.errors import (
     SettingError,
     StorageError,
 )
-from irem_core.lock import alone
+from irem_core.lock import locked
 from irem_core.storage import read_json_lines, replacing, writing
 
 METRICS = "metrics.jsonl"
@@ -66,8 +66,8 @@ class RunFolder:
             ) from error
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other trainings out of the folder; see `lock.alone`."""
-        return alone(self.path / ".lock", self.ranks, guards=self.path)
+        """Keep other trainings out of the folder; see `lock.locked`."""
+        return self.ranks.led(locked(self.path / ".lock", guards=self.path))
 
     def claim(self, *, resume: bool) -> None:
         """Make sure that no other run is overwritten, and clear away what a kill left.
