@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from irem_core import checks
 from irem_core.arrays import Array
 from irem_core.distributed import Ranks
 from irem_core.errors import IremError, RunExistsError, SettingError, StorageError
@@ -85,6 +86,7 @@ class Journal:
     """
 
     def __init__(self, target: Path, ranks: Ranks) -> None:
+        checks.check_path(target)
         self.target = target
         self.ranks = ranks
         self.part = target.with_name(f"{target.name}.part")

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from irem_core import checkpoint
+from irem_core import checkpoint, checks
 from irem_core.description import completed
 from irem_core.distributed import Ranks
 from irem_core.errors import (
@@ -41,12 +41,13 @@ class RunFolder:
         ranks: this process among those that train together.
 
     Raises:
-        SettingError: there is a file of that name.
+        SettingError: there is a file of that name, or the system can have no such folder.
         StorageError: the folder cannot be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], ranks: Ranks) -> None:
         """Create the folder."""
+        checks.check_path(path)
         self.path = Path(path)
         self.ranks = ranks
         name = "training" if ranks.leads else f"training-{ranks.rank}"
