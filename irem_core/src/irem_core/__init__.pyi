@@ -53,6 +53,7 @@ from .errors import StorageError as StorageError
 from .errors import TrainingDivergedError as TrainingDivergedError
 from .errors import UnknownNameError as UnknownNameError
 from .errors import UnknownSettingError as UnknownSettingError
+from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
 from .evaluation.evaluation import Scores as Scores
 from .evaluation.evaluation import auroc as auroc

@@ -1,13 +1,17 @@
 """Validators of settings: one sentence when a value is out of its range.
 
 They have the signature of an attrs validator, and `check` applies one outside attrs classes.
+`check_path` is for what will be written to.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import PureWindowsPath
 from typing import Any
 
 import attrs
@@ -15,6 +19,13 @@ import attrs
 from irem_core.errors import SettingError
 
 Validator = Callable[[Any, Any, Any], None]
+
+# What Windows takes for a device, whatever the ending, has no place for, or cuts off.
+_NOT_ON_WINDOWS = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\xb9\xb2\xb3]) *(\..*)?"
+    r"""|.*[<>:"|?*\x00-\x1f].*|.*[ .]""",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def shown(value: Any) -> str:
@@ -118,3 +129,33 @@ def part_of(kind: type) -> Validator:
             )
 
     return validate
+
+
+def reserved(name: str) -> bool:
+    """Say whether Windows can have no file or folder of a name, such as "nul.txt" or "run.".
+
+    Args:
+        name: one part of a path.
+    """
+    return name not in (".", "..") and _NOT_ON_WINDOWS.fullmatch(name) is not None
+
+
+def check_path(path: str | os.PathLike[str], *, system: str = os.name) -> None:
+    """Check that a path that a user gave leads to a file or folder, and on Windows to no device.
+
+    Args:
+        path: where something will be written.
+        system: where it will be, as `os.name` calls it; all but "nt" can have any name.
+
+    Raises:
+        SettingError: a part of it is reserved.
+    """
+    if system != "nt":
+        return
+    windows = PureWindowsPath(os.fspath(path))
+    for part in windows.parts[bool(windows.anchor) :]:
+        if reserved(part):
+            raise SettingError(
+                f"{windows} cannot be written: Windows can have no file or folder named {part!r}; "
+                "choose another name."
+            )

@@ -6,13 +6,15 @@ import hashlib
 import importlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import attrs
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from irem_core.errors import IremError
 
 
 @attrs.frozen
@@ -65,6 +67,28 @@ class Ranks:
         gathered: list[Any] = [None] * self.count
         distributed.all_gather_object(gathered, value)
         return gathered
+
+    @contextmanager
+    def led(self, manager: AbstractContextManager[Any]) -> Iterator[None]:
+        """Have the first process enter a context manager for all.
+
+        Args:
+            manager: what to enter; on the other processes it is left alone.
+
+        Raises:
+            IremError: what the first one met on entering, raised on all of them.
+        """
+        with ExitStack() as entered:
+            refused = None
+            if self.leads:
+                try:
+                    entered.enter_context(manager)
+                except IremError as error:
+                    refused = error
+            refused = self.gather(refused)[0]
+            if refused is not None:
+                raise refused
+            yield
 
 
 def averaging(model: nn.Module) -> nn.Module:

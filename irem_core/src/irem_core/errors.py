@@ -101,6 +101,10 @@ class DamagedFileWarning(IremWarning):
     """A part of a file cannot be read, and the rest is used without it."""
 
 
+class UnlockedWarning(IremWarning):
+    """Nothing keeps other processes from writing to a place, since its file system has no locks."""
+
+
 class SkippedFileWarning(IremWarning):
     """A file among many cannot be used, and the others are used without it."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from irem_core.checks import shown
+from irem_core import checks
 from irem_core.errors import (
     IremError,
     PluginError,
@@ -231,8 +231,8 @@ def construct(
         # Without any settings the fault is the plug-in's own.
         if not args and not settings:
             raise
-        given = [shown(value) for value in args]
-        given += [f"{name}={shown(value)}" for name, value in settings.items()]
+        given = [checks.shown(value) for value in args]
+        given += [f"{name}={checks.shown(value)}" for name, value in settings.items()]
         raise SettingError(
             f"The {KINDS[plugin.group]} {plugin.name!r} cannot be built with {', '.join(given)}: "
             f"{' '.join(str(error).split())}."
@@ -283,10 +283,18 @@ def folder_name(text: str) -> str:
     """Return the name in a part's text, as a part of a path: it leads to no other folder.
 
     Raises:
-        SettingError: it would, which no name of an installed part does.
+        SettingError: it would, or names no folder on Windows, where a run may be read, too.
     """
-    name = plain_name(text)
-    if not _NAME.fullmatch(name) or name.startswith("."):
+    return checked_name(plain_name(text))
+
+
+def checked_name(name: str) -> str:
+    """Return a name that is fit for a folder on every system.
+
+    Raises:
+        SettingError: it is not.
+    """
+    if not _NAME.fullmatch(name) or name.startswith(".") or checks.reserved(name):
         raise SettingError(
             f"No folder can be named after {name[:60]!r}; give the folder itself with --out (out=)."
         )

@@ -14,8 +14,7 @@ import pytest
 
 from commands import SMALL, Irem, Result
 from irem_core import IremError, registry, storage
-from irem_core.distributed import Ranks
-from irem_core.files.lock import alone
+from irem_core.files.lock import locked
 from irem_core.registry import folder_name
 
 # As where no locale is set, before Python turns that into UTF-8 by itself.
@@ -100,7 +99,7 @@ def test_a_narrow_terminal_shows_whole_words(
 
 def test_a_second_training_into_a_folder_is_a_mistake(irem: Irem, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with alone(run / ".lock", Ranks(), guards=run):
+    with locked(run / ".lock", guards=run):
         line = irem("train", *SMALL, "--iterations", 2, "--out", run, "--resume").mistake()
     assert f"{run} is in use" in line
     assert list(run.iterdir()) == []
@@ -109,7 +108,7 @@ def test_a_second_training_into_a_folder_is_a_mistake(irem: Irem, tmp_path: Path
 def test_a_second_solve_into_a_file_is_a_mistake(irem: Irem, run: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((20, 8), np.float32))
     words = ("solve", run, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
-    with alone(tmp_path / ".y.npy.lock", Ranks(), guards=tmp_path):
+    with locked(tmp_path / ".y.npy.lock", guards=tmp_path):
         line = irem(*words, "--capacity", 5, "--resume").mistake()
     assert f"{tmp_path / 'y.npy'} is in use" in line
     assert [each.name for each in tmp_path.iterdir()] == ["x.npy"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 
 from commands import Irem
 from hub import Hub, serving
@@ -81,6 +81,21 @@ def test_the_card_says_what_the_run_is(irem: Irem, run: Path) -> None:
     ):
         assert words in card, words
     assert "None is stated" in irem("card", run).out
+
+
+def test_hubs_read_the_errors_and_the_card_needs_no_client(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ModelCard(written_card(run, licence="mit", repository="someone/adder"))
+    evaluation = json.loads((run / "evaluation.json").read_text())["evaluation"]
+    errors = {each.dataset_config: each.metric_value for each in read.data.eval_results}
+    assert errors == {difficulty: scores["mse"] for difficulty, scores in evaluation.items()}
+    assert read.data.model_name == "adder"
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    plain = ModelCard(written_card(run, licence="mit", repository="someone/adder"))
+    assert plain.text == read.text
+    assert read.data.to_dict().items() >= plain.data.to_dict().items()
+    assert plain.data.license == "mit"
 
 
 def test_a_run_without_scores_and_a_model_file_have_cards(tmp_path: Path) -> None:

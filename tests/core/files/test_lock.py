@@ -5,28 +5,26 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from irem_core import InUseError, StorageError, solve_file
+from irem_core import InUseError, StorageError, UnlockedWarning, solve_file
 from irem_core.distributed import Ranks
-from irem_core.files import lock
-from irem_core.files.lock import alone
+from irem_core.files.lock import locked
 from trainings import TASK, At, bits, small_solver, train
 
 # Takes the lock, says so, and holds it until it is killed or its input ends.
 HOLDER = """
 import sys
 from pathlib import Path
-from irem_core.distributed import Ranks
-from irem_core.files.lock import alone
+from irem_core.files.lock import locked
 
 file = Path(sys.argv[1])
-with alone(file, Ranks(), guards=file.parent):
+with locked(file, guards=file.parent):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -55,7 +53,7 @@ def hold(tmp_path):
 
 
 def take(file):
-    with alone(file, Ranks(), guards=file.parent):
+    with locked(file, guards=file.parent):
         assert file.exists()
 
 
@@ -73,7 +71,7 @@ def test_a_lock_is_held_by_one_process_and_freed_at_its_end(tmp_path, hold):
 def test_a_lock_does_not_outlive_a_killed_process(tmp_path, hold):
     file = tmp_path / ".lock"
     holder = hold(file)
-    holder.send_signal(signal.SIGKILL)
+    holder.kill()
     holder.wait()
     assert file.exists()
     take(file)
@@ -82,9 +80,9 @@ def test_a_lock_does_not_outlive_a_killed_process(tmp_path, hold):
 
 def test_within_a_process_and_after_an_error(tmp_path):
     file = tmp_path / ".lock"
-    with alone(file, Ranks(), guards=tmp_path), pytest.raises(InUseError):
+    with locked(file, guards=tmp_path), pytest.raises(InUseError):
         take(file)
-    with pytest.raises(KeyError), alone(file, Ranks(), guards=tmp_path):
+    with pytest.raises(KeyError), locked(file, guards=tmp_path):
         raise KeyError
     take(file)
 
@@ -92,45 +90,56 @@ def test_within_a_process_and_after_an_error(tmp_path):
 def test_a_lock_on_a_file_that_its_holder_removed_is_taken_anew(tmp_path, monkeypatch):
     """The holder ends between the opening of the file here and the locking of it."""
     file = tmp_path / ".lock"
-    flock, calls = fcntl.flock, []
+    flock, numbers = fcntl.flock, []
 
     def removed_first(handle, operation):
-        calls.append(os.fstat(handle).st_ino)
-        if len(calls) == 1:
+        numbers.append(os.fstat(handle).st_ino)
+        if len(numbers) == 1:
             file.unlink()
         flock(handle, operation)
 
-    monkeypatch.setattr(lock.fcntl, "flock", removed_first)
-    with alone(file, Ranks(), guards=tmp_path):
-        assert file.stat().st_ino == calls[1]
-    assert len(calls) == 2
+    monkeypatch.setattr(fcntl, "flock", removed_first)
+    with locked(file, guards=tmp_path):
+        assert file.stat().st_ino == numbers[1]
 
 
-def test_only_the_first_process_of_several_locks(tmp_path):
-    file = tmp_path / ".lock"
+def test_the_first_process_of_several_locks_for_all_and_all_hear_its_refusal(tmp_path):
+    file, said = tmp_path / ".lock", []
 
-    class Shared(Ranks):
+    class First(Ranks):
         def gather(self, value):
-            return [(True, None), value]
+            said.append(pickle.dumps(value))  # as torch sends it
+            return [value, None]
 
-    with alone(file, Shared(1, 2), guards=tmp_path):
-        assert not file.exists()
-
-    class Refused(Ranks):
+    class Second(Ranks):
         def gather(self, value):
-            return [(False, None), value]
+            return [pickle.loads(said[-1]), value]
 
-    with pytest.raises(InUseError), alone(file, Refused(1, 2), guards=tmp_path):
-        pytest.fail("the first process holds no lock")
+    def lock():
+        return locked(file, guards=tmp_path)
+
+    with First(0, 2).led(lock()), Second(1, 2).led(lock()):
+        assert file.exists()
+        with pytest.raises(InUseError, match=f"{tmp_path} is in use"), First(0, 2).led(lock()):
+            pytest.fail("the lock is held")
+        with pytest.raises(InUseError, match=f"{tmp_path} is in use"), Second(1, 2).led(lock()):
+            pytest.fail("the first process holds no lock")
+    assert not file.exists()
 
 
-def test_a_file_system_without_locks_gives_no_protection_and_no_error(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_of_and_keeps_none(tmp_path, monkeypatch, number):
     def unsupported(handle, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
-    take(tmp_path / ".lock")
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    for _ in range(2):
+        with (
+            pytest.warns(UnlockedWarning, match=f"The file system of {tmp_path} has no locks"),
+            locked(tmp_path / ".lock", guards=tmp_path),
+        ):
+            pass  # as by a process that is killed: what it leaves must not keep the next one away
+        (tmp_path / ".lock").touch()
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):

@@ -81,7 +81,8 @@ def make(cell: Cell, folders: Folders) -> Record:
     if status == 130:
         raise KeyboardInterrupt
     if status:
-        last = log.read_text(encoding="utf-8").strip().splitlines()[-1:]
+        # The process wrote in the encoding of the system.
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         raise TrainingDivergedError(
             f"The training of {cell.name} ended with status {status}; {log} ends with: "
             f"{''.join(last)}"

@@ -16,10 +16,11 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from irem_core import checks
 from irem_core.distributed import Ranks
 from irem_core.errors import IremError, RunExistsError, SettingError, StorageError
 from irem_core.files.arrays import Array
-from irem_core.files.lock import alone
+from irem_core.files.lock import locked
 from irem_core.files.row_files import RowWriter
 from irem_core.files.storage import move, read_json_lines
 from irem_core.runs.run_folder import differences
@@ -85,6 +86,7 @@ class Journal:
     """
 
     def __init__(self, target: Path, ranks: Ranks) -> None:
+        checks.check_path(target)
         self.target = target
         self.ranks = ranks
         self.part = target.with_name(f"{target.name}.part")
@@ -93,9 +95,9 @@ class Journal:
         self.writer: RowWriter | None = None
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep others from writing the same answers; see `lock.alone`."""
+        """Keep others from writing the same answers; see `lock.locked`."""
         file = self.target.with_name(f".{self.target.name}.lock")
-        return alone(file, self.ranks, guards=self.target)
+        return self.ranks.led(locked(file, guards=self.target))
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from irem_core import checks
 from irem_core.bulk.solve_file import answer_arrays, holds_rows, tried
 from irem_core.errors import InputFileError, ShapeError
 from irem_core.files.arrays import (
@@ -63,7 +64,9 @@ def check_output(file: Path, task: Task, *, questions: Path | None = None) -> No
 
     Raises:
         InputFileError: the ending is not known, or the file is that of the questions.
+        SettingError: the system can have no such file.
     """
+    checks.check_path(file)
     if questions is not None:
         check_apart(questions, file)
     known = (*task.formats, *FORMATS)

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
@@ -17,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from irem_core import __version__
+from irem_core import __version__, checks
 from irem_core.errors import RunExistsError, SettingError, StorageError
 from irem_core.registry import TASKS, plugins
 
@@ -41,6 +42,7 @@ def new_task(
     """
     names = check_name(task_name)
     folder = out or Path(task_name)
+    checks.check_path(folder)
     if folder.exists() or folder.is_symlink():
         raise RunExistsError(
             f"{folder} exists already, and nothing in it was changed; choose another folder with "
@@ -49,9 +51,11 @@ def new_task(
     # After the folder, since what lies in the current folder may be importable from there.
     _check_free(names)
     _write(folder, _files(names))
+    # What quotes an argument on Windows is made for it alone.
+    quoted = subprocess.list2cmdline([folder]) if os.name == "nt" else shlex.quote(str(folder))
     typer.echo(
         f"The package is in {folder}. Next:\n\n"
-        f"  cd {shlex.quote(str(folder))}\n"
+        f"  cd {quoted}\n"
         '  pip install -e ".[test]"\n'
         "  pytest\n"
         f"  irem train {task_name} --iterations 1000"
@@ -81,6 +85,11 @@ def check_name(name: str) -> dict[str, str]:
         raise SettingError(
             f"The name {name!r} is a word of the Python language, so no module can bear it; choose "
             "another, such as two words joined by a hyphen."
+        )
+    if checks.reserved(name):
+        raise SettingError(
+            f"The name {name!r} is a device's on Windows, which can have no folder of that name; "
+            "choose another."
         )
     title = "".join(word.capitalize() for word in name.split("-"))
     if title in _IMPORTED:

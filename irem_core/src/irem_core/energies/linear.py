@@ -37,7 +37,7 @@ def onednn_is_faster() -> bool:
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and cpuinfo.is_file()
-        and "AuthenticAMD" in cpuinfo.read_text()
+        and "AuthenticAMD" in cpuinfo.read_text(encoding="utf-8")
     )
 
 

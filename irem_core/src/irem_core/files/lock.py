@@ -1,86 +1,72 @@
-"""A lock that keeps two calls from writing to one place, and that the system drops with its holder.
+"""A lock that keeps two processes from writing to one place, and that the system drops with them.
 
-The lock is `flock` on a file, so that a process that is killed leaves the file but not the lock.
-filelock, which torch brings, would fall back to a lock that outlives its holder.
+filelock asks the system for it: `flock` on Linux and macOS, `LockFileEx` on Windows. A process that
+is killed may leave the file, but not the lock.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import os
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from irem_core.distributed import Ranks
-from irem_core.errors import InUseError, StorageError
+from filelock import Timeout, UnixFileLock, WindowsFileLock
 
-# What file systems without locks answer: there is then no protection, and no reason to refuse work.
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+from irem_core.errors import InUseError, StorageError, UnlockedWarning
+
+# Not its FileLock, which on a system that lacks `flock` is a file that outlives its holder.
+_Lock = WindowsFileLock if sys.platform == "win32" else UnixFileLock
+# What systems and file systems without locks answer.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+# For this many seconds a lock is tried again: its file may have been on its way to be removed.
+_PATIENCE = 0.2
 
 
 @contextlib.contextmanager
-def alone(file: Path, ranks: Ranks, *, guards: Path) -> Iterator[None]:
-    """Keep all other calls away from a place, until this one ends in any way.
+def locked(file: Path, *, guards: Path) -> Iterator[None]:
+    """Keep all other processes away from a place, until this one ends in any way.
 
-    The first of several processes that work together holds the lock for all of them.
+    Where the file system has no locks, work goes on with an `UnlockedWarning`: a file in place of a
+    lock would outlive a killed process, and refusing would bar clusters whose disks have no locks.
 
     Args:
         file: the file to lock, made if need be and removed at the end.
-        ranks: this process among those that work together.
         guards: what is written to, for errors.
 
     Raises:
-        InUseError: another call is at work there.
+        InUseError: another process, or another call of this one, is at work there.
         StorageError: the file cannot be made, for example because the folder is read-only.
     """
-    handle, refused = None, None
-    if ranks.leads:
+    with contextlib.ExitStack() as held:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = _taken(file)
+            held.enter_context(_Lock(file, timeout=_PATIENCE, fallback_to_soft=False))
+        except Timeout as error:
+            raise InUseError(
+                f"{guards} is in use: another process is writing to it. Wait until that one has "
+                "ended, or choose another place."
+            ) from error
         except OSError as error:
-            refused = error.strerror or str(error)
-    held, refused = ranks.gather((handle is not None, refused))[0]
-    if refused is not None:
-        raise StorageError(
-            f"Nothing can be written to {guards} ({refused}); give another place, or see to its "
-            "permissions."
-        )
-    if not held:
-        raise InUseError(
-            f"{guards} is in use: another process is writing to it. Wait until that one has ended, "
-            "or choose another place."
-        )
-    try:
+            if error.errno not in _NO_LOCKS:
+                raise StorageError(
+                    f"Nothing can be written to {guards} ({error.strerror or error}); give another "
+                    "place, or see to its permissions."
+                ) from error
+            warnings.warn(
+                f"The file system of {guards} has no locks, so nothing keeps another process from "
+                "writing there too; start none before this one has ended.",
+                UnlockedWarning,
+                stacklevel=3,
+            )
+        # Removed while it is locked, so that nobody else can hold what is removed. Windows removes
+        # no open file; there filelock does it afterwards.
+        held.callback(_removed, file)
         yield
-    finally:
-        if handle is not None:
-            # Removed while it is locked, so that nobody else can hold what is removed.
-            with contextlib.suppress(OSError):
-                file.unlink()
-            os.close(handle)
 
 
-def _taken(file: Path) -> int | None:
-    """Open and lock a file; None where another holds the lock.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return handle
-            os.close(handle)
-            if isinstance(error, BlockingIOError):
-                return None
-            raise
-        # Its holder may have removed the file after it was opened here; then a lock is on nothing.
-        if os.fstat(handle).st_nlink:
-            return handle
-        os.close(handle)
+def _removed(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()

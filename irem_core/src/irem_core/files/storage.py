@@ -11,6 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from irem_core import checks
 from irem_core.errors import StorageError
 
 
@@ -51,7 +52,9 @@ def replacing(file: Path) -> Iterator[Path]:
 
     Raises:
         StorageError: writing failed; the temporary file is removed and `file` stays as it was.
+        SettingError: the system can have no such file.
     """
+    checks.check_path(file)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,9 @@ def move(file: Path, target: Path) -> None:
         OSError: the file system refused.
     """
     file.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders, and NTFS keeps names by itself
+        return
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

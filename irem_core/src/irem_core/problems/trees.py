@@ -3,6 +3,8 @@
 A context, a state or an iterate is a tree: a tensor, or a tuple, list, dict or attrs instance of
 trees. Its tensors lead with problems `(B, ...)` or, in a ragged batch, with answer rows; what all
 problems share stays on the module that made the tree. torch-geometric batches are leaves too.
+optree would walk trees as torch's pytree does, but knows neither attrs classes nor problems and
+their rows.
 """
 
 from __future__ import annotations

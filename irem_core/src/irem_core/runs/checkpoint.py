@@ -204,7 +204,8 @@ def read(
             f"{file} was altered or damaged after it was written: its digest does not match its "
             "content. Copy it again from where it came from."
         )
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
+    # Copied, since these are the file itself, mapped, and Windows replaces no file that is in use.
+    return {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}, metadata
 
 
 def rebuilt(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +30,7 @@ def commit() -> str | None:
             ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],
             cwd=Path(__file__).parent,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
             timeout=10,
         ).stdout.strip()
@@ -42,7 +42,7 @@ def hardware() -> dict[str, str | int]:
     """Return the processor, the number of usable cores, and the GPU where there is one."""
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 processor = line.partition(":")[2].strip()
                 break
@@ -57,7 +57,16 @@ def peak_memory() -> int:
     # What getrusage says on Linux may be the peak of the parent, which survives fork and exec.
     status = Path("/proc/self/status")
     if status.is_file():
-        lines = status.read_text().splitlines()
+        lines = status.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        # PROCESS_MEMORY_COUNTERS: two numbers of 4 bytes, of which the first is the size of it all,
+        # then eight of 8, of which the first is the peak. -1 stands for this process.
+        counters = (ctypes.c_size_t * 9)(9 * ctypes.sizeof(ctypes.c_size_t))
+        process = ctypes.c_void_p(-1)
+        ctypes.windll.kernel32.K32GetProcessMemoryInfo(process, counters, counters[0])
+        return counters[1]
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

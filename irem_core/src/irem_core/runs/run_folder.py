@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from irem_core import checks
 from irem_core.runs import checkpoint
 from irem_core.runs.description import completed
 from irem_core.distributed import Ranks
@@ -22,7 +23,7 @@ from irem_core.errors import (
     SettingError,
     StorageError,
 )
-from irem_core.files.lock import alone
+from irem_core.files.lock import locked
 from irem_core.files.storage import read_json_lines, replacing, writing
 
 METRICS = "metrics.jsonl"
@@ -41,12 +42,13 @@ class RunFolder:
         ranks: this process among those that train together.
 
     Raises:
-        SettingError: there is a file of that name.
+        SettingError: there is a file of that name, or the system can have no such folder.
         StorageError: the folder cannot be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], ranks: Ranks) -> None:
         """Create the folder."""
+        checks.check_path(path)
         self.path = Path(path)
         self.ranks = ranks
         name = "training" if ranks.leads else f"training-{ranks.rank}"
@@ -66,8 +68,8 @@ class RunFolder:
             ) from error
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other trainings out of the folder; see `lock.alone`."""
-        return alone(self.path / ".lock", self.ranks, guards=self.path)
+        """Keep other trainings out of the folder; see `lock.locked`."""
+        return self.ranks.led(locked(self.path / ".lock", guards=self.path))
 
     def claim(self, *, resume: bool) -> None:
         """Make sure that no other run is overwritten, and clear away what a kill left.

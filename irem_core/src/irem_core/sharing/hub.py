@@ -20,6 +20,7 @@ from irem_core.errors import (
     UnknownNameError,
 )
 from irem_core.files.storage import replacing
+from irem_core.registry import checked_name
 from irem_core.runs import checkpoint
 from irem_core.runs.checkpoint import MODEL
 from irem_core.runs.run_folder import EVALUATION
@@ -102,12 +103,12 @@ def pull(
         UnknownNameError: there is no such repository or revision.
         CheckpointError: it holds no run, or a damaged one.
         RunExistsError: the folder holds a run already.
-        SettingError: the name is none, or huggingface_hub is not installed.
+        SettingError: the name is none, or names no folder, or huggingface_hub is not installed.
         HubError: the hub cannot be reached, or refuses.
         StorageError: writing failed.
     """
     check_repository(repository)
-    folder = Path("runs") / repository.partition("/")[2] if out is None else Path(out)
+    folder = Path(out or Path("runs") / checked_name(repository.partition("/")[2]))
     present = [name for name in (MODEL, *_BESIDE) if (folder / name).exists()]
     if present:
         raise RunExistsError(

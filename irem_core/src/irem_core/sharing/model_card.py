@@ -1,11 +1,19 @@
-"""Model cards: what a run is, what it scores and how to use it, written from its files alone."""
+"""Model cards: what a run is, what it scores and how to use it, written from its files alone.
+
+The header that hubs read is huggingface_hub's where that is installed, and then lists the errors as
+results; `irem card` works without it. What it has no form for, tables of settings and of errors
+beside floors, is in a template of ours.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from irem_core.errors import CheckpointError
 from irem_core.runs.checkpoint import read_metadata
@@ -13,6 +21,7 @@ from irem_core.runs.run_folder import EVALUATION
 
 README = "README.md"
 
+_TAGS = ["irem", "energy-based-model", "test-time-compute"]
 _LONGEST = 300
 _COLUMNS = {
     "mse": "mean squared error",
@@ -44,53 +53,30 @@ def card(run: Path, *, licence: str | None = None, repository: str | None = None
     record = read_evaluation(Path(run))
     solver, task = _part(metadata.get("solver")), _part(metadata.get("task"))
     where = repository or "OWNER/NAME"
-    name = where.rpartition("/")[2]
-    lines = [
-        *_header(licence),
-        f"# {_text(task['name'])}, solved by {_text(_innermost(solver)['name'])}",
-        "",
-        "A solver trained with irem: iterative reasoning as energy minimisation (Du et al., ICML "
-        "2022). It answers a question x by descending a learned energy E(x, y) over candidate "
-        "answers y until that stops changing.",
-        "",
-        "## Task",
-        "",
-        *_table(["setting", "value"], _settings(task)),
-        *_spaces(metadata.get("spaces")),
-        "## Error",
-        "",
-        *_scores(record),
-        "## Settings",
-        "",
-        *_table(["setting", "value"], [*_settings(solver), *_training(metadata)]),
-        "## Versions",
-        "",
-        *_table(["package", "version"], _mapping(metadata.get("versions")).items()),
-        "## Licence",
-        "",
-        "None is stated: ask whoever shared this before you use it."
-        if licence is None
-        else f"The weights are under {_text(licence)}.",
-        "",
-        "## Use",
-        "",
-        "The file `model.safetensors` holds weights and settings, and no code; loading builds the "
-        "parts that it names from the packages that you have installed.",
-        "",
-        "```sh",
-        "pip install huggingface_hub",
-        f"irem pull {where}",
-        f"irem solve runs/{name} --input x.npy --output y.npy",
-        "```",
-        "",
-        "```py",
-        "from irem_core import load, pull",
-        "",
-        f'solver = load(pull("{where}"))',
-        "solution = solver.solve(x)  # solution.y, solution.energy, solution.steps",
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
+    templates = Environment(
+        loader=PackageLoader("irem_core.sharing"),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # Markdown, for which `plain` escapes
+    )
+    templates.filters["plain"] = _text
+    evaluation = _mapping(record.get("evaluation"))
+    scores = {name: _mapping(each) for name, each in evaluation.items()}
+    heads, rows = _scores(scores, _mapping(record.get("floors")))
+    return templates.get_template("card.md").render(
+        header=_header(task["name"], scores, licence=licence, repository=where),
+        task=task["name"],
+        solver=_innermost(solver)["name"],
+        settings=_settings(task),
+        training=[*_settings(solver), *_training(metadata)],
+        versions=_mapping(metadata.get("versions")).items(),
+        spaces=_spaces(_mapping(metadata.get("spaces"))),
+        heads=heads,
+        rows=rows,
+        licence=licence,
+        repository=where,
+    )
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
@@ -111,10 +97,37 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     return record
 
 
-def _header(licence: str | None) -> list[str]:
-    stated = [] if licence is None else [f"license: {_text(licence)}"]
-    tags = ["tags:", "- irem", "- energy-based-model", "- test-time-compute"]
-    return ["---", "library_name: irem", *stated, *tags, "---", ""]
+def _header(
+    task: str, scores: Mapping[str, Mapping[str, Any]], *, licence: str | None, repository: str
+) -> str:
+    """Write the YAML that hubs read, with errors as results where huggingface_hub is there."""
+    stated = None if licence is None else _text(licence)
+    try:
+        from huggingface_hub import EvalResult, ModelCardData
+    except ImportError:
+        lines = ["library_name: irem", *([f"license: {stated}"] if stated else []), "tags:"]
+        return "\n".join([*lines, *(f"- {tag}" for tag in _TAGS)])
+    results = [
+        EvalResult(
+            task_type="other",
+            dataset_type=_text(task),
+            dataset_name=f"{_text(task)}, {_text(difficulty)}",
+            dataset_config=_text(difficulty),
+            metric_type="mse",
+            metric_name="mean squared error",
+            metric_value=each["mse"],
+        )
+        for difficulty, each in scores.items()
+        if isinstance(each.get("mse"), float) and math.isfinite(each["mse"])
+    ]
+    data = ModelCardData(
+        library_name="irem",
+        license=stated,
+        tags=_TAGS,
+        model_name=repository.rpartition("/")[2] if results else None,
+        eval_results=results or None,
+    )
+    return data.to_yaml()
 
 
 def _part(described: Any) -> dict[str, Any]:
@@ -150,52 +163,39 @@ def _training(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(f"training.{name}", json.dumps(value)) for name, value in training.items()]
 
 
-def _spaces(spaces: Any) -> list[str]:
-    found = {name: _part(space) for name, space in _mapping(spaces).items() if space is not None}
+def _spaces(spaces: Mapping[str, Any]) -> list[str]:
+    """Describe the spaces of questions and answers, where they are known."""
     lines = []
-    for name, letter in (("question", "x"), ("answer", "y")):
-        if name in found:
-            given = found[name]["settings"].items()
+    for letter, name in (("x", "question"), ("y", "answer")):
+        if spaces.get(name) is not None:
+            space = _part(spaces[name])
+            given = space["settings"].items()
             written = ", ".join(f"{key}={value}" for key, value in given if value is not None)
-            lines.append(f"- {letter}: {_text(found[name]['name'])}({_text(written)})")
-    return [*lines, ""] if lines else []
+            lines.append(f"{letter}: {_text(space['name'])}({_text(written)})")
+    return lines
 
 
-def _scores(record: Mapping[str, Any]) -> list[str]:
-    evaluation = _mapping(record.get("evaluation"))
-    scored = {name: _mapping(each) for name, each in evaluation.items()}
-    if not scored:
-        return ["This run was not evaluated when it was trained; `irem evaluate` does.", ""]
-    floors = {name: _mapping(_mapping(record.get("floors")).get(name)) for name in scored}
-    columns = [key for key in _COLUMNS if any(key in each for each in scored.values())]
-    known = [key for key in _FLOORS if any(each.get(key) is not None for each in floors.values())]
-    heads = [_COLUMNS[key] for key in columns] + [_FLOORS[key] for key in known]
+def _scores(
+    scores: Mapping[str, Mapping[str, Any]], floors: Mapping[str, Any]
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of a table of errors beside floors, a row a difficulty."""
+    below = {name: _mapping(floors.get(name)) for name in scores}
+    columns = [key for key in _COLUMNS if any(key in each for each in scores.values())]
+    known = [key for key in _FLOORS if any(each.get(key) is not None for each in below.values())]
+    heads = ["difficulty", *(_COLUMNS[key] for key in columns), *(_FLOORS[key] for key in known)]
     rows = [
         [
             name,
-            *(_number(scores.get(key)) for key in columns),
-            *(_number(floors[name].get(key)) for key in known),
+            *(_number(each.get(key)) for key in columns),
+            *(_number(below[name].get(key)) for key in known),
         ]
-        for name, scores in scored.items()
+        for name, each in scores.items()
     ]
-    return [
-        *_table(["difficulty", *heads], rows),
-        "Errors are over all entries of the lowest-energy answers. The columns at the end are the "
-        "errors of answers without reasoning, on the same problems: an error that is not far below "
-        "them shows none. R2 is the share of the variance explained; AUROC says how well the "
-        "energy tells the tenth of the answers that are worst, where 0.5 is chance.",
-        "",
-    ]
+    return heads, rows
 
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "-"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    written = [[_text(cell) for cell in row] for row in rows]
-    lines = [heads, ["---"] * len(heads), *written]
-    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
 def _text(value: Any) -> str:

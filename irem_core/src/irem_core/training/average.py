@@ -16,7 +16,8 @@ class WeightAverage:
     """An exponential moving average of weights over the updates of a training.
 
     After update t it is decay average + (1 - decay) weights, with a decay of (1 + t) / (10 + t)
-    where that is less, so that the first, untrained weights are soon forgotten.
+    where that is less, so that the first, untrained weights are soon forgotten. torch's
+    `AveragedModel` averages a copy of a whole module, which cannot lend its values to the original.
 
     Args:
         weights: parameters that training changes in place.
