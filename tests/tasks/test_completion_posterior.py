@@ -108,5 +108,5 @@ def test_what_is_shown_stays_and_what_is_unseen_is_nothing():
 
 @pytest.mark.parametrize("setting", ["scale", "noise", "rank", "sweeps"])
 def test_numbers_out_of_range_are_refused(setting):
-    with pytest.raises(SettingError, match=rf"{setting} got 0"):
+    with pytest.raises(SettingError, match=rf"{setting}=0; expected"):
         posterior_mean(torch.ones(1, 2, 2), **{"generator": generator(0), setting: 0})

@@ -24,8 +24,6 @@ from irem_core.testing import check_solver
 from irem_tasks.sat import ClauseSpace, Sat, SatEnergy, SatSolver, unsatisfied
 from irem_tasks.sat.task import random_clauses
 
-CPU = torch.device("cpu")
-
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -42,7 +40,7 @@ def formula(*clauses, variables):
 
 
 def draw(count, variables, ratio, seed=0):
-    return random_clauses((count, round(ratio * variables)), variables, generator(seed), CPU)
+    return random_clauses((count, round(ratio * variables)), variables, generator(seed))
 
 
 def clauses_of(literals):

@@ -11,13 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from irem_baselines.networks import Network, require_kind
+from irem_baselines.network import Network, require_kind
 from irem_core import Problem, ShapeError, Space, graphs
-
-with warnings.catch_warnings():
-    # torch-geometric 2.8 still calls parts of torch that torch itself has deprecated.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from torch_geometric.nn import GINEConv, global_max_pool
 
 
 @attrs.frozen(eq=False)
@@ -61,6 +56,10 @@ class EdgeNetwork(Network):
     ) -> None:
         """Make the layers with torch-geometric's and torch's default initialisation."""
         super().__init__()
+        with warnings.catch_warnings():
+            # torch-geometric 2.8 still calls parts of torch that torch itself has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from torch_geometric.nn import GINEConv  # takes seconds to import
         self.question = question
         self.depth = depth
         self.question_map = nn.Linear(question.size, width // 2 if reads_answer else width)
@@ -125,8 +124,9 @@ class EdgeNetwork(Network):
         self, reading: Reading, features: Float[Tensor, "nodes width"]
     ) -> Float[Tensor, "problems width"]:
         """Return the largest features over the nodes of each graph."""
-        pooled: Tensor = global_max_pool(features, reading.graph, reading.count)
-        return pooled
+        graph = reading.graph[:, None].expand_as(features)
+        pooled = features.new_zeros(reading.count, features.shape[1])
+        return pooled.scatter_reduce(0, graph, features, "amax", include_self=False)
 
 
 def _product(weight: Tensor, inner: nn.Linear) -> tuple[Tensor, Tensor]:

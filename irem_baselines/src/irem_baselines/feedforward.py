@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
+from irem_baselines.networks import make_network, paper_preset, paper_width, width_of
 from irem_baselines.one_shot import OneShot
 from irem_core import Preset, Problem, Space
 
@@ -37,10 +37,9 @@ class Feedforward(OneShot):
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
-        check_width("Feedforward", width, "paper")
+        units = width_of("Feedforward", width, paper=lambda: paper_width(answer))
         self.question = question
         self.answer = answer
-        units = paper_width(answer) if isinstance(width, str) else width
         self.network = make_network("Feedforward", question, answer, width=units, depth=depth)
 
     def answers(self, problem: Problem) -> Float[Tensor, "rows *entries"]:

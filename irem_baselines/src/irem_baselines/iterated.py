@@ -1,20 +1,21 @@
-"""What networks that answer step by step share: a solve that shows and keeps every output."""
+"""What networks that answer step by step share: every output is shown and kept."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from itertools import islice
+from typing import ClassVar
 
 import attrs
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
+from irem_baselines.answering import Answering, Request
 from irem_core import (
-    Descent,
     Evaluation,
-    HaltingCriterion,
     Iterate,
     Observer,
     Outcome,
@@ -22,7 +23,6 @@ from irem_core import (
     Recorder,
     SettingError,
     Solution,
-    Solver,
     checks,
 )
 
@@ -41,14 +41,16 @@ class Output:
     weight: Float[Tensor, " problems"] | None = None
 
 
-class Iterated(Solver):
-    """A network that answers step by step. An author writes `loss` and `outputs`.
+class Iterated(Answering):
+    """A network that answers step by step. An author writes `outputs`, and sets `steps`.
 
     A problem whose output turns non-finite keeps its last finite one; the others go on.
     """
 
     first: ClassVar[int] = 1
     """The step of the first output: 0 where that is a start, 1 where it took a step."""
+    steps: int
+    """How many steps are trained."""
 
     @abstractmethod
     def outputs(
@@ -66,32 +68,26 @@ class Iterated(Solver):
             NonFiniteError: x holds NaN or infinity.
         """
 
-    def solve(
-        self,
-        x: Any,
-        *,
-        max_steps: int = 80,
-        descent: Descent | None = None,
-        halting: HaltingCriterion | None = None,
-        start: Tensor | Iterate | None = None,
-        generator: torch.Generator | None = None,
-        record: Sequence[str] = (),
-        observer: Observer | None = None,
-    ) -> Solution:
-        """Take `max_steps` steps (see `Solver.solve`), at least one where there is no start.
-
-        `descent` and `halting` are without effect, since there is no energy; the evaluations that
-        the observer is shown have NaN in its place.
+    def loss(
+        self, problem: Problem, target: Tensor, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Return the mean squared error of the answers after `steps` steps.
 
         Args:
-            x: questions `(B, ...)`, or a `Problem`.
-            max_steps: how many steps to take.
-            descent: not used.
-            halting: not used.
-            start: where to start, for networks that read their own answers; else not used.
-            generator: where random starts come from; seed 0 if None.
-            record: "y" to keep all outputs, of dense answers alone.
-            observer: called after every output, and after the start where there is one.
+            problem: questions `(B, ...)`.
+            target: `(B, ...)` or `(rows, ...)` their answers.
+            generator: the only source of randomness.
+        """
+        outputs = self.outputs(problem, None, generator)
+        last = next(islice(outputs, self.steps - self.first, None))
+        return functional.mse_loss(last.y, target)
+
+    def respond(self, problem: Problem, request: Request) -> Solution:
+        """Take `max_steps` steps, at least one where there is no start.
+
+        The observer is called after every output, and after the start where there is one; the
+        evaluations that it is shown have NaN in place of an energy. "y" records all outputs, of
+        dense answers alone. A start is for networks that read their own answers; others ignore it.
 
         Raises:
             SettingError: `max_steps` or `record` is out of range.
@@ -99,19 +95,14 @@ class Iterated(Solver):
             NonFiniteError: x or the start holds NaN or infinity.
         """
         title = type(self).__name__
-        checks.check(checks.count_or_zero, title, max_steps=max_steps)
-        problem = x if isinstance(x, Problem) else Problem(x, self.answer)
-        recorder = _recorder(title, record, problem)
-        watch = [each for each in (recorder, observer) if each is not None]
-        if generator is None:
-            generator = torch.Generator(problem.device).manual_seed(0)
-        given = start.y if isinstance(start, Iterate) else start
-        if given is not None and self.answer is not None:
-            self.answer.check("start", given, problem.layout.rows)
-        with torch.no_grad():
-            outputs = self.outputs(problem, given, generator)
-            steps = range(self.first, max(max_steps, self.first) + 1)
-            solution = self._run(problem, outputs, steps, watch)
+        checks.check(checks.count_or_zero, title, max_steps=request.max_steps)
+        recorder = _recorder(title, request.record, problem)
+        watch = [each for each in (recorder, request.observer) if each is not None]
+        if request.start is not None and self.answer is not None:
+            self.answer.check("start", request.start, problem.layout.rows)
+        outputs = self.outputs(problem, request.start, request.generator)
+        steps = range(self.first, max(request.max_steps, self.first) + 1)
+        solution = self._run(problem, outputs, steps, watch)
         return solution if recorder is None else attrs.evolve(solution, trace=recorder.trace())
 
     def _run(

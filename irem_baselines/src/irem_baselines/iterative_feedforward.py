@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from irem_baselines.iterated import Iterated, Output
-from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
+from irem_baselines.networks import make_network, paper_preset, paper_width, width_of
 from irem_core import Preset, Problem, Space, checks
 
 OBJECTIVES = ("denoise", "unroll")
@@ -66,15 +65,15 @@ class IterativeFeedforward(Iterated):
         """Make the layers with torch's default initialisation."""
         super().__init__()
         owner = "IterativeFeedforward"
-        check_width(owner, width, "paper")
+        units = width_of(owner, width, paper=lambda: paper_width(answer))
         two = checks.number("a whole number of at least 2", low=2, whole=True)
         checks.check(two, owner, levels=levels)
         checks.check(checks.one_of(*OBJECTIVES), owner, objective=objective)
         self.question = question
         self.answer = answer
         self.levels = levels
+        self.steps = levels - 1
         self.objective = objective
-        units = paper_width(answer) if isinstance(width, str) else width
         self.network = make_network(
             owner, question, answer, width=units, depth=depth, reads_answer=True
         )
@@ -130,8 +129,7 @@ class IterativeFeedforward(Iterated):
         Source: Sohl-Dickstein et al., ICML 2015, for "denoise".
         """
         if self.objective == "unroll":
-            last = next(islice(self.outputs(problem, None, generator), self.levels - 1, None))
-            return functional.mse_loss(last.y, target)
+            return super().loss(problem, target, generator)
         noisy, cleaner = self.pairs(problem, target, generator)
         reading = self.network.read(problem)
         update = self.network.decode(reading, self.network.body(reading, noisy))

@@ -1,28 +1,19 @@
-"""What networks that answer in one shot share: their loss, and a solve without steps."""
+"""What networks that answer in one shot share: their loss, and a solution without steps."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from irem_core import (
-    Descent,
-    HaltingCriterion,
-    Iterate,
-    Observer,
-    Problem,
-    Solution,
-    Solver,
-)
+from irem_baselines.answering import Answering, Request
+from irem_core import Problem, Solution
 
 
-class OneShot(Solver):
+class OneShot(Answering):
     """A network that maps questions to answers. An author writes `answers`."""
 
     @abstractmethod
@@ -46,24 +37,6 @@ class OneShot(Solver):
         """
         return functional.mse_loss(self.answers(problem), target)
 
-    def solve(
-        self,
-        x: Any,
-        *,
-        max_steps: int = 1,
-        descent: Descent | None = None,
-        halting: HaltingCriterion | None = None,
-        start: Tensor | Iterate | None = None,
-        generator: torch.Generator | None = None,
-        record: Sequence[str] = (),
-        observer: Observer | None = None,
-    ) -> Solution:
-        """Answer in one shot: all arguments but x are without effect (see `Solver.solve`).
-
-        Raises:
-            ShapeError: x does not have a shape that the network takes.
-            NonFiniteError: x holds NaN or infinity.
-        """
-        problem = x if isinstance(x, Problem) else Problem(x, self.answer)
-        with torch.no_grad():
-            return Solution.answered(self.answers(problem), problem.layout)
+    def respond(self, problem: Problem, request: Request) -> Solution:
+        """Answer in one shot; nothing else can be asked for."""
+        return Solution.answered(self.answers(problem), problem.layout)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from irem_baselines.iterated import Iterated, Output
-from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
+from irem_baselines.networks import make_network, paper_preset, paper_width, width_of
 from irem_core import Preset, Problem, SettingError, Space, checks
 
 
@@ -77,12 +77,11 @@ class Ponder(Iterated):
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
-        check_width("Ponder", width, "paper")
+        units = width_of("Ponder", width, paper=lambda: paper_width(answer))
         checks.check(checks.count, "Ponder", depth=depth, steps=steps)
         checks.check(checks.proper_fraction, "Ponder", prior=prior)
         checks.check(checks.non_negative, "Ponder", penalty=penalty)
         checks.check(checks.one_of("expected", "sampled"), "Ponder", halt=halt)
-        units = paper_width(answer) if isinstance(width, str) else width
         self.network = make_network(
             "Ponder",
             question,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from irem_baselines.iterated import Iterated, Output
-from irem_baselines.networks import check_width, make_network, paper_preset, paper_width
+from irem_baselines.networks import make_network, paper_preset, paper_width, width_of
 from irem_core import Preset, Problem, Space, checks, default_energy
 
 
@@ -50,23 +47,26 @@ class Recurrent(Iterated):
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
-        check_width("Recurrent", width, "paper", "matched")
+        units = width_of(
+            "Recurrent",
+            width,
+            paper=lambda: paper_width(answer, dense=196),
+            matched=lambda: _matched_width(question, answer),
+        )
         checks.check(checks.count, "Recurrent", steps=steps)
         self.question = question
         self.answer = answer
         self.steps = steps
-        if width == "matched":
-            units = _matched_width(question, answer)
-        else:
-            units = paper_width(answer, dense=196) if isinstance(width, str) else width
         # On edges the second layer reads the LSTM's state.
         self.network = make_network(
             "Recurrent", question, answer, width=units, depth=2 if answer.ragged else 1
         )
         self.cell = nn.LSTMCell(units, units)
 
-    def unroll(self, problem: Problem) -> Iterator[Tensor]:
-        """Yield the answers `(B, ...)` or `(rows, ...)` of step 1, 2, ... without end."""
+    def outputs(
+        self, problem: Problem, start: Tensor | None, generator: torch.Generator
+    ) -> Iterator[Output]:
+        """Yield the answers of step 1, 2, ...; there is no start."""
         reading = self.network.read(problem)
         features = self.network.layer(0, reading, None)
         state = None
@@ -75,26 +75,7 @@ class Recurrent(Iterated):
             hidden = state[0]
             for place in range(1, self.network.depth):
                 hidden = self.network.layer(place, reading, hidden)
-            yield self.network.decode(reading, hidden)
-
-    def outputs(
-        self, problem: Problem, start: Tensor | None, generator: torch.Generator
-    ) -> Iterator[Output]:
-        """Yield the answers of step 1, 2, ...; there is no start."""
-        return map(Output, self.unroll(problem))
-
-    def loss(
-        self, problem: Problem, target: Tensor, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        """Return the mean squared error of the last of `steps` outputs.
-
-        Args:
-            problem: questions `(B, ...)`.
-            target: `(B, ...)` or `(rows, ...)` their answers.
-            generator: not used; the loss is not random.
-        """
-        last = next(islice(self.unroll(problem), self.steps - 1, None))
-        return functional.mse_loss(last, target)
+            yield Output(self.network.decode(reading, hidden))
 
 
 def _matched_width(question: Space, answer: Space) -> int:

@@ -32,39 +32,13 @@ if TYPE_CHECKING:
     from irem_tasks.vectors import Sort as Sort
 
 _MODULES = {
-    "factorizations": (
-        "Eigenvector",
-        "LU",
-        "LinearSystem",
-        "QR",
-    ),
-    "graphs": (
-        "ConnectedComponents",
-        "EdgeCopy",
-        "ShortestPath",
-    ),
+    "factorizations": ("Eigenvector", "LU", "LinearSystem", "QR"),
+    "graphs": ("ConnectedComponents", "EdgeCopy", "ShortestPath"),
     "images": ("Denoise",),
-    "matrices": (
-        "Determinant",
-        "MatrixCompletion",
-        "MatrixInverse",
-        "Square",
-    ),
-    "sat": (
-        "Sat",
-        "SatEnergy",
-        "SatSolver",
-    ),
-    "sparse_graphs": (
-        "SparseComponents",
-        "SparseShortestPath",
-    ),
-    "vectors": (
-        "Add",
-        "Negate",
-        "Parity",
-        "Sort",
-    ),
+    "matrices": ("Determinant", "MatrixCompletion", "MatrixInverse", "Square"),
+    "sat": ("Sat", "SatEnergy", "SatSolver"),
+    "sparse_graphs": ("SparseComponents", "SparseShortestPath"),
+    "vectors": ("Add", "Negate", "Parity", "Sort"),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 

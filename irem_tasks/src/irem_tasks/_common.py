@@ -1,29 +1,23 @@
-"""What several tasks share: ranges of difficulty parameters, figures of the paper, and sizes."""
+"""What several tasks share: figures of the paper, square matrices, and arithmetic."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
-from irem_core import (
-    MatrixSpace,
-    NonFiniteError,
-    Problem,
-    Published,
-    SettingError,
-    Space,
-    Task,
-    VectorSpace,
-    checks,
-)
+from irem_core import MatrixSpace, NonFiniteError, Published, Space, checks
+from irem_tasks._declared import DenseTask
 
 PAPER_SIZE = 20
 """Rows and columns of the paper's matrices."""
+VARIANTS = checks.one_of("release", "paper")
+"""Which distribution a task has: the published code's, or that of the paper's own words."""
 _TABLE_1 = "Du et al., ICML 2022, Table 1"
 
 
@@ -38,49 +32,23 @@ def table_1(**methods: tuple[float, float]) -> tuple[Published, ...]:
     )
 
 
-def _require(expected: str, fits: Callable[[Any], bool], values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if not fits(value):
-            raise SettingError(f"The difficulty parameter {name} got {value}; expected {expected}.")
-
-
-def require_positive(**values: float) -> None:
-    """Raise a SettingError unless all values are finite numbers above 0."""
-    _require("above 0", lambda value: 0 < value < math.inf, values)
-
-
-def require_non_negative(**values: float) -> None:
-    """Raise a SettingError unless all values are finite numbers of at least 0."""
-    _require("at least 0", lambda value: 0 <= value < math.inf, values)
-
-
-def require_share(**values: float) -> None:
-    """Raise a SettingError unless all values are numbers from 0 to 1."""
-    _require("from 0 to 1", lambda value: 0 <= value <= 1, values)
-
-
-def require_count(**values: int) -> None:
-    """Raise a SettingError unless all values are whole numbers of at least 1."""
-    _require(
-        "a whole number of at least 1",
-        lambda value: isinstance(value, int) and value >= 1,
-        values,
-    )
-
-
-VARIANTS = checks.one_of("release", "paper")
-"""Which distribution a task has: the published code's, or that of the paper's own words."""
-
-
 def uniform(
-    shape: tuple[int, ...],
-    low: float,
-    high: float,
-    generator: torch.Generator,
-    device: torch.device,
+    shape: tuple[int, ...], low: float, high: float, generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Draw from U(low, high) with a generator that lives on `device`."""
-    return torch.empty(shape, device=device).uniform_(low, high, generator=generator)
+    """Draw from U(low, high) where the generator lives."""
+    return torch.empty(shape, device=generator.device).uniform_(low, high, generator=generator)
+
+
+def identity(matrices: Float[Tensor, "problems size size"]) -> Float[Tensor, "size size"]:
+    """Return the identity matrix of the size, type and place of others."""
+    return torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+
+
+def by_numpy(
+    function: Callable[[NDArray[np.float64]], Any], x: Float[Tensor, "problems *entries"]
+) -> Float[Tensor, "problems *answers"]:
+    """Apply a function of NumPy's to x in double precision."""
+    return torch.from_numpy(function(x.numpy(force=True).astype(np.float64))).to(x)
 
 
 def require_regular(regular: Bool[Tensor, " problems"], consequence: str) -> None:
@@ -101,15 +69,12 @@ def require_regular(regular: Bool[Tensor, " problems"], consequence: str) -> Non
         )
 
 
-def problems_and_answers(
-    x: Tensor, y: Float[Tensor, "problems *entries"]
-) -> tuple[Problem, Float[Tensor, "problems *entries"]]:
-    """Join questions with answers whose size may be another than the task's own."""
-    space = VectorSpace if y.ndim == 2 else MatrixSpace
-    return Problem(x, space(*y.shape[1:])), y
+def well_conditioned(matrices: Float[Tensor, "problems size size"]) -> Bool[Tensor, " problems"]:
+    """Say which matrices are regular to double precision."""
+    return by_numpy(np.linalg.cond, matrices.double()) < 1 / torch.finfo(torch.float64).eps
 
 
-class MatrixTask(Task):
+class MatrixTask(DenseTask):
     """A task on square matrices, whose size a difficulty may change: "size=30".
 
     Args:
@@ -117,25 +82,12 @@ class MatrixTask(Task):
     """
 
     def __init__(self, size: int = PAPER_SIZE) -> None:
-        """Set the spaces."""
+        """Set the spaces; published figures are for the paper's size alone."""
         self.size = size
         self.question, self.answer = self.spaces(size)
+        if size != PAPER_SIZE:
+            self.published = ()
 
     def spaces(self, size: int) -> tuple[Space, Space]:
         """Return the spaces of questions and of answers: both are one matrix."""
         return MatrixSpace(size, size), MatrixSpace(size, size)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters and their defaults; the size is by default the task's own."""
-        return super().parameters | {"size": self.size}
-
-    def shape(self, count: int, size: int | None) -> tuple[int, int, int]:
-        """Return the shape of a batch of matrices, of the task's own size if that is None.
-
-        Raises:
-            SettingError: the size is not a whole number of at least 1.
-        """
-        size = self.size if size is None else size
-        require_count(size=size)
-        return count, size, size

@@ -21,7 +21,7 @@ from irem_core import (
 )
 
 
-def read(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
+def read_graphs(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
     """Read complete graphs: how many nodes each has, and the values of their edges.
 
     Args:
@@ -77,7 +77,7 @@ def square(values: Float[Tensor, "..."], where: str) -> Tensor:
     return stacked
 
 
-def write(file: Path, matrices: Sequence[NDArray[np.floating]]) -> None:
+def write_graphs(file: Path, matrices: Sequence[NDArray[np.floating]]) -> None:
     """Write one matrix a graph; .npz and .safetensors files name them graph0, graph1, ...
 
     Raises:

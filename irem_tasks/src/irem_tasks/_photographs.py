@@ -54,7 +54,7 @@ class Photographs:
     test: Sequence[Image]
 
 
-def load(folder: str | None, channels: int, smallest: int) -> Photographs:
+def load_photographs(folder: str | None, channels: int, smallest: int) -> Photographs:
     """Read the images of a folder, or the photographs that come with scikit-image.
 
     Args:
@@ -103,7 +103,7 @@ def _usable(files: Sequence[Path], channels: int, smallest: int) -> list[Image]:
     images = []
     for file in files:
         try:
-            image = read(file, channels)
+            image = read_image(file, channels)
             if min(image.shape[1:]) < smallest:
                 raise InputFileError(
                     f"{file} has {image.shape[1]} x {image.shape[2]} pixels, fewer than a patch of "
@@ -116,7 +116,7 @@ def _usable(files: Sequence[Path], channels: int, smallest: int) -> list[Image]:
     return images
 
 
-def read(file: Path, channels: int) -> Image:
+def read_image(file: Path, channels: int) -> Image:
     """Read one image as brightness in [0, 1]; an alpha channel is dropped.
 
     Raises:
@@ -158,7 +158,7 @@ def read(file: Path, channels: int) -> Image:
     return image.permute(2, 0, 1).contiguous()
 
 
-def write(file: Path, image: Image) -> None:
+def write_image(file: Path, image: Image) -> None:
     """Write an image with 8 bits a channel; brightness beyond [0, 1] is clipped.
 
     Raises:

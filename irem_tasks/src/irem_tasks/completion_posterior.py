@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from irem_tasks._common import require_count, require_positive
+from irem_core import checks
 
 
 def posterior_mean(
@@ -37,8 +37,8 @@ def posterior_mean(
     Raises:
         SettingError: a number is out of range.
     """
-    require_positive(scale=scale, noise=noise)
-    require_count(rank=rank, sweeps=sweeps)
+    checks.check(checks.positive, "posterior_mean", scale=scale, noise=noise)
+    checks.check(checks.count, "posterior_mean", rank=rank, sweeps=sweeps)
     shown = x != 0
     right = torch.randn(x.shape[0], x.shape[2], rank, generator=generator, device=x.device).to(x)
     total = torch.zeros_like(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,12 +16,13 @@ from torch import Tensor
 from irem_core import MatrixSpace, Problem, SettingError, ShapeError, Space, VectorSpace
 from irem_tasks._common import (
     MatrixTask,
-    problems_and_answers,
-    require_non_negative,
-    require_positive,
+    by_numpy,
+    identity,
     require_regular,
     uniform,
+    well_conditioned,
 )
+from irem_tasks._declared import Count, NonNegative, Positive
 from irem_tasks._elimination import eliminate
 
 _SQUARINGS = 40
@@ -36,6 +38,17 @@ class _Factorization(MatrixTask):
     def spaces(self, size: int) -> tuple[Space, Space]:
         """Return the spaces of the matrix, `(size, size)`, and its factors, `(2 size, size)`."""
         return MatrixSpace(size, size), MatrixSpace(2 * size, size)
+
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, size: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems rows size"]]:
+        """Draw x `(count, size, size)` and y `(count, 2 * size, size)`."""
+        x = uniform((count, size, size), -scale, scale, generator)
+        return x, torch.cat(self.factors(x.double()), 1).to(x)
+
+    @abstractmethod
+    def factors(self, x: Float[Tensor, "problems size size"]) -> tuple[Tensor, Tensor]:
+        """Return the two factors of matrices."""
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return the entry of x in each factor's entry's place, `(B, 2 size, size, 1)`."""
@@ -53,38 +66,24 @@ class LU(_Factorization):
         size: rows and columns of the matrix; the published code has 20.
     """
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems rows size"]]:
-        """Draw x `(count, size, size)` and y `(count, 2 * size, size)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        require_positive(scale=scale)
-        x = uniform(self.shape(count, size), -scale, scale, generator, device)
-        _, lower, upper = torch.linalg.lu(x.double())
-        return problems_and_answers(x, torch.cat([lower, upper], 1).to(x))
+    def factors(self, x: Float[Tensor, "problems size size"]) -> tuple[Tensor, Tensor]:
+        """Return L and U, by LAPACK."""
+        _, lower, upper = torch.linalg.lu(x)
+        return lower, upper
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return L above U, by SciPy in double precision."""
         from scipy.linalg import lu  # only oracles need SciPy, which is slow to import
 
-        x = problem.x.numpy(force=True).astype(np.float64)
-        factors = [np.concatenate(lu(matrix, permute_l=False)[1:]) for matrix in x]
-        return torch.from_numpy(np.stack(factors)).to(problem.x)
+        return by_numpy(
+            lambda x: np.stack([np.concatenate(lu(each, permute_l=False)[1:]) for each in x]),
+            problem.x,
+        )
 
     def classical(self, problem: Problem) -> Tensor:
         """Return L above U, by Gaussian elimination in double precision."""
         reduced, _, _ = eliminate(problem.x.double())
-        unit = torch.eye(reduced.shape[1], dtype=reduced.dtype, device=reduced.device)
-        return torch.cat([reduced.tril(-1) + unit, reduced.triu()], 1).to(problem.x)
+        return torch.cat([reduced.tril(-1) + identity(reduced), reduced.triu()], 1).to(problem.x)
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "problems rows size"]:
         """Tell apart what is below, on and above the diagonals of L and of U."""
@@ -104,35 +103,20 @@ class QR(_Factorization):
         size: rows and columns of the matrix; the published code has 20.
     """
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems rows size"]]:
-        """Draw x `(count, size, size)` and y `(count, 2 * size, size)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        require_positive(scale=scale)
-        x = uniform(self.shape(count, size), -scale, scale, generator, device)
-        return problems_and_answers(x, torch.cat(torch.linalg.qr(x.double()), 1).to(x))
+    def factors(self, x: Float[Tensor, "problems size size"]) -> tuple[Tensor, Tensor]:
+        """Return Q and R, by LAPACK."""
+        left, right = torch.linalg.qr(x)
+        return left, right
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return Q above R, by NumPy in double precision."""
-        x = problem.x.numpy(force=True).astype(np.float64)
-        return torch.from_numpy(np.concatenate(np.linalg.qr(x), axis=1)).to(problem.x)
+        return by_numpy(lambda x: np.concatenate(np.linalg.qr(x), axis=1), problem.x)
 
     def classical(self, problem: Problem) -> Tensor:
         """Return Q above R, by Householder reflections in double precision."""
         right: Tensor = problem.x.double().clone()
-        size = right.shape[1]
-        left = torch.eye(size, dtype=right.dtype, device=right.device).expand_as(right).clone()
-        for column in range(size - 1):
+        left = identity(right).expand_as(right).clone()
+        for column in range(right.shape[1] - 1):
             normal = right[:, column:, column].clone()
             length = torch.linalg.vector_norm(normal, dim=1)
             # LAPACK reflects nothing where all below the diagonal is 0 already.
@@ -167,23 +151,21 @@ class Eigenvector(MatrixTask):
         """Return the spaces of the matrix, `(size, size)`, and of the eigenvector, `(size,)`."""
         return MatrixSpace(size, size), VectorSpace(size)
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        gap: float = 1.0,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems size"]]:
+        gap: Positive = 1.0,
+        scale: Positive = 1.0,
+        size: Count,
+    ) -> tuple[Tensor, Float[Tensor, "problems size"]]:
         """Draw x `(count, size, size)` and y `(count, size)`, the eigenvector of x as rounded.
 
         Raises:
-            SettingError: a parameter is out of range, or so large that x overflows.
+            SettingError: a parameter is so large that x overflows.
         """
-        require_positive(gap=gap, scale=scale)
-        entries = uniform(self.shape(count, size), -scale, scale, generator, device)
+        entries = uniform((count, size, size), -scale, scale, generator)
         symmetric = (entries + entries.mT).double() / 2
         x = (symmetric @ symmetric.mT).to(entries)
         if gap != 1 and x.shape[1] > 1:
@@ -191,13 +173,12 @@ class Eigenvector(MatrixTask):
         # Neither the gap nor the product is exact in x's type, and a close second eigenvalue
         # magnifies that; the answer must be that of x as it is given.
         leading = _leading(x.double())
-        return problems_and_answers(x, _first_entry_positive(leading).to(x))
+        return x, _first_entry_positive(leading).to(x)
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the eigenvectors, by NumPy in double precision."""
-        x = problem.x.numpy(force=True).astype(np.float64)
-        leading = torch.from_numpy(np.linalg.eigh(x).eigenvectors[:, :, -1])
-        return _first_entry_positive(leading).to(problem.x)
+        leading = by_numpy(lambda x: np.linalg.eigh(x).eigenvectors[:, :, -1], problem.x)
+        return _first_entry_positive(leading)
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the eigenvectors, by power iteration in double precision.
@@ -247,31 +228,22 @@ class LinearSystem(MatrixTask):
         """Return the spaces of A with A v, `(size**2 + size,)`, and of v, `(size,)`."""
         return VectorSpace(size * size + size), VectorSpace(size)
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        scale: float = 1.0,
-        ridge: float = 0.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems size"]]:
-        """Draw x `(count, size**2 + size)` and y `(count, size)`.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        require_positive(scale=scale)
-        require_non_negative(ridge=ridge)
-        shape = self.shape(count, size)
-        entries = uniform(shape, -1, 1, generator, device)
-        y = uniform(shape[:2], -scale, scale, generator, device)
+        scale: Positive = 1.0,
+        ridge: NonNegative = 0.0,
+        size: Count,
+    ) -> tuple[Tensor, Float[Tensor, "problems size"]]:
+        """Draw x `(count, size**2 + size)` and y `(count, size)`."""
+        entries = uniform((count, size, size), -1, 1, generator)
+        y = uniform((count, size), -scale, scale, generator)
         symmetric = (entries + entries.mT).double()
-        unit = torch.eye(shape[1], dtype=symmetric.dtype, device=device)
-        matrix = (symmetric @ symmetric.mT + ridge * unit).to(entries)
+        matrix = (symmetric @ symmetric.mT + ridge * identity(symmetric)).to(entries)
         product = matrix.double() @ y.double()[..., None]
-        return problems_and_answers(torch.cat([matrix.flatten(1), product[..., 0].to(y)], 1), y)
+        return torch.cat([matrix.flatten(1), product[..., 0].to(y)], 1), y
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the solutions, by NumPy in double precision.
@@ -280,10 +252,11 @@ class LinearSystem(MatrixTask):
             NonFiniteError: a matrix is singular to working (double) precision.
             ShapeError: x holds no matrix and vector.
         """
-        matrix, product = (each.numpy(force=True) for each in _system(problem.x))
-        regular = np.linalg.cond(matrix) < 1 / np.finfo(np.float64).eps
-        require_regular(torch.from_numpy(regular), _NO_SOLUTION)
-        return torch.from_numpy(np.linalg.solve(matrix, product)[..., 0]).to(problem.x)
+        matrix, product = _system(problem.x)
+        require_regular(well_conditioned(matrix), _NO_SOLUTION)
+        return by_numpy(lambda x: np.linalg.solve(x, product.numpy(force=True))[..., 0], matrix).to(
+            problem.x
+        )
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the solutions, by Gaussian elimination in double precision.
@@ -327,8 +300,7 @@ def _leading(
     size, info = matrices.shape[1], torch.finfo(matrices.dtype)
     # Farther from the eigenvalue than rounding reaches, so that no pivot can be zero.
     shift = largest * (1 + 100 * size * info.eps) + info.tiny
-    eye = torch.eye(size, dtype=matrices.dtype, device=matrices.device)
-    shifted = shift[:, None, None] * eye - matrices
+    shifted = shift[:, None, None] * identity(matrices) - matrices
     factors, pivots = torch.linalg.lu_factor(shifted)
     found = torch.ones_like(matrices[:, :, :1])
     for _ in range(2):

@@ -6,7 +6,6 @@ number; so does an answer, `(rows, 1)`, in the order of the entries of a matrix.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,79 +13,24 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
-from irem_core import (
-    Between,
-    EdgeSpace,
-    NonFiniteError,
-    Problem,
-    SettingError,
-    Task,
-    checks,
-    graphs,
-)
-from irem_tasks import _graph_files
-from irem_tasks._common import VARIANTS, require_positive, require_share, table_1
+from irem_core import Between, EdgeSpace, Problem, checks, graphs
+from irem_tasks._common import VARIANTS, identity, table_1, uniform
+from irem_tasks._declared import Positive, Share
+from irem_tasks._graph_files import read_graphs, square, write_graphs
+from irem_tasks._graph_tasks import ComponentTask, GraphTask, Nodes, PathTask, draw_nodes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
-
-def draw_nodes(
-    nodes: int | Between[int], count: int, generator: torch.Generator, device: torch.device
-) -> Int[Tensor, " problems"]:
-    """Draw how many nodes each graph has.
-
-    Raises:
-        SettingError: fewer than 2 are possible.
-    """
-    sizes = Between.of(nodes)
-    if sizes.low < 2:
-        raise SettingError(
-            f"The difficulty parameter nodes got {nodes}; expected at least 2, since a graph of "
-            "one node has nothing to solve."
-        )
-    return sizes.draw(count, generator, device)
+_TRAINED = Between(2, 10)
 
 
-def require_lengths(batch: Batch) -> None:
-    """Raise a NonFiniteError naming the first edge whose length is negative or no number."""
-    wrong = ~(batch.edge_attr[:, 0] >= 0)
-    if bool(wrong.any()):
-        row = int(wrong.nonzero()[0, 0])
-        raise NonFiniteError(
-            f"The edge {_ends(batch, batch.edge_index[:, row])} has the length "
-            f"{float(batch.edge_attr[row, 0]):g}; expected at least 0, since a path could go back "
-            "and forth over a negative edge and get shorter for ever."
-        )
-
-
-def require_paths(
-    batch: Batch, pairs: Int[Tensor, "2 rows"], distances: Float[Tensor, "rows 1"]
-) -> None:
-    """Raise a NonFiniteError naming the first pair of nodes whose distance is infinite."""
-    infinite = distances[:, 0].isinf()
-    if bool(infinite.any()):
-        first = int(infinite.nonzero()[0, 0])
-        raise NonFiniteError(
-            f"No path leads {_ends(batch, pairs[:, first])}, so their distance is infinite; only "
-            "pairs of nodes that a path joins have an answer."
-        )
-
-
-def _ends(batch: Batch, pair: Int[Tensor, " 2"]) -> str:
-    graph = int(batch.batch[pair[0]])
-    source, target = (pair - batch.ptr[graph]).tolist()
-    return f"from node {source} to node {target} of graph {graph}"
-
-
-class CompleteGraphTask(Task):
+class CompleteGraphTask(GraphTask):
     """A task on complete graphs: 2 to 10 nodes in training, 10 on "same" and 15 on "harder"."""
 
     difficulties: ClassVar = {"train": {}, "same": {"nodes": 10}, "harder": {"nodes": 15}}
-    max_steps = 40
     formats: ClassVar = (".npy", ".npz", ".csv", ".safetensors")
 
     def __init__(self) -> None:
@@ -97,20 +41,6 @@ class CompleteGraphTask(Task):
     def problem(self, nodes: Int[Tensor, " problems"], values: Float[Tensor, " rows"]) -> Problem:
         """Make problems of complete graphs from the values of their edges."""
         return Problem(graphs.complete(nodes, values[:, None]), self.answer)
-
-    def oracle(self, problem: Problem) -> Tensor:
-        """Return the answers that scipy gives for one graph after the other."""
-        found = [self.solve_one(weights) for weights in matrices(problem.x)]
-        answers = torch.cat([each.flatten() for each in found])[:, None]
-        return answers.to(problem.device, problem.dtype)
-
-    def classical(self, problem: Problem) -> Tensor:
-        """Return the answers of the textbook algorithm, which is the oracle's."""
-        return self.oracle(problem)
-
-    @abstractmethod
-    def solve_one(self, weights: Float[Tensor, "nodes nodes"]) -> Float[Tensor, "nodes nodes"]:
-        """Return the exact answer for one graph, given and answered as a float64 matrix."""
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return each pair's own edge, `(rows, 1, 1)`."""
@@ -130,7 +60,7 @@ class CompleteGraphTask(Task):
             ShapeError: the matrices are not square, or of one row.
             NonFiniteError: a value is no finite number.
         """
-        stacked = _graph_files.square(x, "The array")
+        stacked = square(x, "The array")
         nodes = torch.full((len(stacked),), stacked.shape[1], device=x.device)
         return self.problem(nodes, stacked.flatten())
 
@@ -145,7 +75,7 @@ class CompleteGraphTask(Task):
         Raises:
             InputFileError: the file cannot be read or does not hold square matrices.
         """
-        nodes, values = _graph_files.read(file)
+        nodes, values = read_graphs(file)
         return self.problem(nodes.to(device), values.to(device))
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
@@ -155,7 +85,7 @@ class CompleteGraphTask(Task):
             InputFileError: a .csv file was asked to hold more than one graph.
             StorageError: writing failed.
         """
-        _graph_files.write(file, [each.numpy() for each in matrices(problem.x, y)])
+        write_graphs(file, [each.numpy() for each in matrices(problem.x, y)])
 
 
 def matrices(batch: Batch, values: Tensor | None = None) -> Iterator[Float[Tensor, "nodes nodes"]]:
@@ -184,32 +114,25 @@ class EdgeCopy(CompleteGraphTask):
         iterative_feedforward=(0.6163, 0.6498),
     )
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        nodes: int | Between[int] = Between(2, 10),  # noqa: B008 (frozen)
-        scale: float = 1.0,
+        nodes: Nodes = _TRAINED,
+        scale: Positive = 1.0,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
-        """Draw graphs with edge values uniform on (-scale, scale).
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        require_positive(scale=scale)
-        sizes = draw_nodes(nodes, count, generator, device)
-        rows = int(sizes.square().sum())
-        values = torch.empty(rows, device=device).uniform_(-scale, scale, generator=generator)
+        """Draw graphs with edge values uniform on (-scale, scale)."""
+        sizes = draw_nodes(nodes, count, generator)
+        values = uniform((int(sizes.square().sum()),), -scale, scale, generator)
         return self.problem(sizes, values), values[:, None].clone()
 
-    def solve_one(self, weights: Float[Tensor, "nodes nodes"]) -> Float[Tensor, "nodes nodes"]:
-        """Return the matrix itself."""
-        return weights
+    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
+        """Return the values themselves."""
+        return torch.as_tensor(graph[tuple(pairs.T.numpy())])
 
 
-class ConnectedComponents(CompleteGraphTask):
+class ConnectedComponents(ComponentTask, CompleteGraphTask):
     """Say for every pair of nodes whether a path of given edges, in any direction, joins them.
 
     Each directed edge, self loops included, is given with probability `density`, 0.05; x is 1 on
@@ -225,37 +148,24 @@ class ConnectedComponents(CompleteGraphTask):
         iterative_feedforward=(0.4908, 1.2064),
     )
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        nodes: int | Between[int] = Between(2, 10),  # noqa: B008 (frozen)
-        density: float = 0.05,
+        nodes: Nodes = _TRAINED,
+        density: Share = 0.05,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
-        """Draw graphs and find their components, all at once.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        require_share(density=density)
-        sizes = draw_nodes(nodes, count, generator, device)
-        rows = int(sizes.square().sum())
-        given = torch.rand(rows, generator=generator, device=device) < density
-        reach = graphs.to_matrices(given.float(), sizes, 0.0)
-        reach = reach + reach.mT + torch.eye(reach.shape[1], device=device)
+        """Draw graphs and find their components, all at once."""
+        sizes = draw_nodes(nodes, count, generator)
+        given = (uniform((int(sizes.square().sum()),), 0, 1, generator) < density).float()
+        reach = graphs.to_matrices(given, sizes, 0.0)
+        reach = reach + reach.mT + identity(reach)
         # Squaring doubles the length of the paths that are seen.
         for _ in range(max(1, (reach.shape[1] - 1).bit_length())):
             reach = (reach @ reach).clamp(max=1)
         answers = (graphs.from_matrices(reach, sizes) > 0).float()
-        return self.problem(sizes, given.float()), answers[:, None]
-
-    def solve_one(self, weights: Float[Tensor, "nodes nodes"]) -> Float[Tensor, "nodes nodes"]:
-        """Return the components that scipy finds by searching the graph."""
-        _, label = connected_components(csr_array(weights.numpy()), directed=False)
-        component = torch.as_tensor(label)
-        return (component[:, None] == component).double()
+        return self.problem(sizes, given), answers[:, None]
 
     def own_input(self, problem: Problem) -> Tensor:
         """Return each pair's own edge and the reverse edge, `(rows, 1, 2)`."""
@@ -264,13 +174,8 @@ class ConnectedComponents(CompleteGraphTask):
         reverse = graphs.from_matrices(graphs.to_matrices(values, nodes, 0.0).mT, nodes)
         return torch.stack([values, reverse], 1)[:, None]
 
-    def measures(self, problem: Problem, y: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return the share of pairs that rounding to 0 or 1 classifies right."""
-        right = ((y > 0.5) == (target > 0.5)).to(y.dtype)
-        return {"accuracy": problem.layout.mean(right)}
 
-
-class ShortestPath(CompleteGraphTask):
+class ShortestPath(PathTask, CompleteGraphTask):
     """Return the length of the shortest path between every pair of nodes.
 
     Edges have lengths A + Aᵀ with A uniform on (0, 1), and the diagonal is 0, as in the published
@@ -299,47 +204,19 @@ class ShortestPath(CompleteGraphTask):
         if variant != "release":
             self.published = ()
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        nodes: int | Between[int] = Between(2, 10),  # noqa: B008 (frozen)
+    def generate(
+        self, count: int, generator: torch.Generator, *, nodes: Nodes = _TRAINED
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
-        """Draw graphs and find all shortest paths by Floyd and Warshall's algorithm, all at once.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        sizes = draw_nodes(nodes, count, generator, device)
+        """Draw graphs and find all distances by Floyd and Warshall's algorithm, all at once."""
+        sizes = draw_nodes(nodes, count, generator)
         size = int(sizes.max())
-        drawn = torch.rand((count, size, size), generator=generator, device=device)
+        drawn = uniform((count, size, size), 0, 1, generator)
         upper = drawn.triu(1)
         lengths = drawn + drawn.mT if self.variant == "release" else upper + upper.mT
-        lengths = lengths * (1 - torch.eye(size, device=device))
+        lengths = lengths * (1 - identity(lengths))
         values = graphs.from_matrices(lengths, sizes)
         distances = graphs.to_matrices(values, sizes, torch.inf)
         for node in range(size):
             through = distances[:, :, node, None] + distances[:, None, node, :]
             distances = torch.minimum(distances, through)
         return self.problem(sizes, values), graphs.from_matrices(distances, sizes)[:, None]
-
-    def oracle(self, problem: Problem) -> Tensor:
-        """Return the distances that scipy finds for one graph after the other.
-
-        Raises:
-            NonFiniteError: an edge has a negative length, or no path joins two nodes.
-        """
-        require_lengths(problem.x)
-        distances = super().oracle(problem)
-        require_paths(problem.x, problem.x.edge_index, distances)
-        return distances
-
-    def solve_one(self, weights: Float[Tensor, "nodes nodes"]) -> Float[Tensor, "nodes nodes"]:
-        """Return the distances that scipy's Dijkstra finds from each node in turn."""
-        n = weights.shape[0]
-        # Listed rather than dense, so that an edge of length 0 counts as an edge.
-        rows, columns = torch.ones(n, n).nonzero(as_tuple=True)
-        listed = csr_array((weights.flatten().numpy(), (rows.numpy(), columns.numpy())), (n, n))
-        return torch.as_tensor(dijkstra(listed))

@@ -5,29 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from irem_core import (
-    Between,
-    Difficulty,
-    ImageSpace,
-    InputFileError,
-    Problem,
-    SettingError,
-    Task,
+from irem_core import Between, Difficulty, ImageSpace, InputFileError, Problem, SettingError
+from irem_tasks._declared import AT_LEAST_0, DenseTask
+from irem_tasks._photographs import (
+    FORMATS,
+    Patches,
+    Photographs,
+    load_photographs,
+    read_image,
+    write_image,
 )
-from irem_tasks import _photographs
-from irem_tasks._common import require_non_negative
 
 _LEVELS = 255
+_TRAINED = Between(0.0, 55.0)
+
+Sigma = Annotated[float | Between[float], AT_LEAST_0]
 
 
-class Denoise(Task):
+class Denoise(DenseTask):
     """Remove Gaussian noise from photographs: x = y + sigma / 255 N(0, 1), brightness in [0, 1].
 
     Training cuts patches from training images, at noise levels sigma uniform on (0, 55); `sample`
@@ -48,7 +50,7 @@ class Denoise(Task):
 
     difficulties: ClassVar = {"train": {}, "same": {"sigma": 45.0}, "harder": {"sigma": 65.0}}
     max_steps = 10
-    formats: ClassVar = _photographs.FORMATS
+    formats: ClassVar = FORMATS
 
     def __init__(self, data: str | None = None, *, channels: int = 1, patch: int = 40) -> None:
         """Set the spaces; images are read when they are first needed."""
@@ -57,11 +59,11 @@ class Denoise(Task):
         self.question = ImageSpace(channels, patch, patch)
         self.answer = self.question
         self.data = data
-        self._read: _photographs.Photographs | None = None
-        self._patches: dict[torch.device, _photographs.Patches] = {}
+        self._read: Photographs | None = None
+        self._patches: dict[torch.device, Patches] = {}
 
     @property
-    def photographs(self) -> _photographs.Photographs:
+    def photographs(self) -> Photographs:
         """The images.
 
         Raises:
@@ -69,28 +71,22 @@ class Denoise(Task):
         """
         if self._read is None:
             patch = self.question.shape[1]
-            self._read = _photographs.load(self.data, self.question.shape[0], patch)
+            self._read = load_photographs(self.data, self.question.shape[0], patch)
         return self._read
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        sigma: float | Between[float] = Between(0.0, 55.0),  # noqa: B008 (frozen)
+    def generate(
+        self, count: int, generator: torch.Generator, *, sigma: Sigma = _TRAINED
     ) -> tuple[Tensor, Float[Tensor, "problems channels height width"]]:
         """Draw noisy patches and the clean ones, `(count, channels, patch, patch)`.
 
         Raises:
-            SettingError: sigma is below 0.
             InputFileError: there are no images.
         """
-        levels = _levels(sigma)
+        device = generator.device
         if device not in self._patches:
-            self._patches[device] = _photographs.Patches(self.photographs.train, device)
+            self._patches[device] = Patches(self.photographs.train, device)
         y = self._patches[device].draw(count, self.question.shape[1], generator)
-        return _noisy(y, levels, generator), y
+        return _noisy(y, sigma, generator), y
 
     def batches(
         self,
@@ -108,11 +104,10 @@ class Denoise(Task):
             generator: lives on `device`.
             device: where the images will live.
         """
-        parameters = self.difficulty(difficulty).parameters
-        levels = _levels(parameters.get("sigma", self.parameters["sigma"]))
+        parameters = self.complete(self.difficulty(difficulty).parameters)
         for image in self.photographs.test[:problems]:
             y = image[None].to(device)
-            yield self._problem(_noisy(y, levels, generator)), y
+            yield self._problem(_noisy(y, parameters["sigma"], generator)), y
 
     def measures(self, problem: Problem, y: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the PSNR of each image in decibels, for brightness that peaks at 1."""
@@ -132,10 +127,6 @@ class Denoise(Task):
             cleaned.append(torch.as_tensor(clean).reshape(image.shape))
         return torch.stack(cleaned).to(problem.x)
 
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return each pixel as it is in the noisy image, `(B, channels, height, width, 1)`."""
-        return torch.stack([problem.x], -1)
-
     def read(self, file: Path, device: torch.device) -> Problem:
         """Read a noisy image of any size.
 
@@ -144,7 +135,7 @@ class Denoise(Task):
         """
         if not file.is_file():
             raise InputFileError(f"There is no file {file}.")
-        return self._problem(_photographs.read(file, self.question.shape[0])[None].to(device))
+        return self._problem(read_image(file, self.question.shape[0])[None].to(device))
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write a clean image with 8 bits a channel.
@@ -158,7 +149,7 @@ class Denoise(Task):
                 f"{file} can hold one image and {y.shape[0]} were solved; solve one at a time, or "
                 "write them to a file whose name ends in .npz."
             )
-        _photographs.write(file, y[0])
+        write_image(file, y[0])
 
     def _problem(self, x: Tensor) -> Problem:
         return Problem(x, ImageSpace(*x.shape[1:]))
@@ -178,14 +169,8 @@ def noise_level(
     return strength * (math.sqrt(math.pi / 2) / 6)
 
 
-def _levels(sigma: float | Between[float]) -> Between[float]:
-    levels = Between.of(sigma)
-    require_non_negative(sigma=levels.low)
-    return levels
-
-
-def _noisy(y: Tensor, levels: Between[float], generator: torch.Generator) -> Tensor:
+def _noisy(y: Tensor, sigma: float | Between[float], generator: torch.Generator) -> Tensor:
     """Add noise to images `(B, ...)`, each at its own level."""
-    sigma = levels.draw(y.shape[0], generator, y.device) / _LEVELS
+    levels = Between.of(sigma).draw(y.shape[0], generator, y.device) / _LEVELS
     noise = torch.empty_like(y).normal_(generator=generator)
-    return y + noise * sigma.reshape(-1, 1, 1, 1)
+    return y + noise * levels.reshape(-1, 1, 1, 1)

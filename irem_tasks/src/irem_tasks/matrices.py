@@ -15,15 +15,14 @@ from irem_tasks._common import (
     PAPER_SIZE,
     VARIANTS,
     MatrixTask,
-    problems_and_answers,
-    require_count,
-    require_non_negative,
-    require_positive,
+    by_numpy,
+    identity,
     require_regular,
-    require_share,
     table_1,
     uniform,
+    well_conditioned,
 )
+from irem_tasks._declared import Count, NonNegative, Positive, Share
 from irem_tasks._elimination import eliminate
 from irem_tasks.completion_posterior import posterior_mean
 
@@ -68,36 +67,25 @@ class MatrixCompletion(MatrixTask):
         super().__init__(size)
         checks.check(_ALGORITHMS, "MatrixCompletion", algorithm=algorithm)
         self.algorithm = algorithm
-        if size != PAPER_SIZE:
-            self.published = ()
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        scale: float = 0.05,
-        rank: int = 10,
-        noise: float = 0.1,
-        hidden: float = 0.5,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems size size"]]:
-        """Draw x and y, both `(count, size, size)`.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        require_positive(scale=scale)
-        require_count(rank=rank)
-        require_non_negative(noise=noise)
-        require_share(hidden=hidden)
-        shape = self.shape(count, size)
-        left, right = torch.empty((2, *shape[:2], rank), device=device).normal_(generator=generator)
-        disturbance = torch.empty(shape, device=device).normal_(generator=generator)
+        scale: Positive = 0.05,
+        rank: Count = 10,
+        noise: NonNegative = 0.1,
+        hidden: Share = 0.5,
+        size: Count,
+    ) -> tuple[Tensor, Float[Tensor, "problems size size"]]:
+        """Draw x and y, both `(count, size, size)`."""
+        place = generator.device
+        left, right = torch.empty((2, count, size, rank), device=place).normal_(generator=generator)
+        disturbance = torch.empty((count, size, size), device=place).normal_(generator=generator)
         y = scale * left @ right.mT + noise * disturbance
         shown = torch.empty_like(y).bernoulli_(1 - hidden, generator=generator)
-        return problems_and_answers(y * shown, y)
+        return y * shown, y
 
     def oracle(self, problem: Problem) -> Tensor:
         """Refuse: the shown entries do not determine the hidden ones.
@@ -143,10 +131,6 @@ class MatrixCompletion(MatrixTask):
         generator = torch.Generator(x.device).manual_seed(0)
         return posterior_mean(x, scale=scale, rank=rank, noise=noise, generator=generator)
 
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return each entry as it is shown, 0 where hidden, `(B, size, size, 1)`."""
-        return torch.stack([problem.x], -1)
-
 
 class MatrixInverse(MatrixTask):
     """Invert a matrix.
@@ -180,36 +164,31 @@ class MatrixInverse(MatrixTask):
         super().__init__(size)
         checks.check(VARIANTS, "MatrixInverse", variant=variant)
         self.variant = variant
-        if size != PAPER_SIZE or variant != "release":
+        if variant != "release":
             self.published = ()
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        ridge: float = 0.5,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems size size"]]:
+        ridge: NonNegative = 0.5,
+        scale: Positive = 1.0,
+        size: Count,
+    ) -> tuple[Tensor, Float[Tensor, "problems size size"]]:
         """Draw x and y, both `(count, size, size)`; y inverts x as rounded to its type.
 
         Raises:
-            SettingError: a parameter is out of range.
             NonFiniteError: a matrix is singular, for example because the scale is tiny.
         """
-        require_positive(scale=scale)
-        require_non_negative(ridge=ridge)
-        shape = self.shape(count, size)
-        entries = uniform(shape, -scale, scale, generator, device)
+        entries = uniform((count, size, size), -scale, scale, generator)
         half = entries.double()
         if self.variant == "release":
             half = half @ half.mT
-        x = (half + half.mT + ridge * _identity(half)).to(entries)
+        x = (half + half.mT + ridge * identity(half)).to(entries)
         inverse, singular = torch.linalg.inv_ex(x.double())
         require_regular(singular == 0, "it has no inverse")
-        return problems_and_answers(x, inverse.to(x))
+        return x, inverse.to(x)
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the inverses, by LAPACK in double precision.
@@ -217,16 +196,14 @@ class MatrixInverse(MatrixTask):
         Raises:
             NonFiniteError: a matrix is singular to working (double) precision.
         """
-        x = problem.x.numpy(force=True).astype(np.float64)
-        regular = np.linalg.cond(x) < 1 / np.finfo(np.float64).eps
-        require_regular(torch.from_numpy(regular), "it has no inverse")
-        return torch.from_numpy(np.linalg.inv(x)).to(problem.x)
+        require_regular(well_conditioned(problem.x), "it has no inverse")
+        return by_numpy(np.linalg.inv, problem.x)
 
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
     ) -> dict[str, Float[Tensor, " problems"]]:
         """Score by the residual: the Frobenius norm of x y - I, which needs no target."""
-        residual = problem.x @ y - _identity(y)
+        residual = problem.x @ y - identity(y)
         return {"residual": torch.linalg.matrix_norm(residual)}
 
     def classical(self, problem: Problem) -> Tensor:
@@ -242,17 +219,13 @@ class MatrixInverse(MatrixTask):
         largest = torch.linalg.matrix_norm(x, 1) * torch.linalg.matrix_norm(x, torch.inf)
         y: Tensor = x.mT / largest[:, None, None]
         for _ in range(_NEWTON_STEPS):
-            residual = _identity(x) - y @ x
+            residual = identity(x) - y @ x
             error = residual.abs().amax((1, 2))
             if bool((error < 1e-12).all()):
                 break
             y = y + residual @ y
         require_regular(error < 1e-6, "it has no inverse")
         return y.to(problem.x)
-
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return the entry of x in each entry's place, `(B, size, size, 1)`."""
-        return torch.stack([problem.x], -1)
 
 
 class Square(MatrixTask):
@@ -267,38 +240,22 @@ class Square(MatrixTask):
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"scale": 1.5}}
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems size size"]]:
-        """Draw x and y, both `(count, size, size)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        require_positive(scale=scale)
-        x = uniform(self.shape(count, size), -scale, scale, generator, device)
-        return problems_and_answers(x, x @ x / 5)
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, size: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems size size"]]:
+        """Draw x and y, both `(count, size, size)`."""
+        x = uniform((count, size, size), -scale, scale, generator)
+        return x, x @ x / 5
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the squares over 5, by NumPy in double precision."""
-        x = problem.x.numpy(force=True).astype(np.float64)
-        return torch.from_numpy(x @ x / 5).to(problem.x)
+        return by_numpy(lambda x: x @ x / 5, problem.x)
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the squares over 5: each entry is a row of x times a column of x."""
         x: Tensor = problem.x
         product: Tensor = torch.einsum("bik,bkj->bij", x, x)
         return product / 5
-
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return the entry of x in each entry's place, `(B, size, size, 1)`."""
-        return torch.stack([problem.x], -1)
 
 
 class Determinant(MatrixTask):
@@ -317,35 +274,19 @@ class Determinant(MatrixTask):
         """Return the spaces of the matrix, `(size, size)`, and of its determinant, `(1,)`."""
         return MatrixSpace(size, size), VectorSpace(1)
 
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Float[Tensor, "problems size size"], Float[Tensor, "problems 1"]]:
-        """Draw x `(count, size, size)` and y `(count, 1)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        require_positive(scale=scale)
-        x = uniform(self.shape(count, size), 0, scale, generator, device)
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, size: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems 1"]]:
+        """Draw x `(count, size, size)` and y `(count, 1)`."""
+        x = uniform((count, size, size), 0, scale, generator)
         return x, 10 * torch.linalg.det(x.double()).to(x)[:, None]
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return ten times the determinants, by NumPy in double precision."""
-        x = problem.x.numpy(force=True).astype(np.float64)
-        return 10 * torch.from_numpy(np.linalg.det(x)[:, None]).to(problem.x)
+        return 10 * by_numpy(np.linalg.det, problem.x)[:, None]
 
     def classical(self, problem: Problem) -> Tensor:
         """Return ten times the determinants, by Gaussian elimination in double precision."""
         reduced, _, sign = eliminate(problem.x.double())
         product: Tensor = sign * reduced.diagonal(dim1=1, dim2=2).prod(1)
         return 10 * product[:, None].to(problem.x)
-
-
-def _identity(matrices: Float[Tensor, "problems size size"]) -> Float[Tensor, "size size"]:
-    return torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)

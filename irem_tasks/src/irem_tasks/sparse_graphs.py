@@ -7,24 +7,23 @@ their number of edges, so nothing is as regular as a matrix.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, ClassVar
 
 import attrs
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
-from irem_core import Between, EdgeSpace, Problem, Space, Task, graphs
-from irem_tasks._common import require_count
-from irem_tasks.graphs import draw_nodes, require_lengths, require_paths
+from irem_core import Between, EdgeSpace, Problem, Space, graphs
+from irem_tasks._common import uniform
+from irem_tasks._declared import Count
+from irem_tasks._graph_tasks import ComponentTask, GraphTask, Nodes, PathTask, draw_nodes
 
 _SOURCES = 4
+_TRAINED = Between(100, 200)
 
 
-class SparseGraphTask(Task):
+class SparseGraphTask(GraphTask):
     """A task on sparse graphs: 100 to 200 nodes in training, 200 on "same" and 400 on "harder".
 
     The graphs have an average degree of 4, and 64 pairs are asked about: 16 random nodes as seen
@@ -36,7 +35,6 @@ class SparseGraphTask(Task):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {"nodes": 200}, "harder": {"nodes": 400}}
-    max_steps = 40
 
     def __init__(self, *, every: bool = False) -> None:
         """Set the spaces, and the energy that is preferred."""
@@ -55,32 +53,6 @@ class SparseGraphTask(Task):
     def asked(self, nodes: Tensor, pairs: int, generator: torch.Generator) -> _Asked:
         """Draw what is asked about graphs of so many nodes."""
         return _all(nodes, generator) if self.every else _some(nodes, pairs, generator)
-
-    def oracle(self, problem: Problem) -> Tensor:
-        """Return the answers that scipy gives for one graph after the other."""
-        columns = graphs.take_apart(problem.x)
-        nodes = columns["num_nodes"].values.tolist()
-        edges, lengths, pairs = (
-            columns[name].values.cpu().split(columns[name].lengths.tolist())
-            for name in ("edge_index", "edge_attr", graphs.PAIRS)
-        )
-        found = [
-            self.solve_one(_listed(n, edge, length[:, 0].double()), pair)
-            for n, edge, length, pair in zip(nodes, edges, lengths, pairs, strict=True)
-        ]
-        return torch.cat(found)[:, None].to(problem.device, problem.dtype)
-
-    def classical(self, problem: Problem) -> Tensor:
-        """Return the answers of the textbook algorithm, which is the oracle's."""
-        return self.oracle(problem)
-
-    @abstractmethod
-    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
-        """Return the exact answers for the pairs of one graph."""
-
-
-def _listed(nodes: int, edges: Tensor, lengths: Tensor) -> csr_array:
-    return csr_array((lengths.numpy(), tuple(edges.T.numpy())), (nodes, nodes))
 
 
 @attrs.frozen(eq=False)
@@ -113,9 +85,8 @@ class _Asked:
 
 def _some(nodes: Int[Tensor, " problems"], pairs: int, generator: torch.Generator) -> _Asked:
     """Ask about random nodes, pair p as seen from source p modulo the number of sources."""
-    require_count(pairs=pairs)
     shape = (nodes.shape[0], min(_SOURCES, pairs) + pairs)
-    drawn = (torch.rand(shape, generator=generator, device=nodes.device) * nodes[:, None]).long()
+    drawn = (uniform(shape, 0, 1, generator) * nodes[:, None]).long()
     sources, seen = drawn.split([shape[1] - pairs, pairs], 1)
     which = torch.arange(pairs, device=nodes.device) % sources.shape[1]
     return _Asked(
@@ -125,8 +96,7 @@ def _some(nodes: Int[Tensor, " problems"], pairs: int, generator: torch.Generato
 
 def _all(nodes: Int[Tensor, " problems"], generator: torch.Generator) -> _Asked:
     """Ask about all nodes, as seen from one random source after the other."""
-    shape = (nodes.shape[0], _SOURCES)
-    drawn = torch.rand(shape, generator=generator, device=nodes.device)
+    drawn = uniform((nodes.shape[0], _SOURCES), 0, 1, generator)
     counts = _SOURCES * nodes
     place = graphs.within(counts)
     size = nodes.repeat_interleave(counts)
@@ -169,7 +139,7 @@ def _both_ways(
     return undirected, graphs.Column(edges, torch.bincount(owner, minlength=nodes.shape[0]))
 
 
-class SparseShortestPath(SparseGraphTask):
+class SparseShortestPath(PathTask, SparseGraphTask):
     """Return the length of the shortest path between given nodes of a sparse, connected graph.
 
     Every node but the first is joined to a random earlier one, so that every distance is finite,
@@ -177,52 +147,29 @@ class SparseShortestPath(SparseGraphTask):
     repeat an edge are dropped. Lengths are uniform on (0, 1).
     """
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        nodes: int | Between[int] = Between(100, 200),  # noqa: B008 (frozen)
-        pairs: int = 64,
+        nodes: Nodes = _TRAINED,
+        pairs: Count = 64,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
-        """Draw graphs and find the distances by Bellman and Ford's algorithm, all at once.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        sizes = draw_nodes(nodes, count, generator, device)
+        """Draw graphs and find the distances by Bellman and Ford's algorithm, all at once."""
+        sizes = draw_nodes(nodes, count, generator)
         asked = self.asked(sizes, pairs, generator)
-        graph = torch.arange(count, device=device).repeat_interleave(sizes)
+        graph = torch.arange(count, device=sizes.device).repeat_interleave(sizes)
         node = graphs.within(sizes)
         # A tree, then random pairs; node 0 has no earlier one and draws a loop, which is dropped.
-        ends = torch.rand((3, node.shape[0]), generator=generator, device=device)
+        ends = uniform((3, node.shape[0]), 0, 1, generator)
         of = sizes.repeat_interleave(sizes)
         first = torch.cat([node, (ends[1] * of).long()])
         second = torch.cat([(ends[0] * node).long(), (ends[2] * of).long()])
         undirected, edges = _both_ways(graph.repeat(2), first, second, sizes)
-        drawn = torch.rand(int(undirected.max()) + 1, generator=generator, device=device)
-        lengths = drawn[undirected]
+        lengths = uniform((int(undirected.max()) + 1,), 0, 1, generator)[undirected]
         problem = _problem(sizes, edges, lengths, asked, self.answer)
         distances = _distances(sizes, edges, lengths, asked.sources)
         return problem, distances[asked.graph, asked.which, asked.seen][:, None]
-
-    def oracle(self, problem: Problem) -> Tensor:
-        """Return the distances that scipy finds for one graph after the other.
-
-        Raises:
-            NonFiniteError: an edge has a negative length, or no path joins a pair of nodes.
-        """
-        require_lengths(problem.x)
-        distances = super().oracle(problem)
-        require_paths(problem.x, problem.x[graphs.PAIRS], distances)
-        return distances
-
-    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
-        """Return the distances that scipy's Dijkstra finds."""
-        starts, which = pairs[:, 0].unique(return_inverse=True)
-        found = torch.as_tensor(dijkstra(graph, indices=starts.numpy()))
-        return found[which, pairs[:, 1]]
 
 
 def _distances(
@@ -244,7 +191,7 @@ def _distances(
         distances = shorter
 
 
-class SparseComponents(SparseGraphTask):
+class SparseComponents(ComponentTask, SparseGraphTask):
     """Say for given pairs of nodes whether a path joins them in a sparse graph.
 
     Nodes fall into 4 groups at random, and edges are drawn within groups alone, for an average
@@ -252,50 +199,34 @@ class SparseComponents(SparseGraphTask):
     that no edge reached. x is 1 on edges.
     """
 
-    def draw(
+    def generate(
         self,
         count: int,
         generator: torch.Generator,
-        device: torch.device,
         *,
-        nodes: int | Between[int] = Between(100, 200),  # noqa: B008 (frozen)
-        pairs: int = 64,
-        groups: int = 4,
+        nodes: Nodes = _TRAINED,
+        pairs: Count = 64,
+        groups: Count = 4,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
-        """Draw graphs and find their components, all at once.
-
-        Raises:
-            SettingError: a parameter is out of range.
-        """
-        require_count(groups=groups)
-        sizes = draw_nodes(nodes, count, generator, device)
+        """Draw graphs and find their components, all at once."""
+        sizes = draw_nodes(nodes, count, generator)
         asked = self.asked(sizes, pairs, generator)
-        graph = torch.arange(count, device=device).repeat_interleave(sizes)
-        group = torch.randint(groups, graph.shape, generator=generator, device=device)
+        graph = torch.arange(count, device=sizes.device).repeat_interleave(sizes)
+        group = torch.randint(groups, graph.shape, generator=generator, device=sizes.device)
         group = graph * groups + group
         # Partners come from a node's own stretch of the nodes when these are sorted by group.
         order = group.argsort(stable=True)
         members = torch.bincount(group, minlength=count * groups)
         begin = (members.cumsum(0) - members)[group].repeat(2)
-        ends = torch.rand(begin.shape[0], generator=generator, device=device)
+        ends = uniform(begin.shape, 0, 1, generator)
         partner = order[begin + (ends * members[group].repeat(2)).long()]
         node = graphs.within(sizes)
         _, edges = _both_ways(graph.repeat(2), node.repeat(2), node[partner], sizes)
-        lengths = torch.ones(edges.values.shape[0], device=device)
+        lengths = torch.ones(edges.values.shape[0], device=sizes.device)
         problem = _problem(sizes, edges, lengths, asked, self.answer)
         label = _labels(problem.x.edge_index, graph.shape[0])
         first, second = label[problem.x[graphs.PAIRS]]
         return problem, (first == second).to(lengths.dtype)[:, None]
-
-    def solve_one(self, graph: csr_array, pairs: Int[Tensor, "pairs 2"]) -> Float[Tensor, " pairs"]:
-        """Return the components that scipy finds by searching the graph."""
-        label = torch.as_tensor(connected_components(graph, directed=False)[1])
-        return (label[pairs[:, 0]] == label[pairs[:, 1]]).double()
-
-    def measures(self, problem: Problem, y: Tensor, target: Tensor) -> dict[str, Any]:
-        """Return the share of pairs that rounding to 0 or 1 classifies right."""
-        right = ((y > 0.5) == (target > 0.5)).to(y.dtype)
-        return {"accuracy": problem.layout.mean(right)}
 
 
 def _labels(edges: Int[Tensor, "2 edges"], nodes: int) -> Int[Tensor, " nodes"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,20 +10,14 @@ from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from irem_core import Problem, ShapeError, Task, VectorSpace
-from irem_tasks._common import (
-    problems_and_answers,
-    require_count,
-    require_positive,
-    require_share,
-    table_1,
-    uniform,
-)
+from irem_core import Problem, ShapeError, VectorSpace
+from irem_tasks._common import by_numpy, table_1, uniform
+from irem_tasks._declared import Count, DenseTask, Positive, Share
 
 _PAPER_SIZE = 400
 
 
-class Add(Task):
+class Add(DenseTask):
     """Add two vectors entry by entry: x is both, end to end, and y their sum.
 
     Entries are uniform on (-scale, scale): 1 in training and on "same", 2.5 on "harder".
@@ -49,31 +43,13 @@ class Add(Task):
         if size != _PAPER_SIZE:
             self.published = ()
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters; there are by default as many entries as the task has."""
-        return super().parameters | {"size": self.size}
-
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems entries"]]:
-        """Draw x `(count, 2 * size)` and y `(count, size)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        size = self.size if size is None else size
-        require_positive(scale=scale)
-        require_count(size=size)
-        x = uniform((count, 2 * size), -scale, scale, generator, device)
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, size: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems entries"]]:
+        """Draw x `(count, 2 * size)` and y `(count, size)`."""
+        x = uniform((count, 2 * size), -scale, scale, generator)
         first, second = x.chunk(2, 1)
-        return problems_and_answers(x, first + second)
+        return x, first + second
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the sums, in double precision before rounding to x's type."""
@@ -91,7 +67,7 @@ class Add(Task):
         return summands
 
 
-class Negate(Task):
+class Negate(DenseTask):
     """Change the sign of each entry: y is uniform on (0, scale) and x = -y.
 
     The scale is 1 in training and on "same", 2.5 on "harder" (ours: the published code has none).
@@ -107,30 +83,12 @@ class Negate(Task):
         self.size = size
         self.question = self.answer = VectorSpace(size)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters; there are by default as many entries as the task has."""
-        return super().parameters | {"size": self.size}
-
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        size: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems entries"]]:
-        """Draw x `(count, size)` and y `(count, size)`.
-
-        Raises:
-            SettingError: the scale or the size is out of range.
-        """
-        size = self.size if size is None else size
-        require_positive(scale=scale)
-        require_count(size=size)
-        y = uniform((count, size), 0, scale, generator, device)
-        return problems_and_answers(-y, y)
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, size: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems entries"]]:
+        """Draw x `(count, size)` and y `(count, size)`."""
+        y = uniform((count, size), 0, scale, generator)
+        return -y, y
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return x with its sign changed."""
@@ -142,12 +100,8 @@ class Negate(Task):
         x: Tensor = problem.x
         return -x
 
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return each entry's input, `(B, size, 1)`."""
-        return torch.stack([problem.x], -1)
 
-
-class Sort(Task):
+class Sort(DenseTask):
     """Sort a vector: x is uniform on (-scale, scale), and y holds its values in ascending order.
 
     The scale is 1. Training and "same" have as many values as the task, "harder" 64 (ours: the
@@ -166,35 +120,16 @@ class Sort(Task):
         self.values = values
         self.question = self.answer = VectorSpace(values)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters; there are by default as many values as the task has."""
-        return super().parameters | {"values": self.values}
-
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        scale: float = 1.0,
-        values: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems values"]]:
-        """Draw x and y, both `(count, values)`.
-
-        Raises:
-            SettingError: the scale or the number of values is out of range.
-        """
-        values = self.values if values is None else values
-        require_positive(scale=scale)
-        require_count(values=values)
-        x = uniform((count, values), -scale, scale, generator, device)
-        return problems_and_answers(x, x.sort(1).values)
+    def generate(
+        self, count: int, generator: torch.Generator, *, scale: Positive = 1.0, values: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems values"]]:
+        """Draw x and y, both `(count, values)`."""
+        x = uniform((count, values), -scale, scale, generator)
+        return x, x.sort(1).values
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the values in ascending order, by NumPy's sort."""
-        x: Tensor = problem.x
-        return torch.from_numpy(np.sort(x.numpy(force=True), axis=1)).to(x.device)
+        return by_numpy(lambda x: np.sort(x, axis=1), problem.x)
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the values sorted by odd-even transposition, as many rounds as values."""
@@ -208,17 +143,13 @@ class Sort(Task):
             right.copy_(larger)
         return y
 
-    def own_input(self, problem: Problem) -> Tensor:
-        """Return the unsorted value in each entry's place, `(B, values, 1)`."""
-        return torch.stack([problem.x], -1)
-
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "problems values"]:
         """Tell the places of a sorted vector apart, relative to its length."""
         places = torch.arange(y.shape[1], device=y.device) * self.values // y.shape[1]
         return places.expand_as(y)
 
 
-class Parity(Task):
+class Parity(DenseTask):
     """Say whether the number of ones is odd: x holds bits as 0.0 and 1.0, y is their sum modulo 2.
 
     A bit is 1 with a probability called share: 1/2 in training and on "same", 4/5 on "harder"
@@ -237,29 +168,12 @@ class Parity(Task):
         self.question = VectorSpace(bits)
         self.answer = VectorSpace(1)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters; there are by default as many bits as the task has."""
-        return super().parameters | {"bits": self.bits}
-
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        share: float = 0.5,
-        bits: int | None = None,
-    ) -> tuple[Float[Tensor, "problems bits"], Float[Tensor, "problems 1"]]:
-        """Draw x `(count, bits)` and y `(count, 1)`.
-
-        Raises:
-            SettingError: the share or the number of bits is out of range.
-        """
-        bits = self.bits if bits is None else bits
-        require_share(share=share)
-        require_count(bits=bits)
-        x = torch.empty((count, bits), device=device).bernoulli_(share, generator=generator)
+    def generate(
+        self, count: int, generator: torch.Generator, *, share: Share = 0.5, bits: Count
+    ) -> tuple[Tensor, Float[Tensor, "problems 1"]]:
+        """Draw x `(count, bits)` and y `(count, 1)`."""
+        x = torch.empty((count, bits), device=generator.device)
+        x.bernoulli_(share, generator=generator)
         return x, x.sum(1, keepdim=True) % 2
 
     def oracle(self, problem: Problem) -> Tensor:

@@ -8,6 +8,10 @@ from typing import Any
 
 import attrs
 
+SEED = 1
+"""Of the problems that are tested on."""
+PYTHON = (sys.executable, "-m", "irem_core")
+"""How to start `irem` in a process of its own."""
 PAPER_TASKS = (
     "add",
     "matrix-completion",
@@ -129,7 +133,7 @@ class Cell:
 
     def process(self, run: Path) -> list[str]:
         """Return the command of a process that trains it into a folder, or goes on there."""
-        return [sys.executable, "-m", "irem_core", *self.words(), "--out", str(run), "--resume"]
+        return [*PYTHON, *self.words(), "--out", str(run), "--resume"]
 
 
 def cell(task: str, method: str, seed: int = 0) -> Cell:

@@ -98,11 +98,12 @@ def _make_cell(cell: Cell, folders: Folders) -> None:
 
 def _train(cells: Sequence[Cell], folders: Folders, jobs: int) -> list[str]:
     """Make the records of cells; return the names of those that failed."""
-    from irem_baselines.reproduce.worker import make_all, python
+    from irem_baselines.reproduce.cells import PYTHON
+    from irem_baselines.reproduce.worker import make_all
 
     def command(cell: Cell) -> list[str]:
         results, runs = folders.results, folders.runs
-        words = [*python(), "reproduce", cell.name]
+        words = [*PYTHON, "reproduce", cell.name]
         if cell.iterations is not None:
             # The process appends the name of the quick look by itself.
             words += ["--iterations", str(cell.iterations)]

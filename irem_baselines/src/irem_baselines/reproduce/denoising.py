@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irem_baselines.reproduce.cells import SEED
 from irem_core import Evaluation, FixedSteps, Problem, SettingError, Solver, Task
 
 SIGMAS = (45, 55, 65, 75)
 STEPS = (5, 10, 30, 100)
-SEED = 1
 _IMAGES = 1000
 _CROP = 128
 # Strengths to choose from, in units of the noise level.

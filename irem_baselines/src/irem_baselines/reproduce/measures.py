@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_baselines.ponder import Ponder
+from irem_baselines.reproduce.cells import SEED
 from irem_baselines.reproduce.cost import cost
 from irem_baselines.reproduce.denoising import filters, psnr
 from irem_baselines.reproduce.judging import judged, sizes
@@ -41,7 +42,6 @@ from irem_core import (
 
 Measure = Callable[[Any, Task, dict[str, Any]], dict[str, Any]]
 
-SEED = 1
 # Another seed than that of the test problems, for what is chosen by looking.
 CHOICE_SEED = 11
 CHOICE_PROBLEMS = 200

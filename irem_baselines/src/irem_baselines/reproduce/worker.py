@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from irem_baselines.reproduce.cells import Cell
+from irem_baselines.reproduce.cells import SEED, Cell
 from irem_core import StorageError, TrainingDivergedError, storage
 
 Record = dict[str, Any]
@@ -69,7 +68,7 @@ def make(cell: Cell, folders: Folders) -> Record:
     """
     import torch
 
-    from irem_baselines.reproduce.measures import MEASURES, SEED
+    from irem_baselines.reproduce.measures import MEASURES
     from irem_core import evaluate, load, load_task
 
     run, log = folders.runs / cell.name, folders.runs / f"{cell.name}.log"
@@ -149,8 +148,3 @@ def make_all(
                 else:
                     say(ended.stdout.strip())
     return failed
-
-
-def python() -> list[str]:
-    """Return how to start `irem` in a process of its own."""
-    return [sys.executable, "-m", "irem_core"]

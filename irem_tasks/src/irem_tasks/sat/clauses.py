@@ -9,14 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from irem_core import SettingError, ShapeError, Space
-
-
-def _positive(instance: Any, attribute: Any, value: Any) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise SettingError(
-            f"ClauseSpace got {attribute.name}={value!r}; expected a whole number of at least 1."
-        )
+from irem_core import ShapeError, Space, checks
 
 
 @attrs.frozen(kw_only=True)
@@ -33,9 +26,9 @@ class ClauseSpace(Space):
         width: literals of a clause of training; likewise.
     """
 
-    variables: int = attrs.field(validator=_positive)
-    clauses: int = attrs.field(validator=_positive)
-    width: int = attrs.field(default=3, validator=_positive)
+    variables: int = attrs.field(validator=checks.count)
+    clauses: int = attrs.field(validator=checks.count)
+    width: int = attrs.field(default=3, validator=checks.count)
 
     @property
     def shape(self) -> tuple[int, ...]:

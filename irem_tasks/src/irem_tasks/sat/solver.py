@@ -25,6 +25,7 @@ from irem_core import (
     Solver,
     Task,
     Trace,
+    checks,
     minimize,
 )
 from irem_tasks.sat.clauses import formulas, places, unsatisfied
@@ -82,11 +83,9 @@ class SatSolver(Solver):
     ) -> None:
         """Take the parts over."""
         super().__init__()
-        _require_count("steps", steps, least=1)
-        if not 0 < renewal <= 1:
-            raise SettingError(
-                f"SatSolver got renewal={renewal!r}; expected a number above 0 and at most 1."
-            )
+        checks.check(checks.count, "SatSolver", steps=steps)
+        share = checks.number("a number above 0 and at most 1", above=0, high=1)
+        checks.check(share, "SatSolver", renewal=renewal)
         self.energy = energy
         self.descent = descent
         self.halting = halting
@@ -139,7 +138,7 @@ class SatSolver(Solver):
             SettingError: `max_steps` is out of range.
             ShapeError: x holds no formulas, or the number of variables is not known.
         """
-        _require_count("max_steps", max_steps, least=0)
+        checks.check(checks.count_or_zero, "SatSolver", max_steps=max_steps)
         descent = descent or self.descent
         halting = halting or self.halting or _halting_for(descent)
         search = _Search(self.energy, self.energy.problem(x))
@@ -261,10 +260,3 @@ def _shifted(observer: Observer, first: int, left: Int[Tensor, " left"]) -> Obse
 
 def _halting_for(descent: Descent) -> HaltingCriterion:
     return EnergyPlateau(tolerance=1e-3) if descent.needs_gradient else ZeroEnergy()
-
-
-def _require_count(name: str, value: Any, *, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise SettingError(
-            f"SatSolver got {name}={value!r}; expected a whole number of at least {least}."
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -13,15 +13,14 @@ from irem_core import (
     CoordinateFlip,
     InputFileError,
     Problem,
-    SettingError,
     Solution,
     Solver,
-    Task,
     VectorSpace,
+    checks,
 )
-from irem_tasks._common import require_positive
-from irem_tasks.sat import dimacs
+from irem_tasks._declared import DenseTask, Positive, Range
 from irem_tasks.sat.clauses import ClauseSpace, unsatisfied
+from irem_tasks.sat.dimacs import answer_lines, read_cnf, write_lines
 from irem_tasks.sat.energy import SatEnergy
 from irem_tasks.sat.solver import SatSolver
 
@@ -31,9 +30,14 @@ _SHOWN = 20
 _DRAWN_STEPS = 200
 # Of GSAT, as its authors name them: starts, and flips of each for every variable.
 _TRIES, _FLIPS = 5, 4
+_EXPECTED = "a whole number of at least 3, since a clause has three different ones"
+
+Variables = Annotated[
+    int, Range(_EXPECTED, lambda value: isinstance(value, int) and value >= _WIDTH)
+]
 
 
-class Sat(Task):
+class Sat(DenseTask):
     """Satisfy random 3-SAT formulas (Section 3.3): x is the clauses, y an assignment in {0, 1}.
 
     A clause has three different variables, drawn uniformly, each negated with probability 1/2;
@@ -54,36 +58,19 @@ class Sat(Task):
 
     def __init__(self, variables: int = 50) -> None:
         """Set the spaces."""
-        self.variables = _variables(variables)
+        checks.check(checks.number(_EXPECTED, low=_WIDTH, whole=True), "Sat", variables=variables)
+        self.variables = variables
         self.answer = _assignments(variables)
         self.question = ClauseSpace(variables=variables, clauses=_WIDTH * variables, width=_WIDTH)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The difficulty parameters and their defaults; the variables are the task's own."""
-        return super().parameters | {"variables": self.variables}
-
-    def draw(
-        self,
-        count: int,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        ratio: float = 3.0,
-        variables: int | None = None,
-    ) -> tuple[Problem, Float[Tensor, "problems variables"]]:
-        """Draw formulas `(count, clauses, 3)` and an assignment `(count, variables)` of each.
-
-        Raises:
-            SettingError: the ratio is not above 0, or there are fewer than 3 variables.
-        """
-        require_positive(ratio=ratio)
-        variables = _variables(self.variables if variables is None else variables)
+    def generate(
+        self, count: int, generator: torch.Generator, *, ratio: Positive = 3.0, variables: Variables
+    ) -> tuple[Tensor, Float[Tensor, "problems variables"]]:
+        """Draw formulas `(count, clauses, 3)` and an assignment `(count, variables)` of each."""
         clauses = max(1, round(ratio * variables))
-        x = random_clauses((count, clauses), variables, generator, device)
+        x = random_clauses((count, clauses), variables, generator)
         problem = Problem(x, _assignments(variables))
-        found = self.solver().solve(problem, max_steps=_DRAWN_STEPS, generator=generator)
-        return problem, found.y
+        return x, self.solver().solve(problem, max_steps=_DRAWN_STEPS, generator=generator).y
 
     def energy(self) -> SatEnergy:
         """Return the energy of formulas."""
@@ -115,7 +102,7 @@ class Sat(Task):
         """
         if file.suffix != ".cnf":
             raise InputFileError(f"{file} is no formula; expected a DIMACS file, named .cnf.")
-        literals, variables = dimacs.read_cnf(file)
+        literals, variables = read_cnf(file)
         return Problem(literals[None].to(device), _assignments(variables))
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
@@ -133,13 +120,13 @@ class Sat(Task):
         lines: list[str] = []
         for index, (literals, true) in enumerate(zip(problem.x, y > 0.5, strict=True)):
             lines += [f"c problem {index}"] if len(y) > 1 else []
-            lines += dimacs.answer_lines(literals, true)
-        dimacs.write_lines(file, lines)
+            lines += answer_lines(literals, true)
+        write_lines(file, lines)
 
     def report(self, problem: Problem, solution: Solution) -> str:
         """Return the `c`, `s` and `v` lines of one formula, or a table of several."""
         if len(solution.y) == 1:
-            return "\n".join(dimacs.answer_lines(problem.x[0], solution.y[0] > 0.5))
+            return "\n".join(answer_lines(problem.x[0], solution.y[0] > 0.5))
         broken = unsatisfied(problem.x, solution.y).sum(1).tolist()
         lines = [f"{'problem':>7}  {'satisfied':9}  {'unsatisfied clauses':>19}  {'steps':>6}"]
         lines += [
@@ -155,19 +142,16 @@ class Sat(Task):
 
 
 def random_clauses(
-    shape: tuple[int, int],
-    variables: int,
-    generator: torch.Generator,
-    device: torch.device,
+    shape: tuple[int, int], variables: int, generator: torch.Generator
 ) -> Int[Tensor, "problems clauses width"]:
     """Draw clauses of three different variables, all choices and signs equally likely.
 
     Args:
         shape: how many formulas, of how many clauses.
         variables: how many there are, at least 3.
-        generator: lives on `device`.
-        device: where the clauses will live.
+        generator: lives where the clauses will.
     """
+    device = generator.device
     chosen = torch.zeros((*shape, 0), dtype=torch.int64, device=device)
     for taken in range(_WIDTH):
         # One of the variables that are left, counted past those already taken, smallest first.
@@ -181,17 +165,3 @@ def random_clauses(
 
 def _assignments(variables: int) -> VectorSpace:
     return VectorSpace(variables, low=0.0, high=1.0)
-
-
-def _variables(variables: int) -> int:
-    """Return a number of variables that clauses can be drawn from.
-
-    Raises:
-        SettingError: it is no whole number, or smaller than a clause.
-    """
-    if not isinstance(variables, int) or variables < _WIDTH:
-        raise SettingError(
-            f"Sat got variables={variables!r}; expected a whole number of at least {_WIDTH}, since "
-            "a clause has three different ones."
-        )
-    return variables
