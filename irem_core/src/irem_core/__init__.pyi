@@ -69,6 +69,7 @@ from .files.arrays import write_arrays as write_arrays
 from .pairs.standardized import Standardized as Standardized
 from .pairs.task import PairsTask as PairsTask
 from .pairs.task import fit_pairs as fit_pairs
+from .part import Preset as Preset
 from .part import Recorded as Recorded
 from .part import seeded as seeded
 from .part import settings_of as settings_of
@@ -94,7 +95,6 @@ from .solvers.backprop import Backprop as Backprop
 from .solvers.backprop import FullUnroll as FullUnroll
 from .solvers.backprop import GradientFree as GradientFree
 from .solvers.backprop import LastStep as LastStep
-from .solvers.base import Preset as Preset
 from .solvers.base import Solver as Solver
 from .solvers.composition import Composition as Composition
 from .solvers.composition import compose as compose

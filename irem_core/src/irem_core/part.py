@@ -40,6 +40,29 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@attrs.frozen(kw_only=True)
+class Preset:
+    """A set of constructor arguments, in code.
+
+    Args:
+        source: where the settings come from.
+        solver: arguments of the solver; a part may be written as on the command line, such as
+            "gradient(step_size=1.0)" for a descent.
+        training: arguments of `fit`.
+        energy: the class of the energy that the settings are for, which is trained where none is
+            chosen; None where they are for any, and the solver chooses.
+    """
+
+    source: str
+    solver: Mapping[str, Any]
+    training: Mapping[str, Any]
+    energy: type[Any] | None = None
+
+    def suits(self, energy: Any) -> bool:
+        """Say whether the settings are for an energy that was chosen, or none was."""
+        return energy is None or self.energy in (None, type(energy))
+
+
 class Recorded:
     """Mixin that remembers the constructor's arguments as the settings of a part."""
 

@@ -326,6 +326,20 @@ def build(
     return construct(find(group, name), args, {**(settings or {}), **written}, target)
 
 
+def built_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the parts that are written as texts built.
+
+    Raises:
+        UnknownNameError: no such part is installed; the other errors of `build` likewise.
+    """
+    return {
+        name: build(_GROUP_OF_SETTING[name], value)
+        if name in _GROUP_OF_SETTING and isinstance(value, str)
+        else value
+        for name, value in settings.items()
+    }
+
+
 def parse(
     group: str, text: str, target: Target | None = None
 ) -> tuple[str, list[Any], dict[str, Any]]:

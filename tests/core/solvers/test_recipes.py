@@ -42,7 +42,9 @@ def test_an_energy_that_is_there_is_trained_with_settings_that_suit_it():
     energy = ElementwiseEnergy.for_task(task, width=4)
     made = recipe(task, energy=energy)
     assert made.solver.energy is energy
-    assert made.preset == "elementwise"
+    assert made.preset == "default"
+    assert made.solver.supervise == "every"
+    assert made.training == energy.preset(task.question, task.answer).training
 
 
 def test_a_task_may_prefer_an_energy_by_its_settings():
@@ -50,7 +52,7 @@ def test_a_task_may_prefer_an_energy_by_its_settings():
     assert type(recipe(asked).solver.energy) is GINEEnergy
     made = recipe(load_task("sparse-components", every=True))
     assert type(made.solver.energy) is SparsePairwiseEnergy
-    assert made.preset == "sparse"
+    assert made.preset == "default"
     assert made.solver.replayed == 3.0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from irem_core.cli.options import Json
-from irem_core.registry import KINDS, SOLVERS, TASKS, Plugin, construct, find, find_any
+from irem_core.registry import ENERGIES, KINDS, SOLVERS, TASKS, Plugin, construct, find, find_any
 
 if TYPE_CHECKING:
     from irem_core.tasks.task import Task
@@ -57,7 +58,9 @@ def _described(plugin: Plugin) -> dict[str, Any]:
         task: Task = construct(plugin, (), {})
         described |= _task(task)
     if plugin.group == SOLVERS:
-        described["presets"] = _presets(loaded)
+        described["presets"] = _presets(loaded.presets)
+    if plugin.group == ENERGIES:
+        described["presets"] = _presets({"default": loaded.preset})
     return described
 
 
@@ -93,17 +96,19 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _presets(solver: Any) -> dict[str, dict[str, str]]:
+def _presets(presets: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Show presets as they are for questions and answers that are vectors."""
     from irem_core.problems.space import VectorSpace
 
     space = VectorSpace(1)
-    presets = {name: preset(space, space) for name, preset in solver.presets.items()}
     described = {}
-    for name, preset in presets.items():
+    for name, made in presets.items():
+        preset = made(space, space)
+        if preset is None:
+            continue
         values = {key: repr(value) for key, value in {**preset.solver, **preset.training}.items()}
-        if preset.energies:
-            values["energies"] = ", ".join(each.__name__ for each in preset.energies)
+        if preset.energy is not None:
+            values["energy"] = preset.energy.__name__
         described[name] = {**values, "source": preset.source}
     return described
 

@@ -10,6 +10,8 @@ from irem_core import checks
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.mlp import Perceptron
 from irem_core.energies.precision import exact_linear
+from irem_core.energies.scaled import scaled
+from irem_core.part import Preset
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
@@ -60,6 +62,23 @@ class DistanceEnergy(Perceptron, EnergyFn):
         super().__init__(question, answer, scratchpad=0, width=width, depth=depth, outputs=entries)
         self.straight = nn.Parameter(torch.eye(entries, answer.size))
         self.judged = judged
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for pairs of one's own.
+
+        A step of size 1 goes most of the way, so that training takes few.
+        """
+        return scaled(
+            answer,
+            solver={"steps": 3},
+            training={
+                "batch_size": 128,
+                "learning_rate": 2e-3,
+                "clip_norm": 0.3,
+                "average": 0.998,
+            },
+        )
 
     def energy(
         self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]

@@ -13,7 +13,9 @@ from torch.nn import functional
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
+from irem_core.energies.scaled import scaled
 from irem_core.errors import SettingError, ShapeError
+from irem_core.part import Preset
 from irem_core.problems import graphs
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import EdgeSpace, Space, VectorSpace
@@ -102,6 +104,16 @@ class ElementwiseEnergy(EnergyFn):
                 f"{answer.shape[0]} entries, one for every {self.inputs} of x."
             )
         return cast(Problem, x)
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for entries one by one, whose energy is all but quadratic.
+
+        With the loss on every iterate, as Algorithm 1 has it, it learns to arrive in one step. With
+        the loss on the last one it learns an answer that is a little off, by as much as five steps
+        from the starts of training fall short.
+        """
+        return scaled(answer, solver={"supervise": "every"})
 
     def encode(self, problem: Problem) -> Any:
         """Return the question's share of each entry's features, `(B, ..., width)`.

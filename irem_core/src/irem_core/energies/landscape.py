@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from irem_core.energies.linear import without_weights
 from irem_core.energies.precision import products_in_bfloat16, wide
 from irem_core.errors import EnergyError, SettingError, ShapeError
-from irem_core.part import Recorded, Source
+from irem_core.part import Preset, Recorded, Source
 from irem_core.problems import graphs
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
@@ -180,6 +180,18 @@ class Landscape(Recorded, nn.Module, ABC):
                 "leave autocast out."
             )
         self.autocasts = wanted
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset | None:
+        """Return the settings that suit the energy, which `irem train` takes unless told otherwise.
+
+        By default there are none, and the solver has some for any energy.
+
+        Args:
+            question: the space of the questions to train on.
+            answer: the space of their answers.
+        """
+        return None
 
     @classmethod
     def for_task(cls, task: Source, *, seed: int = 0, **settings: Any) -> Self:

@@ -15,7 +15,9 @@ from irem_core import checks
 from irem_core.energies import triangles
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
+from irem_core.energies.scaled import scaled
 from irem_core.errors import SettingError, ShapeError
+from irem_core.part import Preset
 from irem_core.problems import graphs
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
@@ -183,6 +185,11 @@ class PairwiseEnergy(EnergyFn):
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.read_out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings: steps of size 1, and a rate that falls from 3e-3 to 0."""
+        return scaled(answer, training={"learning_rate": 3e-3})
 
     def encode(self, problem: Problem) -> _Matrices | _Edges:
         """Return the features of the question's entries, and where these stand.

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
+from irem_core.energies.scaled import scaled
+from irem_core.part import Preset
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, require_dense
 
@@ -58,6 +60,18 @@ class PeriodicEnergy(EnergyFn):
         nn.init.zeros_(self.question_map.weight)
         self.answer_map = nn.Linear(answer.size, answer.size, bias=False)
         self.log_scale = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings: many problems, to find waves that help, at a small rate.
+
+        At a rate of 1e-2 some seeds of parity learn steps that oscillate, which cancels the noise
+        of waves over the steps of training and diverges beyond.
+        """
+        return scaled(
+            answer,
+            training={"iterations": 3_000, "batch_size": 128, "learning_rate": 3e-3},
+        )
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems entries"]:
         """Return the question's share of the residual."""

@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
+from irem_core.energies.scaled import scaled
 from irem_core.errors import SettingError
+from irem_core.part import Preset
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, VectorSpace
 
@@ -63,6 +65,11 @@ class RankingEnergy(EnergyFn):
         self.first = nn.Linear(width + 2, 2 * width)
         self.second = nn.Linear(2 * width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for energies that learn their own scale."""
+        return scaled(answer)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems entries width"]:
         """Return the question's share of every comparison."""

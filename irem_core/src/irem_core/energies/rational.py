@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
+from irem_core.energies.scaled import scaled
 from irem_core.errors import SettingError
-from irem_core.part import Source
+from irem_core.part import Preset, Source
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import MatrixSpace, Space
 
@@ -108,6 +109,11 @@ class RationalEnergy(EnergyFn):
             settings: further constructor arguments.
         """
         return super().for_task(task, seed=seed, **{**_seen(task, seed), **settings})
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for energies that learn their own scale."""
+        return scaled(answer)
 
     def encode(self, problem: Problem) -> _Polynomials:
         """Return q(x) and p(x)."""

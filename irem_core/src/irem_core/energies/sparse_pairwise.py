@@ -14,6 +14,8 @@ from irem_core import checks
 from irem_core.energies import triangles
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
+from irem_core.energies.scaled import scaled
+from irem_core.part import Preset
 from irem_core.problems import graphs
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
@@ -76,6 +78,20 @@ class SparsePairwiseEnergy(EnergyFn):
         self.blocks = nn.ModuleList(_Block(question.size, width) for _ in range(blocks))
         self.read_out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for wanted pairs, of which a problem has hundreds.
+
+        A step tells a pair about others that are a few edges away, so that paths of many edges take
+        more steps than a training has; with three replayed problems to a fresh one most starts are
+        some way down.
+        """
+        return scaled(
+            answer,
+            solver={"replayed": 3.0},
+            training={"batch_size": 2, "learning_rate": 5e-3},
+        )
 
     def encode(self, problem: Problem) -> _Ways:
         """Return the features of the question's pairs, and by which edges each is checked.

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
+from irem_core.energies.scaled import scaled
 from irem_core.errors import SettingError
+from irem_core.part import Preset
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import MatrixSpace, Space
@@ -63,6 +65,11 @@ class SpectralEnergy(EnergyFn):
         self.log_weights = nn.Parameter(torch.full((terms,), _LOG_WEIGHT))
         self.log_ridge = nn.Parameter(torch.tensor(_LOG_RIDGE))
         self.log_scale = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    def preset(cls, question: Space, answer: Space) -> Preset:
+        """Return this library's settings for energies that learn their own scale."""
+        return scaled(answer)
 
     def energy(
         self,

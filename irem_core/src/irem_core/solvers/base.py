@@ -6,15 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import attrs
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core.descent.base import Descent
-from irem_core.energies.landscape import Landscape
 from irem_core.errors import CompileError, SettingError
-from irem_core.part import Recorded
+from irem_core.part import Preset, Recorded
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
@@ -25,34 +23,12 @@ from irem_core.solving.streaming import starts_of
 from irem_core.tasks.task import Task
 
 
-@attrs.frozen(kw_only=True)
-class Preset:
-    """A named set of constructor arguments, in code.
-
-    Args:
-        source: where the settings come from.
-        solver: arguments of the solver.
-        training: arguments of `fit`.
-        energies: the energies that the settings are for, of which the first is trained where none
-            is chosen; empty where they are for any, and the solver chooses.
-    """
-
-    source: str
-    solver: Mapping[str, Any]
-    training: Mapping[str, Any]
-    energies: tuple[type[Landscape], ...] = ()
-
-    def suits(self, energy: Landscape | None) -> bool:
-        """Say whether the settings are for an energy that was chosen, or none was."""
-        return energy is None or not self.energies or type(energy) in self.energies
-
-
 class Solver(Recorded, nn.Module, ABC):
     """Anything that answers problems and learns from pairs of problem and answer."""
 
     presets: ClassVar[Mapping[str, Callable[[Space, Space], Preset]]] = {}
     """Named settings, given the spaces of questions and answers; the first that suits an energy is
-    the command line's default for it."""
+    the command line's default for it, unless that energy has settings of its own."""
     question: Space | None = None
     """The space of the questions, where known."""
     answer: Space | None = None

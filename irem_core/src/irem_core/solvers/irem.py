@@ -56,11 +56,6 @@ class IREM(Solver):
 
     presets: ClassVar = {
         "default": presets.default,
-        "distance": presets.distance,
-        "scaled": presets.scaled,
-        "elementwise": presets.elementwise,
-        "periodic": presets.periodic,
-        "sparse": presets.sparse,
         "tuned": presets.tuned,
         "paper": presets.paper,
     }

@@ -6,18 +6,11 @@ import attrs
 
 from irem_core.descent import GradientDescent
 from irem_core.energies import default_energy
-from irem_core.energies.distance import DistanceEnergy
-from irem_core.energies.elementwise import ElementwiseEnergy
 from irem_core.energies.mlp import MLPEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
-from irem_core.energies.periodic import PeriodicEnergy
-from irem_core.energies.ranking import RankingEnergy
-from irem_core.energies.rational import RationalEnergy
-from irem_core.energies.sparse_pairwise import SparsePairwiseEnergy
-from irem_core.energies.spectral import SpectralEnergy
+from irem_core.part import Preset
 from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace, Space
 from irem_core.solvers.backprop import LastStep
-from irem_core.solvers.base import Preset
 
 
 def default(question: Space, answer: Space) -> Preset:
@@ -32,9 +25,7 @@ def default(question: Space, answer: Space) -> Preset:
     complete = isinstance(answer, EdgeSpace) and answer.complete
     square = isinstance(answer, MatrixSpace) and answer.height == answer.width
     if (complete or square) and question.shape == answer.shape:
-        preset = scaled(question, answer)
-        training = {**preset.training, "learning_rate": 3e-3}
-        return attrs.evolve(preset, energies=(PairwiseEnergy,), training=training)
+        return attrs.evolve(PairwiseEnergy.preset(question, answer), energy=PairwiseEnergy)
     energy, preset = default_energy(answer), tuned(question, answer)
     if energy is MLPEnergy:
         training = {
@@ -48,90 +39,7 @@ def default(question: Space, answer: Space) -> Preset:
         preset = attrs.evolve(
             preset, source="this library: the paper's but for training", training=training
         )
-    return attrs.evolve(preset, energies=(energy,))
-
-
-def scaled(question: Space, answer: Space) -> Preset:
-    """Return our settings for energies with few weights that learn their own scale.
-
-    So steps have size 1, and the learning rate is large.
-    """
-    return Preset(
-        source="this library",
-        energies=(RankingEnergy, RationalEnergy, SpectralEnergy),
-        solver={"steps": 5, "descent": GradientDescent(step_size=1.0), "replayed": 1.0},
-        training={
-            "iterations": 2_000,
-            "batch_size": 24 if answer.ragged else 12,
-            "learning_rate": 1e-2,
-            "schedule": "cosine",
-            "clip_norm": 1.0,
-        },
-    )
-
-
-def elementwise(question: Space, answer: Space) -> Preset:
-    """Return our settings for entries one by one, whose energies are all but quadratic.
-
-    With the loss on every iterate, as Algorithm 1 has it, they learn to arrive in one step. With
-    the loss on the last one they learn an answer that is a little off, by as much as five steps
-    from the starts of training fall short.
-    """
-    preset = scaled(question, answer)
-    solver = {**preset.solver, "supervise": "every"}
-    return attrs.evolve(preset, energies=(ElementwiseEnergy,), solver=solver)
-
-
-def distance(question: Space, answer: Space) -> Preset:
-    """Return our settings for pairs of one's own, whose energy estimates the distance to go.
-
-    A step of size 1 goes most of the way, so that training takes few.
-    """
-    preset = scaled(question, answer)
-    return attrs.evolve(
-        preset,
-        energies=(DistanceEnergy,),
-        solver={**preset.solver, "steps": 3},
-        training={
-            **preset.training,
-            "batch_size": 128,
-            "learning_rate": 2e-3,
-            "clip_norm": 0.3,
-            "average": 0.998,
-        },
-    )
-
-
-def periodic(question: Space, answer: Space) -> Preset:
-    """Return our settings for waves: many problems, to find those that help, at a smaller rate.
-
-    At a rate of 1e-2 some seeds of parity learn steps that oscillate, which cancels the noise of
-    waves over the steps of training and diverges beyond.
-    """
-    preset = scaled(question, answer)
-    training = {
-        **preset.training,
-        "iterations": 3_000,
-        "batch_size": 128,
-        "learning_rate": 3e-3,
-    }
-    return attrs.evolve(preset, energies=(PeriodicEnergy,), training=training)
-
-
-def sparse(question: Space, answer: Space) -> Preset:
-    """Return our settings for wanted pairs of sparse graphs, of which a problem has hundreds.
-
-    A step tells a pair about others that are a few edges away, so that paths of many edges take
-    more steps than a training has; with three replayed problems to a fresh one most starts are some
-    way down.
-    """
-    preset = scaled(question, answer)
-    return attrs.evolve(
-        preset,
-        energies=(SparsePairwiseEnergy,),
-        solver={**preset.solver, "replayed": 3.0},
-        training={**preset.training, "batch_size": 2, "learning_rate": 5e-3},
-    )
+    return attrs.evolve(preset, energy=energy)
 
 
 def tuned(question: Space, answer: Space) -> Preset:

@@ -11,10 +11,22 @@ import attrs
 from irem_core.descent import BarzilaiBorwein
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import UnknownNameError, near_matches
-from irem_core.registry import ENERGIES, SOLVERS, Target, build, find, plain_name
+from irem_core.part import Preset
+from irem_core.registry import (
+    ENERGIES,
+    SOLVERS,
+    Target,
+    build,
+    built_parts,
+    find,
+    plain_name,
+)
 from irem_core.solvers.base import Solver
 from irem_core.solvers.irem import IREM
 from irem_core.tasks.task import Task
+
+# What is trained where nothing is said, and the settings of an energy that has some.
+_DEFAULT = "default"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -51,7 +63,8 @@ def recipe(
         solver: its name, or a constructor such as "irem(steps=10)".
         energy: what the solver trains: a name, a constructor such as "mlp(width=256)", or an energy
             that was built for the task; None for the task's or the preset's choice.
-        preset: the name of settings; the first that suits the energy if None.
+        preset: the name of settings; if None, those of the energy itself, or the first that suits
+            it.
         seed: of the initial weights.
         settings: further constructor arguments of the solver, such as `descent`.
 
@@ -71,17 +84,26 @@ def recipe(
     if energy is not None:
         made = build(ENERGIES, energy, target=target) if isinstance(energy, str) else energy
         settings = {**settings, "energy": made}
-    presets = {key: made(task.question, task.answer) for key, made in kind.presets.items()}
-    suited = (key for key, each in presets.items() if each.suits(settings.get("energy")))
-    named = preset or next(suited, None)
-    chosen = None if named is None else presets[named]
-    if chosen is not None and chosen.energies and "energy" not in settings:
-        settings = {**settings, "energy": chosen.energies[0].for_task(task, seed=seed)}
-    built = build(
-        SOLVERS, solver, settings={**(chosen.solver if chosen else {}), **settings}, target=target
-    )
-    adapted = task.adapted(built)
-    return Recipe(preset=named, solver=adapted, training=dict(chosen.training if chosen else {}))
+    named, chosen = _preset(kind, preset, task, settings.get("energy"))
+    if chosen.energy is not None and "energy" not in settings:
+        settings = {**settings, "energy": chosen.energy.for_task(task, seed=seed)}
+    settings = {**built_parts(chosen.solver), **settings}
+    built = build(SOLVERS, solver, settings=settings, target=target)
+    return Recipe(preset=named, solver=task.adapted(built), training=dict(chosen.training))
+
+
+def _preset(
+    kind: type[Solver], named: str | None, task: Task, energy: Landscape | None
+) -> tuple[str | None, Preset]:
+    """Return the settings of a name, of an energy itself, or the first that suit it."""
+    spaces = (task.question, task.answer)
+    if energy is not None and issubclass(kind, IREM) and named in (None, _DEFAULT):
+        own = energy.preset(*spaces)
+        if own is not None:
+            return _DEFAULT, own
+    made = {name: each(*spaces) for name, each in kind.presets.items()}
+    found = named or next((name for name, each in made.items() if each.suits(energy)), None)
+    return found, Preset(source="", solver={}, training={}) if found is None else made[found]
 
 
 def solver_for(task: Task) -> Solver | None:

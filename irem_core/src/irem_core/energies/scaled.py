@@ -1,0 +1,43 @@
+"""Settings that suit energies which have few weights and learn their own scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from irem_core.part import Preset
+from irem_core.problems.space import Space
+
+
+def scaled(
+    answer: Space,
+    *,
+    solver: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Preset:
+    """Return this library's settings for an energy with few weights that learns its own scale.
+
+    So steps have size 1, and the learning rate is large.
+
+    Args:
+        answer: the space of the answers.
+        solver: arguments of the solver to set otherwise.
+        training: likewise of `fit`.
+    """
+    return Preset(
+        source="this library",
+        solver={
+            "steps": 5,
+            "descent": "gradient(step_size=1.0)",
+            "replayed": 1.0,
+            **(solver or {}),
+        },
+        training={
+            "iterations": 2_000,
+            "batch_size": 24 if answer.ragged else 12,
+            "learning_rate": 1e-2,
+            "schedule": "cosine",
+            "clip_norm": 1.0,
+            **(training or {}),
+        },
+    )
