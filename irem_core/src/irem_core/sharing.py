@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from irem_core import checkpoint
+from irem_core import checkpoint, checks
 from irem_core.checkpoint import MODEL
 from irem_core.errors import (
     CheckpointError,
@@ -22,7 +22,6 @@ from irem_core.errors import (
     UnknownNameError,
 )
 from irem_core.model_card import README, card, read_evaluation
-from irem_core.registry import checked_name
 from irem_core.run_folder import EVALUATION
 from irem_core.storage import replacing
 
@@ -108,7 +107,7 @@ def pull(
         StorageError: writing failed.
     """
     check_repository(repository)
-    folder = Path(out or Path("runs") / checked_name(repository.partition("/")[2]))
+    folder = Path(out or Path("runs") / checks.folder_name(repository.partition("/")[2]))
     present = [name for name in (MODEL, *_BESIDE) if (folder / name).exists()]
     if present:
         raise RunExistsError(
