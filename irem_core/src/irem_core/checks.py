@@ -140,6 +140,19 @@ def reserved(name: str) -> bool:
     return name not in (".", "..") and _NOT_ON_WINDOWS.fullmatch(name) is not None
 
 
+def folder_name(name: str) -> str:
+    """Return a name that is fit for a new folder on every system, since others may read it there.
+
+    Raises:
+        SettingError: it is not, or it leads to another folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name) or reserved(name):
+        raise SettingError(
+            f"No folder can be named after {name[:60]!r}; give the folder itself with --out (out=)."
+        )
+    return name
+
+
 def check_path(path: str | os.PathLike[str], *, system: str = os.name) -> None:
     """Check that a path that a user gave leads to a file or folder, and on Windows to no device.
 

@@ -283,22 +283,9 @@ def folder_name(text: str) -> str:
     """Return the name in a part's text, as a part of a path: it leads to no other folder.
 
     Raises:
-        SettingError: it would, or names no folder on Windows, where a run may be read, too.
+        SettingError: it would, or names no folder on Windows; no name of an installed part does.
     """
-    return checked_name(plain_name(text))
-
-
-def checked_name(name: str) -> str:
-    """Return a name that is fit for a folder on every system.
-
-    Raises:
-        SettingError: it is not.
-    """
-    if not _NAME.fullmatch(name) or name.startswith(".") or checks.reserved(name):
-        raise SettingError(
-            f"No folder can be named after {name[:60]!r}; give the folder itself with --out (out=)."
-        )
-    return name
+    return checks.folder_name(plain_name(text))
 
 
 def build(

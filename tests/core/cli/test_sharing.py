@@ -187,6 +187,11 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
         check_repository(name)
 
 
+def test_a_run_is_not_fetched_into_a_device(irem: Irem, hub: Hub) -> None:
+    assert "give the folder itself with --out" in irem("pull", "someone/nul").mistake()
+    assert not hub.asked
+
+
 def test_a_hub_that_refuses_or_is_away_is_one_line(
     irem: Irem, run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

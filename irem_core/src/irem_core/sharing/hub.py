@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from irem_core import checks
 from irem_core.errors import (
     CheckpointError,
     HubError,
@@ -20,7 +21,6 @@ from irem_core.errors import (
     UnknownNameError,
 )
 from irem_core.files.storage import replacing
-from irem_core.registry import checked_name
 from irem_core.runs import checkpoint
 from irem_core.runs.checkpoint import MODEL
 from irem_core.runs.run_folder import EVALUATION
@@ -108,7 +108,7 @@ def pull(
         StorageError: writing failed.
     """
     check_repository(repository)
-    folder = Path(out or Path("runs") / checked_name(repository.partition("/")[2]))
+    folder = Path(out or Path("runs") / checks.folder_name(repository.partition("/")[2]))
     present = [name for name in (MODEL, *_BESIDE) if (folder / name).exists()]
     if present:
         raise RunExistsError(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from irem_core.energies.landscape import Evaluation
-from irem_core.problems.problem import Problem
 from irem_core.part import Preset
+from irem_core.problems.problem import Problem
 from irem_core.solvers.base import Solver
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
