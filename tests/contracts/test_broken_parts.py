@@ -239,14 +239,14 @@ def test_a_patient_halting_rule_is_given_its_time():
 def unrolled(change, kind=LastStep):
     """Change the iterates that a rule yields."""
 
-    def unroll(self, energy, problem, start, **options):
-        return change(list(kind.unroll(self, energy, problem, start, **options)), energy, start)
+    def unroll(self, rollout):
+        return change(list(kind.unroll(self, rollout)), rollout.energy, rollout.start)
 
     return unroll
 
 
-def shorter(self, energy, problem, start, *, steps, **options):
-    return LastStep.unroll(self, energy, problem, start, steps=steps - 1, **options)
+def shorter(self, rollout):
+    return LastStep.unroll(self, attrs.evolve(rollout, steps=rollout.steps - 1))
 
 
 def learning(iterates, energy, start):
@@ -268,9 +268,9 @@ def drawing(iterates, energy, start):
 def losing(change, kind=GradientFree):
     """Change the loss and the last iterate that a rule returns."""
 
-    def loss(self, energy, problem, start, error, generator, **options):
-        found, last = kind.loss(self, energy, problem, start, error, generator, **options)
-        return change(found, last, energy)
+    def loss(self, rollout, error, generator):
+        found, last = kind.loss(self, rollout, error, generator)
+        return change(found, last, rollout.energy)
 
     return loss
 
@@ -281,8 +281,8 @@ def moving(found, last, energy):
     return found, last
 
 
-def unseeded_loss(self, energy, problem, start, error, generator, **options):
-    return GradientFree.loss(self, energy, problem, start, error, UNSEEDED, **options)
+def unseeded_loss(self, rollout, error, generator):
+    return GradientFree.loss(self, rollout, error, UNSEEDED)
 
 
 UNSEEDED = torch.Generator().manual_seed(1)

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from irem_baselines import Feedforward
-from irem_core import IREM, GradientDescent, MLPEnergy, Outcome, Preset, Problem, settings_of
+from irem_core import (
+    IREM,
+    GradientDescent,
+    MLPEnergy,
+    Outcome,
+    Preset,
+    Problem,
+    settings_of,
+    solver_for,
+)
 from irem_core.testing import check_solver
 from variants import Doubled, WrittenGraphs, variant
 
@@ -30,7 +39,7 @@ def test_solvers_that_keep_the_contract_pass_and_are_left_as_they_were():
     before = {name: tensor.clone() for name, tensor in solver.state_dict().items()}
     check_solver(solver, TASK)
     check_solver(one_shot(), TASK)
-    check_solver(WrittenGraphs().solver(), WrittenGraphs(), trains=False)
+    check_solver(solver_for(WrittenGraphs()), WrittenGraphs(), trains=False)
     assert all(torch.equal(before[name], value) for name, value in solver.state_dict().items())
     assert not solver.training_state()
     assert all(weight.grad is None for weight in solver.parameters())
@@ -161,7 +170,7 @@ def test_a_broken_solver_is_found(name):
 
 
 def test_a_solver_without_weights_does_not_train():
-    solver = WrittenGraphs().solver()
+    solver = solver_for(WrittenGraphs())
     assert settings_of(solver)["energy"] is solver.energy
     with pytest.raises(AssertionError, match="reaches none of its weights"):
         check_solver(solver, WrittenGraphs())

@@ -1,5 +1,6 @@
 """Plug-ins of third parties, as pip installs them: usable by name, and harmless when broken."""
 
+import json
 import sys
 
 import pytest
@@ -92,3 +93,52 @@ def test_plug_in_that_fails_on_its_settings(installed, monkeypatch):
     distribution(installed, "acme-odd", reg.DESCENTS, {"odd": "acme_odd:odd"}, {"acme_odd": source})
     with pytest.raises(SettingError, match=r"'odd' cannot be built with size=5"):
         build(reg.DESCENTS, "odd(size=5)")
+
+
+THEIRS = '''
+import torch
+from irem_core import EnergyFn, Preset
+
+class Theirs(EnergyFn):
+    """A squared distance from a learned multiple of x."""
+
+    def __init__(self, question, answer):
+        super().__init__()
+        self.question, self.answer = question, answer
+        self.factor = torch.nn.Linear(question.size, answer.size, bias=False)
+
+    def energy(self, context, y):
+        return (y - self.factor(context)).square().sum(-1)
+
+    @classmethod
+    def preset(cls, question, answer):
+        return Preset(
+            source="acme",
+            solver={"steps": 2, "descent": "momentum(step_size=0.25)", "replay": 0},
+            training={"iterations": 4, "batch_size": answer.size, "learning_rate": 0.02},
+        )
+'''
+
+
+def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem):
+    """One file and one line, and nothing of it in this library."""
+    entries = {"theirs": "acme_theirs:Theirs"}
+    distribution(installed, "acme", reg.ENERGIES, entries, {"acme_theirs": THEIRS})
+    run = installed / "run"
+    train = ["train", "add(size=3)", "--energy", "theirs", "--out", run]
+    assert irem(*train).status == 0
+    record = json.loads((run / "evaluation.json").read_text())
+    settings = record["settings"]
+    descent = settings["solver"]["descent"]["part"]
+    assert (descent["name"], descent["settings"]["step_size"]) == ("momentum", 0.25)
+    assert (settings["solver"]["steps"], settings["solver"]["replay"]) == (2, 0)
+    assert (settings["batch_size"], settings["learning_rate"]) == (3, 0.02)
+    assert (record["energy"], record["preset"], record["iterations"]) == ("theirs", "default", 4)
+    assert "momentum" in irem("describe", "theirs").out
+
+    # A preset that is named goes before the energy's own.
+    train[-1] = installed / "tuned"
+    options = ("--preset", "tuned", "--iterations", "2", "--descent", "gradient(step_size=0.1)")
+    assert irem(*train, *options).status == 0
+    record = json.loads((installed / "tuned" / "evaluation.json").read_text())
+    assert (record["preset"], record["settings"]["batch_size"]) == ("tuned", 128)

@@ -8,6 +8,7 @@ from irem_core import (
     ConvEnergy,
     ElementwiseEnergy,
     GINEEnergy,
+    GradientDescent,
     MLPEnergy,
     PairwiseEnergy,
     PeriodicEnergy,
@@ -44,12 +45,17 @@ PAIRWISE = {
 def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
     task = load_task(name)
     energy = "gine" if isinstance(task.answer, EdgeSpace) else "mlp"
-    chosen_and_named = {energy: "tuned", "pairwise": "default", "elementwise": "elementwise"}
-    for chosen, named in chosen_and_named.items():
+    spaces = (task.question, task.answer)
+    tuned = IREM.presets["tuned"](*spaces)
+    chosen_and_expected = {
+        energy: ("tuned", tuned, tuned.solver["descent"]),
+        "pairwise": ("default", PairwiseEnergy.preset(*spaces), GradientDescent(step_size=1.0)),
+        "elementwise": ("default", ElementwiseEnergy.preset(*spaces), GradientDescent(step_size=1)),
+    }
+    for chosen, (named, expected, descent) in chosen_and_expected.items():
         made = recipe(task, energy=chosen)
         assert made.preset == named
-        expected = IREM.presets[named](task.question, task.answer)
-        assert made.solver.descent == expected.solver["descent"]
+        assert made.solver.descent == descent
         assert made.solver.supervise == expected.solver.get("supervise", "last")
         assert made.training == expected.training
     made = recipe(task, preset="paper")
@@ -74,9 +80,7 @@ def test_the_energy_of_the_answer_space_is_trained(name):
     loss = solver(problem, target, generator)
     loss.backward()
 
-    named = {"edge-copy": "elementwise", "parity": "periodic"}
-    usual = "scaled" if name in PREFERRED else "default"
-    assert made.preset == named.get(name, usual)
+    assert made.preset == "default"
     expected = PairwiseEnergy if name in PAIRWISE else ENERGIES.get(type(task.answer), MLPEnergy)
     # A task may prefer an energy to what its spaces are given.
     expected = PREFERRED.get(name, expected)

@@ -95,6 +95,7 @@ from .solvers.backprop import Backprop as Backprop
 from .solvers.backprop import FullUnroll as FullUnroll
 from .solvers.backprop import GradientFree as GradientFree
 from .solvers.backprop import LastStep as LastStep
+from .solvers.backprop import Rollout as Rollout
 from .solvers.base import Solver as Solver
 from .solvers.composition import Composition as Composition
 from .solvers.composition import compose as compose

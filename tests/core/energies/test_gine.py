@@ -17,6 +17,7 @@ from irem_core import (
     LastStep,
     NonFiniteError,
     Problem,
+    Rollout,
     SettingError,
     ShapeError,
     VectorSpace,
@@ -139,9 +140,14 @@ def test_both_paths_train_alike(dtype):
     problem, y = complete(SIZES, dtype=dtype)
     slopes = []
     for energy in both(dtype, width=32):
-        start = Iterate(y, problem.layout)
         (last,) = LastStep().unroll(
-            energy, problem, start, descent=GradientDescent(step_size=10.0), steps=2
+            Rollout(
+                energy=energy,
+                problem=problem,
+                start=Iterate(y, problem.layout),
+                descent=GradientDescent(step_size=10.0),
+                steps=2,
+            )
         )
         (last.y - problem.x.edge_attr).square().mean().backward()
         slopes.append({name: each.grad for name, each in energy.named_parameters()})

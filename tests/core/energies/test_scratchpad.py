@@ -102,9 +102,9 @@ def test_z_is_replayed_with_its_y():
     starts, ends = [], []
 
     class Spy(LastStep):
-        def unroll(self, energy, problem, start, **options):
-            starts.append(start)
-            for last in super().unroll(energy, problem, start, **options):
+        def unroll(self, rollout):
+            starts.append(rollout.start)
+            for last in super().unroll(rollout):
                 ends.append(last)
                 yield last
 

@@ -367,7 +367,8 @@ def test_the_energy_is_chosen_by_what_answers_are() -> None:
         made = recipe(task)
         assert isinstance(made.solver, Standardized)
         assert describe(made.solver.solver.energy)["name"] == name
-        assert made.preset == ("distance" if name == "distance" else "default")
+        assert made.preset == "default"
+        assert made.training["iterations"] == (2_000 if name == "distance" else 120_000)
         problem, _ = task.sample(2, generator=generator())
         assert made.solver.solve(problem, max_steps=2).y.shape == (2, *answer)
 

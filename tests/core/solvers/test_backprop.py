@@ -14,6 +14,7 @@ from irem_core import (
     MLPEnergy,
     Momentum,
     Problem,
+    Rollout,
     ScratchpadMLPEnergy,
     VectorSpace,
 )
@@ -41,9 +42,10 @@ def loss_of(energy, backprop, descent, *, steps=3, every=False):
     problem = Problem(X, SPACE)
     z = Z if isinstance(energy, ScratchpadMLPEnergy) else None
     start = Iterate(START, problem.layout, z)
-    iterates = list(
-        backprop.unroll(energy, problem, start, descent=descent, steps=steps, every=every)
+    rollout = Rollout(
+        energy=energy, problem=problem, start=start, descent=descent, steps=steps, every=every
     )
+    iterates = list(backprop.unroll(rollout))
     assert len(iterates) == (steps if every else 1)
     return sum((iterate.y - TARGET).square().mean() for iterate in iterates)
 

@@ -19,6 +19,7 @@ from irem_core import (
     MLPEnergy,
     Momentum,
     Problem,
+    Rollout,
     TrainingDivergedError,
     VectorSpace,
 )
@@ -217,10 +218,15 @@ def test_no_graph_leads_through_the_descents():
 
     problem, _ = batch()
     start = solver.energy.start(problem, generator())
-    options = {"descent": GradientDescent(step_size=0.7), "steps": 3, "every": True}
-    assert not any(
-        each.y.requires_grad for each in rule.unroll(solver.energy, problem, start, **options)
+    rollout = Rollout(
+        energy=solver.energy,
+        problem=problem,
+        start=start,
+        descent=GradientDescent(step_size=0.7),
+        steps=3,
+        every=True,
     )
+    assert not any(each.y.requires_grad for each in rule.unroll(rollout))
 
 
 @pytest.mark.parametrize("rule", [LastStep(), FullUnroll()])
@@ -230,14 +236,15 @@ def test_the_other_rules_draw_nothing_and_add_up_what_they_unroll(rule, supervis
     (problem, target), drawn, expected_drawn = batch(), generator(), generator()
     loss = solver.loss(problem, target, drawn)
     start = solver.energy.start(problem, expected_drawn)
-    unrolled = rule.unroll(
-        solver.energy,
-        problem,
-        start,
+    rollout = Rollout(
+        energy=solver.energy,
+        problem=problem,
+        start=start,
         descent=solver.descent,
         steps=solver.steps,
         every=supervise == "every",
     )
+    unrolled = rule.unroll(rollout)
     expected = torch.stack([functional.mse_loss(each.y, target) for each in unrolled]).sum()
 
     assert torch.equal(loss, expected)

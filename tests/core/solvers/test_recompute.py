@@ -21,6 +21,7 @@ from irem_core import (
     Momentum,
     Nesterov,
     Problem,
+    Rollout,
     VectorSpace,
     build,
 )
@@ -125,8 +126,10 @@ def memory(rule, descent, steps, every):
     problem = Problem(torch.randn(32, 8, generator=generator()), SPACE)
     start = Iterate(torch.randn(32, 8, generator=generator(1)), problem.layout)
     with Live() as live:
-        unrolled = rule.unroll(energy, problem, start, descent=descent, steps=steps, every=every)
-        loss = sum(iterate.y.square().mean() for iterate in unrolled)
+        rollout = Rollout(
+            energy=energy, problem=problem, start=start, descent=descent, steps=steps, every=every
+        )
+        loss = sum(iterate.y.square().mean() for iterate in rule.unroll(rollout))
         loss.backward()
     # Of a step stay its iterate and the state: Momentum's velocity.
     kept = 1 + isinstance(descent, Momentum)

@@ -22,30 +22,84 @@ from irem_core.problems.problem import Problem
 from irem_core.solvers.lending import lent
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Rollout:
+    """A descent of fixed length, to be trained through.
+
+    Args:
+        energy: the energy to train.
+        problem: the questions.
+        start: the iterates of step 0.
+        descent: how to step.
+        steps: N, the number of steps.
+        every: whether the loss is on the iterate of every step (Algorithm 1) rather than on the
+            last (Eq. 6).
+    """
+
+    energy: Landscape
+    problem: Problem
+    start: Iterate
+    descent: Descent
+    steps: int
+    every: bool = False
+
+    def iterates(
+        self, *, truncate: bool, attach: bool = True, recompute: bool = False
+    ) -> Iterator[Iterate]:
+        """Descend and yield the iterates that the loss is put on, the last one last.
+
+        Args:
+            truncate: cut the graph before each step.
+            attach: whether iterates are attached to the weights at all.
+            recompute: keep no graph of a step, and take it again for its gradient.
+        """
+        energy, problem, descent = self.energy, self.problem, self.descent
+        attached = encoded(energy, problem)
+        context = trees.detach(attached) if truncate else attached
+        iterate, state = self.start, None
+
+        def probe(trial: Iterate) -> Tensor:
+            return differentiate(energy, context, trial, gradient=False).energy
+
+        def advance(
+            iterate: Iterate, state: Any, *, graph: bool, first: bool
+        ) -> tuple[Iterate, Any]:
+            evaluation = differentiate(
+                energy,
+                attached if graph else context,
+                iterate,
+                gradient=descent.needs_gradient,
+                create_graph=graph,
+            )
+            if first:
+                state = descent.init(evaluation)
+            iterate, state = descent.step(evaluation, state, Probe(probe, problem.answer))
+            return project(problem.answer, iterate), state
+
+        for step in range(1, self.steps + 1):
+            yielded = self.every or step == self.steps
+            graph = attach and (yielded or not truncate)
+            if truncate:
+                iterate, state = iterate.detach(), trees.detach(state)
+            take = partial(advance, graph=graph, first=step == 1)
+            if recompute:
+                take = partial(_forgetting, take)
+            with torch.set_grad_enabled(graph):
+                iterate, state = take(iterate, state)
+            if yielded:
+                yield iterate
+
+
 @attrs.frozen(kw_only=True)
 class Backprop(ABC):
     """A rule for training through a descent of fixed length."""
 
     @abstractmethod
-    def unroll(
-        self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
-    ) -> Iterator[Iterate]:
-        """Descend from `start` and yield the iterates that a loss is put on, the last one last.
+    def unroll(self, rollout: Rollout) -> Iterator[Iterate]:
+        """Descend and yield the iterates that a loss is put on, the last one last.
 
         Args:
-            energy: the energy to train.
-            problem: the questions.
-            start: the iterates of step 0.
-            descent: how to step.
-            steps: N, the number of steps.
-            every: yield the iterate of every step (Algorithm 1) rather than the last (Eq. 6).
+            rollout: the descent.
 
         Yields:
             Iterates attached to the weights as the rule sees fit.
@@ -53,15 +107,9 @@ class Backprop(ABC):
 
     def loss(
         self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
+        rollout: Rollout,
         error: Callable[[Iterate], Float[Tensor, ""]],
         generator: torch.Generator,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
     ) -> tuple[Float[Tensor, ""], Iterate]:
         """Return the loss after a descent, whose gradient in the weights is the rule's.
 
@@ -69,69 +117,17 @@ class Backprop(ABC):
         not attached to the weights overrides this.
 
         Args:
-            energy: the energy to train.
-            problem: the questions.
-            start: the iterates of step 0.
+            rollout: the descent.
             error: the loss on an iterate, smaller for better ones.
             generator: the only source of randomness; the default draws nothing.
-            descent: how to step.
-            steps: N, the number of steps.
-            every: put the loss on the iterate of every step (Algorithm 1) rather than the last.
 
         Returns:
             The loss, and the last iterate.
         """
-        errors, last = [], start
-        for last in self.unroll(energy, problem, start, descent=descent, steps=steps, every=every):
+        errors, last = [], rollout.start
+        for last in self.unroll(rollout):
             errors.append(error(last))
         return torch.stack(errors).sum(), last
-
-
-def _unroll(
-    energy: Landscape,
-    problem: Problem,
-    start: Iterate,
-    descent: Descent,
-    steps: int,
-    *,
-    every: bool,
-    truncate: bool,
-    attach: bool = True,
-    recompute: bool = False,
-) -> Iterator[Iterate]:
-    attached = encoded(energy, problem)
-    context = trees.detach(attached) if truncate else attached
-    iterate = start
-
-    def probe(trial: Iterate) -> Tensor:
-        return differentiate(energy, context, trial, gradient=False).energy
-
-    def advance(iterate: Iterate, state: Any, *, graph: bool, first: bool) -> tuple[Iterate, Any]:
-        evaluation = differentiate(
-            energy,
-            attached if graph else context,
-            iterate,
-            gradient=descent.needs_gradient,
-            create_graph=graph,
-        )
-        if first:
-            state = descent.init(evaluation)
-        iterate, state = descent.step(evaluation, state, Probe(probe, problem.answer))
-        return project(problem.answer, iterate), state
-
-    state = None
-    for step in range(1, steps + 1):
-        yielded = every or step == steps
-        graph = attach and (yielded or not truncate)
-        if truncate:
-            iterate, state = iterate.detach(), trees.detach(state)
-        take = partial(advance, graph=graph, first=step == 1)
-        if recompute:
-            take = partial(_forgetting, take)
-        with torch.set_grad_enabled(graph):
-            iterate, state = take(iterate, state)
-        if yielded:
-            yield iterate
 
 
 def _forgetting(
@@ -155,18 +151,9 @@ class LastStep(Backprop):
     graph, and the steps before the last descend on the detached context.
     """
 
-    def unroll(
-        self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
-    ) -> Iterator[Iterate]:
+    def unroll(self, rollout: Rollout) -> Iterator[Iterate]:
         """Descend, cutting the graph before each step (see `Backprop.unroll`)."""
-        return _unroll(energy, problem, start, descent, steps, every=every, truncate=True)
+        return rollout.iterates(truncate=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -183,27 +170,9 @@ class FullUnroll(Backprop):
 
     recompute: bool = attrs.field(default=False, validator=checks.true_or_false)
 
-    def unroll(
-        self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
-    ) -> Iterator[Iterate]:
+    def unroll(self, rollout: Rollout) -> Iterator[Iterate]:
         """Descend, keeping the graph of every step or making it again (see `Backprop.unroll`)."""
-        return _unroll(
-            energy,
-            problem,
-            start,
-            descent,
-            steps,
-            every=every,
-            truncate=False,
-            recompute=self.recompute,
-        )
+        return rollout.iterates(truncate=False, recompute=self.recompute)
 
 
 @attrs.frozen(kw_only=True)
@@ -237,40 +206,22 @@ class GradientFree(Backprop):
     pairs: int = attrs.field(default=4, validator=checks.count)
     sigma: float = attrs.field(default=0.001, validator=checks.positive)
 
-    def unroll(
-        self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
-    ) -> Iterator[Iterate]:
+    def unroll(self, rollout: Rollout) -> Iterator[Iterate]:
         """Descend without a graph to the weights (see `Backprop.unroll`)."""
-        return _unroll(
-            energy, problem, start, descent, steps, every=every, truncate=True, attach=False
-        )
+        return rollout.iterates(truncate=True, attach=False)
 
     def loss(
         self,
-        energy: Landscape,
-        problem: Problem,
-        start: Iterate,
+        rollout: Rollout,
         error: Callable[[Iterate], Float[Tensor, ""]],
         generator: torch.Generator,
-        *,
-        descent: Descent,
-        steps: int,
-        every: bool = False,
     ) -> tuple[Float[Tensor, ""], Iterate]:
         """Return the loss with the estimate for a gradient (see `Backprop.loss`).
 
         The generator draws the directions.
         """
-        where = energy, problem, start, error, generator
-        descend = partial(super().loss, *where, descent=descent, steps=steps, every=every)
-        weights = [weight for weight in energy.parameters() if weight.requires_grad]
+        descend = partial(super().loss, rollout, error, generator)
+        weights = [weight for weight in rollout.energy.parameters() if weight.requires_grad]
         with torch.no_grad():
             estimates = self._estimate(weights, lambda: descend()[0], generator)
             value, last = descend()

@@ -18,7 +18,7 @@ from irem_core.energies.landscape import Landscape
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.solvers import presets
-from irem_core.solvers.backprop import Backprop, LastStep
+from irem_core.solvers.backprop import Backprop, LastStep, Rollout
 from irem_core.solvers.base import Solver
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
@@ -143,15 +143,16 @@ class IREM(Solver):
         if self.buffer is not None:
             replayed = round(self.replayed * problem.layout.count)
             example = self.buffer.union(example, replayed, generator)
-        loss, last = self.backprop.loss(
-            self.energy,
-            example.problem,
-            example.iterate,
-            lambda iterate: functional.mse_loss(iterate.y, example.target),
-            generator,
+        rollout = Rollout(
+            energy=self.energy,
+            problem=example.problem,
+            start=example.iterate,
             descent=self.descent,
             steps=self.steps,
             every=self.supervise == "every",
+        )
+        loss, last = self.backprop.loss(
+            rollout, lambda iterate: functional.mse_loss(iterate.y, example.target), generator
         )
         if self.buffer is not None:
             self.buffer.push(attrs.evolve(example, iterate=last))

@@ -11,7 +11,7 @@ from irem_core.descent import BarzilaiBorwein, Descent, GradientDescent, Momentu
 from irem_core.energies.landscape import Evaluation, differentiate
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate
-from irem_core.solvers.backprop import Backprop, LastStep
+from irem_core.solvers.backprop import Backprop, LastStep, Rollout
 from irem_core.solving.halting import FixedSteps
 from irem_core.solving.minimization import minimize
 from irem_core.solving.solution import Solution
@@ -117,9 +117,7 @@ def _evaluator(terrain: Terrain) -> tuple[Callable[[Iterate, bool], Evaluation],
 
 
 def _check_training(descent: Descent, terrain: Terrain, title: str) -> None:
-    (last,) = LastStep().unroll(
-        terrain.energy, terrain.problem, terrain.start, descent=descent, steps=2
-    )
+    (last,) = LastStep().unroll(_rollout(terrain, descent, steps=2))
     assert _reaches_weight(last.y.sum(), terrain), (
         f"{title} cuts the gradient of a loss on its last step, so that no energy can be trained "
         "through it; compute the step from the evaluation's slope without detaching it, or declare "
@@ -175,10 +173,7 @@ def _check_unroll(
     backprop: Backprop, terrain: Terrain, descent: Descent, title: str, *, every: bool
 ) -> None:
     kept = _kept(terrain)
-    unrolled = backprop.unroll(
-        terrain.energy, terrain.problem, terrain.start, descent=descent, steps=3, every=every
-    )
-    iterates = list(unrolled)
+    iterates = list(backprop.unroll(_rollout(terrain, descent, steps=3, every=every)))
     _check_left_alone(terrain, kept, title)
     wanted = 3 if every else 1
     assert len(iterates) == wanted, (
@@ -201,16 +196,7 @@ def _check_loss(
 ) -> None:
     kept = _kept(terrain)
     (loss, last), (again, _) = (
-        backprop.loss(
-            terrain.energy,
-            terrain.problem,
-            terrain.start,
-            _error,
-            seeded_generator(0),
-            descent=descent,
-            steps=3,
-            every=every,
-        )
+        backprop.loss(_rollout(terrain, descent, steps=3, every=every), _error, seeded_generator(0))
         for _ in range(2)
     )
     _check_left_alone(terrain, kept, title)
@@ -231,6 +217,17 @@ def _check_loss(
     )
     assert torch.equal(_slope(loss, terrain), _slope(again, terrain)), (
         f"{title} has another gradient with a generator of the same seed"
+    )
+
+
+def _rollout(terrain: Terrain, descent: Descent, *, steps: int, every: bool = False) -> Rollout:
+    return Rollout(
+        energy=terrain.energy,
+        problem=terrain.problem,
+        start=terrain.start,
+        descent=descent,
+        steps=steps,
+        every=every,
     )
 
 

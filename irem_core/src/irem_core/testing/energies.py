@@ -16,6 +16,7 @@ from irem_core.problems.problem import Problem
 from irem_core.problems.space import uniform
 from irem_core.tasks.task import Task
 from irem_core.testing.support import (
+    check_preset,
     contents,
     contract,
     copied,
@@ -56,6 +57,9 @@ def check_energy(energy: Landscape, task: Task, *, count: int = 6) -> None:
         _check_slope(energy, problem, at, values, title)
         _check_training(energy, problem, at, title)
     _check_rebuilt(energy, problem, at, values, title)
+    preset = energy.preset(task.question, task.answer)
+    if preset is not None:
+        check_preset(preset, f"{title} has a preset that")
 
 
 def _candidates(energy: Landscape, problem: Problem, title: str) -> Iterate:

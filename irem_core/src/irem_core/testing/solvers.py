@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from irem_core.energies.landscape import Evaluation
-from irem_core.part import Preset
 from irem_core.problems.problem import Problem
 from irem_core.solvers.base import Solver
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
 from irem_core.testing.support import (
+    check_preset,
     contents,
     contract,
     copied,
@@ -55,10 +55,7 @@ def check_solver(
         _check_solution(solver, problem, task, title)
         _check_apart(solver, problem, target, tolerance, title)
     for name, preset in type(solver).presets.items():
-        made = preset(task.question, task.answer)
-        assert isinstance(made, Preset) and made.source, (
-            f"{title} has a preset {name!r} that does not say where its settings come from"
-        )
+        check_preset(preset(task.question, task.answer), f"{title} has a preset {name!r} that")
 
 
 def _check_loss(solver: Solver, problem: Problem, target: Tensor, title: str) -> None:

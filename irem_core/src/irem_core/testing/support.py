@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from irem_core.errors import IremError
+from irem_core.part import Preset
 from irem_core.problems import graphs, trees
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
+from irem_core.registry import built_parts
 
 Part = TypeVar("Part")
 Settings = ParamSpec("Settings")
@@ -150,3 +152,13 @@ def _random_states() -> dict[str, bytes]:
         on_gpu = (state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
         states["torch.cuda"] = b"".join(on_gpu)
     return states
+
+
+def check_preset(preset: Any, what: str) -> None:
+    """Check that something is a preset, with a source, whose parts can be built."""
+    assert isinstance(preset, Preset), f"{what} is a {type(preset).__name__}, not a Preset"
+    assert preset.source, f"{what} does not say where its settings come from"
+    try:
+        built_parts(preset.solver)
+    except IremError as error:
+        raise AssertionError(f"{what} names a part that cannot be built: {error}") from error
