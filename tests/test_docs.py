@@ -65,7 +65,7 @@ def test_all_floors_are_those_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("parity", "0.25 /", "0.24 /"),
         ("edge-copy", " 0 / 0 ", " 0 / 0.1 "),
-        ("negate", "/ 1.0", "/ 2.0"),
+        ("negate", "/ 0.5", "/ 2.0"),
         ("negate", "400 numbers", "300 numbers"),
         ("edge-copy", "nodes=15", "nodes=16"),
     ],

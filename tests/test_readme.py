@@ -89,7 +89,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("irem_core.registry.entry_points", REMEMBERED)
     # Floors are measured by test_docs.py.
-    monkeypatch.setattr("irem_core.floors.measure", lambda *_: Floor(constant=1.0, entrywise=0.5))
+    monkeypatch.setattr("irem_core.Task.floor", lambda *_: Floor(constant=1.0, entrywise=0.5))
     monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)
     monkeypatch.setattr("irem_core.cli.record.evaluate", functools.partial(evaluate, max_steps=3))
 

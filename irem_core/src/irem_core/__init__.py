@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from irem_core.export import export_solver as export_solver
     from irem_core.file_solving import solve_file as solve_file
     from irem_core.floors import Entries as Entries
+    from irem_core.floors import Floor as Floor
     from irem_core.floors import fit_polynomials as fit_polynomials
     from irem_core.floors import monomials as monomials
     from irem_core.floors import squared_errors as squared_errors
@@ -135,7 +136,6 @@ if TYPE_CHECKING:
     from irem_core.space import VectorSpace as VectorSpace
     from irem_core.standardized import Standardized as Standardized
     from irem_core.streaming import minimize_many as minimize_many
-    from irem_core.task import Floor as Floor
     from irem_core.task import Published as Published
     from irem_core.task import Task as Task
     from irem_core.training import fit as fit
@@ -202,7 +202,7 @@ _MODULES = {
     "evaluation": ("Scores", "auroc", "evaluate", "rank_correlation"),
     "export": ("Exported", "export_solver"),
     "file_solving": ("solve_file",),
-    "floors": ("Entries", "fit_polynomials", "monomials", "squared_errors"),
+    "floors": ("Entries", "Floor", "fit_polynomials", "monomials", "squared_errors"),
     "halting": (
         "AllOf",
         "AnyOf",
@@ -236,7 +236,7 @@ _MODULES = {
     "space": ("EdgeSpace", "ImageSpace", "MatrixSpace", "Space", "VectorSpace"),
     "standardized": ("Standardized",),
     "streaming": ("minimize_many",),
-    "task": ("Floor", "Published", "Task"),
+    "task": ("Published", "Task"),
     "training": ("fit",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

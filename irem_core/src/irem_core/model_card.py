@@ -16,6 +16,7 @@ README = "README.md"
 _LONGEST = 300
 _COLUMNS = {
     "mse": "mean squared error",
+    "relative": "over that of the best constant",
     "r2": "R2",
     "worst_tenth_auroc": "AUROC",
     "steps_mean": "steps",

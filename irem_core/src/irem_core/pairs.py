@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core import checks
 from irem_core.difficulty import Difficulty
 from irem_core.distributed import derive
 from irem_core.errors import InputFileError, SettingError
+from irem_core.floors import Floor
 from irem_core.pair_files import Moments, Pairs, space_of
 from irem_core.problem import Problem
 from irem_core.progress import Progress
@@ -22,7 +23,7 @@ from irem_core.recipes import recipe
 from irem_core.solver import Solver
 from irem_core.space import ImageSpace, Space
 from irem_core.standardized import Standardized
-from irem_core.task import Floor, Task
+from irem_core.task import Task
 from irem_core.training import fit
 
 _BATCH = 250
@@ -252,6 +253,11 @@ class PairsTask(Task):
         varies = scale > 0
         shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
         return {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
+        """Give every place of an answer a constant of its own, as it may have a unit of its own."""
+        places = torch.arange(y[0].numel(), device=y.device).view(y.shape[1:])
+        return places.expand_as(y)
 
     @cached_property
     def _held_out_moments(self) -> Moments:

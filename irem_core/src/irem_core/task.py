@@ -16,6 +16,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.difficulty import Difficulty, parse
 from irem_core.errors import InputFileError, ShapeError, UnknownSettingError
+from irem_core.floors import Floor, measure
 from irem_core.part import Recorded, settings_of
 from irem_core.problem import Problem
 from irem_core.space import Space
@@ -45,22 +46,6 @@ class Published:
     value: float
     source: str
     metric: str = "mse"
-
-
-@attrs.frozen(kw_only=True)
-class Floor:
-    """What an answer without reasoning scores, as mean squared error over all entries.
-
-    Args:
-        constant: the best constant answer, fitted on training problems.
-        entrywise: the best function of an entry's own input, fitted likewise; None where an entry
-            has no input of its own.
-        linear: a linear regression on the whole question, where the task measures it.
-    """
-
-    constant: float
-    entrywise: float | None = None
-    linear: float | None = None
 
 
 def check_drawn(task: Task, problem: Problem, y: Tensor) -> None:
@@ -251,7 +236,7 @@ class Task(Recorded, ABC):
         return None
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"] | None:
-        """Say which entries of the answers share one fitted function in `floor`.
+        """Say which entries of the answers share one fitted function in `floor`, and one constant.
 
         By default the diagonal of a square matrix is apart from the rest.
 
@@ -267,9 +252,17 @@ class Task(Recorded, ABC):
         return torch.eye(y.shape[1], dtype=torch.int64, device=y.device).expand_as(y)
 
     def floor(self, difficulty: str | Difficulty = "same") -> Floor:
-        """Measure what an answer without reasoning scores on a difficulty (see `Floor`)."""
-        from irem_core.floors import measure
+        """Measure what an answer without reasoning scores on a difficulty (see `Floor`).
 
+        It is fitted to draws of that difficulty, and scored on others of it.
+
+        Args:
+            difficulty: a name, or free parameters such as "nodes=30".
+
+        Raises:
+            SettingError: a parameter's value is of the wrong kind.
+            UnknownNameError: the task has no such difficulty or parameter.
+        """
         return measure(self, self.difficulty(difficulty))
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:

@@ -16,11 +16,12 @@ from irem_core.checkpoint import load_run
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
 from irem_core.evaluation import Scores, evaluate, takes
+from irem_core.floors import Floor
 from irem_core.halting import HaltingCriterion
 from irem_core.report.stepping import Followed, follow
 from irem_core.run_folder import EVALUATION, flat, read_metrics
 from irem_core.solver import Solver
-from irem_core.task import Floor, Task, with_data
+from irem_core.task import Task, with_data
 
 Points = list[tuple[float, float]]
 
@@ -69,6 +70,8 @@ class Difficulty:
         kept: whether errors are those that the run keeps, rather than measured for the report.
         problems: on how many they were measured.
         mse: mean squared error, of lowest-energy answers after all steps.
+        relative: that over the error of the best constant answer to the same problems; None where
+            that one is right, or the run keeps no such figure.
         mse_by_step: the error after each step.
         floor: what an answer without reasoning scores.
         halted: scores of solving with the halting rule.
@@ -79,6 +82,7 @@ class Difficulty:
     kept: bool
     problems: int
     mse: float
+    relative: float | None
     mse_by_step: Points
     floor: Floor
     halted: Scores
@@ -240,6 +244,7 @@ def _difficulty(
         kept=name in kept,
         problems=int(scores["problems"]),
         mse=float(scores["mse"]),
+        relative=_number(scores.get("relative"), float),
         mse_by_step=_points((int(step), each) for step, each in scores["mse_by_step"].items()),
         floor=task.floor(name),
         halted=halted,
