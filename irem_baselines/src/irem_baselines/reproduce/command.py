@@ -21,8 +21,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="table1 to table5, figure1 to figure8, verifiers, descents, halting, outputs, "
-            "gradient-free, floors, all, or one training by its file, such as add-irem-0.",
+            help="table1 to table5, figure1 to figure8, headline, verifiers, descents, halting, "
+            "outputs, gradient-free, floors, all, or one training by its file, such as add-irem-0.",
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each cell: seeds 0, 1, ...")] = 1,

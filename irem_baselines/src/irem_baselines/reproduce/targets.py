@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from irem_baselines.reproduce import extras, figures, floors, tables, verifiers
+from irem_baselines.reproduce import extras, figures, floors, headline, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.cells import (
     BOUND,
@@ -197,6 +197,13 @@ TARGETS: Mapping[str, Target] = {
         cells=_each(PAPER_TASKS, LEARNED[2:]),
         measures=("sampled",),
         tables=extras.outputs,
+    ),
+    "headline": Target(
+        title="what is trained by default, in a dozen rows",
+        cells=headline.DEFAULTS,
+        measures=("sizes",),
+        folder="verifiers",
+        tables=headline.table,
     ),
     "verifiers": Target(
         title="the library's own energies, beside the paper's",
