@@ -20,17 +20,18 @@ from irem_baselines.reproduce.targets import TARGETS
 from speed_tables import tables
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "reliability.md")
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", DOCS / "results.md", DOCS / "speed.md", DOCS / "reliability.md")
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; compare")
-    parser.add_argument("--readme", type=Path, action="append", help="which file; all if unset")
+    parser.add_argument("--page", type=Path, action="append", help="which file; all if unset")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     options = parser.parse_args()
-    for page in options.readme or PAGES:
+    for page in options.page or PAGES:
         text = page.read_text(encoding="utf-8")
         rendered = SECTION.sub(
             lambda found: found[1] + render(found[2], options.results) + found[3], text

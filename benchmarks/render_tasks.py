@@ -7,7 +7,8 @@
 
 Between the lines `<!-- tasks -->` and `<!-- /tasks -->` stands a row for every task that irem-tasks
 registers, made of what the task says of itself and of the floors that it measures: what the best
-constant and the best entrywise answers score on each difficulty. `--check` goes with the others.
+constant and the best entrywise answers score on each difficulty, fitted to that difficulty, and how
+the published figures relate to that constant. `--check` goes with the others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ from irem_tasks.sat import ClauseSpace
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- tasks -->\n)(.*?)(<!-- /tasks -->)", re.DOTALL)
 FLOORS = ("constant", "entrywise")
-COLUMNS = ("task", "problem", "x", "y", "difficulties", *FLOORS, "published IREM", "exact answers")
+PUBLISHED, RELATIVE = "published IREM", "relative"
+COLUMNS = (
+    *("task", "problem", "x", "y", "difficulties"),
+    *(*FLOORS, PUBLISHED, RELATIVE),
+    "exact answers",
+)
 
 Row = dict[str, str]
 
@@ -68,8 +74,10 @@ def renewed(plugin: Plugin, kept: dict[str, Row], only: list[str] | None, keep_f
     task = load_task(plugin.name)
     row = about(plugin.name, task)
     if keep_floors and old is not None:
-        return row | {column: old[column] for column in FLOORS}
-    return row | measured(task)
+        row |= {column: old[column] for column in FLOORS}
+    else:
+        row |= measured(task)
+    return row | {RELATIVE: relative(row[PUBLISHED], row["constant"])}
 
 
 def about(name: str, task: Task) -> Row:
@@ -91,7 +99,7 @@ def about(name: str, task: Task) -> Row:
         "x": shape(task.question, "a number per edge"),
         "y": shape(task.answer, "a number per pair of nodes"),
         "difficulties": difficulties(task),
-        "published IREM": pair(figures),
+        PUBLISHED: pair(figures),
         "exact answers": exact(task),
     }
 
@@ -102,6 +110,14 @@ def measured(task: Task) -> Row:
         return dict.fromkeys(FLOORS, "-")
     floors = [task.floor(difficulty) for difficulty in tested(task)]
     return {column: pair([figure(getattr(floor, column)) for floor in floors]) for column in FLOORS}
+
+
+def relative(errors: str, constants: str) -> str:
+    """Return errors over those of constants, as they stand in the table."""
+    if "-" in (errors, constants):
+        return "-"
+    both = zip(errors.split(" / "), constants.split(" / "), strict=True)
+    return pair([figure(float(error) / float(constant)) for error, constant in both])
 
 
 def tested(task: Task) -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from irem_baselines.reproduce import extras, measures, tables, verifiers
+import pages
+from irem_baselines.reproduce import extras, floors, measures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
 from irem_baselines.reproduce.cells import LEARNED, PAPER_TASKS, Cell, cell
 from irem_baselines.reproduce.command import draw
@@ -52,6 +53,17 @@ def write(folder, method, **fields):
     file = folder / f"{made['task']}-{method}-{made['seed']}.json"
     file.write_text(json.dumps(made))
     return made
+
+
+def keep_floors(folder, task, floors):
+    """Write constant and entrywise answers beside a folder of records, by difficulty."""
+    (folder.parent / "floors").mkdir(exist_ok=True)
+    kept = {
+        name: {"constant": constant, "entrywise": entrywise, "problems": 100}
+        for name, (constant, entrywise) in floors.items()
+    }
+    file = folder.parent / "floors" / f"{task}.json"
+    file.write_text(json.dumps({"task": task, "floors": kept}))
 
 
 def test_every_target_is_of_cells_that_are_found_by_their_files():
@@ -129,6 +141,8 @@ def test_a_record_without_what_is_wanted_is_missing(tmp_path):
 
 
 def test_table_1_shows_medians_over_seeds_beside_published_figures(tmp_path):
+    root, tmp_path = tmp_path, tmp_path / "paper"
+    keep_floors(tmp_path, "add", {"same": (0.5, 0.01), "harder": (0.8, 0.0)})
     for seed, error in enumerate((0.3, 0.1, 0.2)):
         scores = {"mse": error, "mse_best_checkpoint": error / 2, "mse_by_step": {"1": error}}
         both = {"same": scores, "harder": scores}
@@ -139,16 +153,25 @@ def test_table_1_shows_medians_over_seeds_beside_published_figures(tmp_path):
     scores = {"mse": 0.7, "mse_by_step": by_step, "steps_mean": 1.5}
     write(tmp_path, "ponder", energy=None, evaluation={"same": scores, "harder": scores})
     errors, findings = tables.table_1(Book(tmp_path))
-    assert [row[2] for row in errors.rows[:10]] == ["1,234", "", "", "", "10", "10", *[""] * 4]
-    rows = {(row[1]): row[3:] for row in errors.rows[:10]}
-    assert rows["irem"] == ["0.2 (0.1 to 0.3)", "0.0003", "0.2 (0.1 to 0.3)", "0.0021"]
+    assert [row[2] for row in errors.rows[:13]] == ["1,234", "", "", "", "10", "10", *[""] * 7]
+    rows = {(row[1]): row[3:] for row in errors.rows[:13]}
+    error = "0.2 (0.1 to 0.3)"
+    assert rows["irem"] == [error, "0.4", "0.0003", error, "0.25", "0.0021"]
     assert rows["irem, best checkpoint"][0] == "0.1 (0.05 to 0.15)"
     # After the five steps of its training, not after 80.
-    assert rows["recurrent"] == ["0.2", "0.361", "0.2", "2.6133"]
+    assert rows["recurrent"] == ["0.2", "0.4", "0.361", "0.2", "0.25", "2.6133"]
     # That of the network's own halting.
     assert rows["ponder"][0] == "0.7"
-    assert rows["constant"] == ["-", "", "-", ""]
+    assert rows["constant of training"] == ["-", "-", "", "-", "-", ""]
+    assert rows["constant fitted there"] == ["0.5", "1", "", "0.8", "1", ""]
+    assert rows["entrywise fitted there"] == ["0.01", "0.02", "", "0", "0", ""]
     assert findings.rows[0][0] == "add, same"
+    assert findings.rows[0][2] == "published recurrent, ponder, constant fitted there"
+    # Without floors nothing is relative to them.
+    (root / "floors" / "add.json").unlink()
+    errors, findings = tables.table_1(Book(tmp_path))
+    assert errors.rows[0][4] == errors.rows[0][7] == "-"
+    assert errors.rows[11][0] == "matrix-completion"
     assert findings.rows[0][2] == "published recurrent, ponder"
 
 
@@ -169,10 +192,9 @@ def test_a_cell_is_met_within_its_bar_and_below_the_constant(
         "same": {"mse": same, "mse_best_checkpoint": 0.0, "mse_by_step": {}},
         "harder": {"mse": 9.0, "mse_best_checkpoint": harder, "mse_by_step": {}},
     }
-    write(tmp_path, "irem", task=task, evaluation=scores)
-    flat = {"mse": constant, "mse_by_step": {}}
-    write(tmp_path, "constant", task=task, energy=None, evaluation={"same": flat, "harder": flat})
-    book = Book(tmp_path)
+    write(tmp_path / "paper", "irem", task=task, evaluation=scores)
+    keep_floors(tmp_path / "paper", task, {"same": (constant, None), "harder": (constant, None)})
+    book = Book(tmp_path / "paper")
     assert [tables.verdict(book, task, each) for each in ("same", "harder")] == expected
 
 
@@ -251,20 +273,61 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
         )
     write(theirs, "irem", task="shortest-path", energy="gine", evaluation=both)
     write(theirs, "constant", task="shortest-path", energy=None, evaluation=both)
+    bounds = {"same": (0.01, 0.005), "harder": (0.02, None), "nodes=50": (0.002, 0.0015)}
+    keep_floors(ours, "shortest-path", bounds)
     errors, judged, by_size = verifiers.table(Book(ours))
-    assert errors.rows[:4] == [
+    assert errors.rows[:6] == [
         [
             *("shortest-path", "pairwise", "10", "10 (10 to 10)"),
-            *("0.001 (0.001 to 0.001)", "0.002 (0.002 to 0.002)"),
+            *("0.001 (0.001 to 0.001)", "0.1", "0.002 (0.002 to 0.002)", "0.1"),
         ],
-        ["", "gine, the paper's energy", "10", "10", "0.001", "0.002"],
-        ["", "published", "", "", "0.0274", "0.0464"],
-        ["", "constant", "", "", "0.001", "0.002"],
+        ["", "gine, the paper's energy", "10", "10", "0.001", "0.1", "0.002", "0.1"],
+        ["", "published", "", "", "0.0274", "2.74", "0.0464", "2.32"],
+        ["", "constant of training", "", "", "0.001", "0.1", "0.002", "0.1"],
+        ["", "constant fitted there", "", "", "0.01", "1", "0.02", "1"],
+        ["", "entrywise fitted there", "", "", "0.005", "0.5", "-", "-"],
     ]
     ranked = ["0.75 (0.75 to 0.75)", "0.5 (0.5 to 0.5)"]
     assert judged.rows == [["shortest-path", "pairwise", *ranked, "98.50% right", "98.50% right"]]
-    assert by_size.rows == [["shortest-path, pairwise", "50", "20", "0.003", "9", "0.5"]]
-    assert errors.rows[4][:2] == ["connected-components", "irem-default"]
+    # At that size it is worse than one number.
+    bounds = ["0.003", "0.002", "0.0015", "1.5"]
+    assert by_size.rows == [["shortest-path, pairwise", "nodes=50", "20", *bounds, "9", "0.5"]]
+    assert errors.rows[6][:2] == ["connected-components", "irem-default"]
+
+
+def test_figure_2_tells_how_sizes_compare(tmp_path):
+    by_step = {str(step): 1 / (1 + step) for step in range(41)}
+    scores = {"nodes=30": {"mse": 0.1, "mse_by_step": by_step}}
+    write(tmp_path / "paper", "irem", task="shortest-path", energy="gine", evaluation=scores)
+    keep_floors(tmp_path / "paper", "shortest-path", {"nodes=30": (1 / 82, None)})
+    (table,) = extras.graph_sizes(Book(tmp_path / "paper"))
+    assert table.columns[-3:] == ["constant", "entrywise", "relative"]
+    assert table.rows[4][:2] == ["irem", "30"]
+    assert table.rows[4][-4:] == ["0.0244", "0.0122", "-", "2"]
+    assert table.rows[3][-4:] == ["-"] * 4
+
+
+def test_floors_are_measured_once_for_every_difficulty_that_is_shown(tmp_path, monkeypatch):
+    wanted = floors.wanted()
+    assert {"nodes=25", "nodes=100", "same", "harder"} <= set(wanted["shortest-path"])
+    assert {"scale=7", "size=4000", "size=50"} <= set(wanted["add"])
+    assert wanted["parity"] == ["same", "harder"]
+    # What is kept in the repository is all of that.
+    book = Book(pages.ROOT / "results" / "paper")
+    assert {task: set(each) for task, each in book.floors.items()} == {
+        task: set(each) for task, each in wanted.items()
+    }
+
+    monkeypatch.setattr(floors, "wanted", lambda: {"parity": ["same", "share=1"]})
+    keep_floors(tmp_path / "floors", "parity", {"same": (0.125, None)})
+    options = ["--results", tmp_path / "floors", "--markdown"]
+    assert "share=1" not in run("floors", "--no-train", *options).output
+    printed = run("floors", *options).output
+    assert "| parity | same | 100 | 0.125 | - |" in printed
+    assert "| parity | share=1 | 8000 | 0 | - |" in printed
+    kept = json.loads((tmp_path / "floors" / "parity.json").read_text())
+    assert kept["seed"] == 0
+    assert kept["floors"]["share=1"] == {"constant": 0.0, "entrywise": None, "problems": 8000}
 
 
 def test_cells_of_verifiers_train_what_is_default_and_are_kept_apart():
@@ -326,6 +389,8 @@ def rich_records(folder):
         },
         "judged": {step: {"energy": grid, "squared_error": grid} for step in ("0", "5")},
     }
+    nodes = {f"nodes={n}": (0.1, 0.05) for n in (10, 15, 20, 25, 30, 100)}
+    keep_floors(folder, "shortest-path", nodes)
     for task in (*PAPER_TASKS, "denoise"):
         for method in ("irem", "recurrent", "residual", "irem-default"):
             write(folder, method, task=task, evaluation=evaluation, measures=measured)

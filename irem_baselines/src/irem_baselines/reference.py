@@ -75,9 +75,7 @@ class _Polynomial(_Reference):
                 f"have {int(entries.groups.max()) + 1}; fit it to problems that have all of them."
             )
         basis = monomials(entries.inputs, self.degree)
-        # In every group's way first, since groups are few and monomials may be many.
-        every = basis @ self.coefficients.mT.to(basis)
-        return space.project(every.gather(-1, entries.groups[..., None])[..., 0])
+        return space.project((basis * self.coefficients.to(basis)[entries.groups]).sum(-1))
 
     def fit_once(self, task: Task, generator: torch.Generator) -> None:
         """Fit to 8,000 training problems, and choose degrees by 8,000 others.

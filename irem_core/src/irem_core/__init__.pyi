@@ -123,10 +123,10 @@ from .solving.streaming import minimize_many as minimize_many
 from .tasks.difficulty import Between as Between
 from .tasks.difficulty import Difficulty as Difficulty
 from .tasks.floors import Entries as Entries
+from .tasks.floors import Floor as Floor
 from .tasks.floors import fit_polynomials as fit_polynomials
 from .tasks.floors import monomials as monomials
 from .tasks.floors import squared_errors as squared_errors
-from .tasks.task import Floor as Floor
 from .tasks.task import Published as Published
 from .tasks.task import Task as Task
 from .tasks.task import load_task as load_task

@@ -42,9 +42,13 @@ def test_record_is_what_evaluate_says_of_the_saved_model(irem: Irem, run: Path) 
     scores = json.loads(irem("evaluate", run, "--problems", 200, "--json").out)
     direct = evaluate(load(run), load_task("add(size=4)"), difficulty="harder", problems=200)
     assert scores["harder"]["mse"] == pytest.approx(direct.mse, rel=1e-6)
+    assert scores["harder"]["relative"] == pytest.approx(direct.relative, rel=1e-6)
     record = json.loads((run / "evaluation.json").read_text())["evaluation"]
     whole = json.loads(irem("evaluate", run, "--difficulty", "same", "--json").out)
     assert whole["same"]["mse"] == pytest.approx(record["same"]["mse"], rel=1e-6)
+    assert whole["same"]["relative"] == pytest.approx(record["same"]["relative"], rel=1e-6)
+    table = irem("evaluate", run, "--difficulty", "scale=3", "--problems", 20).out
+    assert "relative: the error over that of the best constant answer" in table
 
 
 def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path) -> None:

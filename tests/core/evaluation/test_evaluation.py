@@ -1,6 +1,7 @@
 """Evaluation: errors by step and by energy, against closed forms and scipy."""
 
 import math
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -8,21 +9,26 @@ import torch
 from scipy.stats import mannwhitneyu, spearmanr
 
 from irem_baselines import Feedforward
+from irem_baselines.one_shot import OneShot
 from irem_core import (
     IREM,
+    EdgeSpace,
     EnergyFn,
     GradientDescent,
     GradientNorm,
     MLPEnergy,
     Outcome,
+    Problem,
     SettingError,
+    Task,
     VectorSpace,
     auroc,
     evaluate,
+    graphs,
 )
-from irem_core.distributed import Ranks
+from irem_core.distributed import Ranks, derive
 from irem_core.evaluation.evaluation import rank_correlation
-from irem_tasks import Add, Negate
+from irem_tasks import Add, MatrixInverse, Negate
 
 SIZE = 6
 TASK = Negate(size=SIZE)
@@ -162,6 +168,60 @@ def test_harder_problems_are_drawn_harder():
     # y on (0, 4): variance 16/12, mean 2; the start has variance 1/3.
     assert scores.mse_by_step[0] == pytest.approx(16 / 12 + 4 + 1 / 3, rel=0.06)
     assert scores.difficulty == "scale=4"
+
+
+class Joined(Task):
+    """Graphs whose answers are 1 on self loops and, on other edges, U(0, 1) or 1 for `joined`."""
+
+    difficulties: ClassVar = {"train": {}, "same": {}, "joined": {"joined": 1}}
+
+    def __init__(self):
+        self.question = self.answer = EdgeSpace(complete=True)
+
+    def draw(self, count, generator, device, *, joined: int = 0):
+        nodes = torch.randint(1, 5, (count,), generator=generator)
+        x = graphs.complete(nodes, torch.rand(int(nodes.square().sum()), 1, generator=generator))
+        loops = x.edge_index[0] == x.edge_index[1]
+        return Problem(x, self.answer), torch.where(loops[:, None] | bool(joined), 1, x.edge_attr)
+
+    def group(self, problem, y):
+        source, target = problem.x.edge_index
+        return (source != target).long()[:, None]
+
+
+class Halves(OneShot):
+    """Answers 1/2 everywhere."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.question, self.answer = task.question, task.answer
+
+    def answers(self, problem):
+        return torch.full((problem.layout.rows, *self.answer.shape), 0.5)
+
+
+@pytest.mark.parametrize("task", [TASK, MatrixInverse(size=3), Joined()])
+def test_an_error_is_relative_to_the_best_constants_of_the_very_problems(task):
+    """On 300 problems in two batches; the diagonal and self loops have a constant of their own."""
+    scores = evaluate(Halves(task), task, problems=300, seed=2)
+    answers = []
+    generator = torch.Generator().manual_seed(derive(2, "evaluation", "same"))
+    for problem, y in task.batches(300, "same", generator=generator):
+        groups = task.group(problem, y)
+        answers.append([y[groups == each] for each in (0, 1)] if groups is not None else [y, y[:0]])
+    parts = [torch.cat([part.flatten() for part in each]) for each in zip(*answers, strict=True)]
+    spread = sum(part.double().var(correction=0) * len(part) for part in parts if len(part))
+    constant = spread.item() / sum(map(len, parts))
+
+    assert scores.relative == pytest.approx(scores.mse / constant, rel=1e-6)
+    assert scores.to_dict()["relative"] == scores.relative
+
+
+def test_there_is_no_relative_error_where_a_constant_is_right():
+    scores = evaluate(Halves(Joined()), Joined(), difficulty="joined", problems=300)
+
+    assert scores.mse == 0.25
+    assert scores.relative is None
 
 
 def test_scores_are_plain_values():

@@ -249,6 +249,8 @@ def test_errors_are_measured_as_scikit_learn_has_them() -> None:
     shares = task.measures(None, torch.tensor(answers), torch.tensor(held, dtype=torch.float32))
     residual = ((answers - held) ** 2).sum(0) / ((held - held.mean(0)) ** 2).sum(0)
     assert float(shares["r2"].mean()) == pytest.approx(1 - residual.mean(), rel=1e-4)
+    # The best constant answer is a mean for each entry, in its own unit.
+    assert scores.relative == pytest.approx(scores.mse / held.var(0).mean(), rel=1e-4)
     assert scores.problems == 20
     assert scores.measures["r2"] < 1
 

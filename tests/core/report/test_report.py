@@ -152,6 +152,7 @@ def test_scores_are_those_of_evaluate(runs: dict[str, Path]) -> None:
     )
     assert not found.kept
     assert found.mse == whole.mse
+    assert found.relative == whole.relative
     assert dict(found.mse_by_step) == whole.mse_by_step
     assert found.halted.energies.equal(halting.energies)
     assert found.floor == task.floor("harder")

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from irem_baselines.reproduce.measures import TRAINED_STEPS
+from irem_core import Floor
 
 Record = dict[str, Any]
 
@@ -35,6 +36,53 @@ class Book:
             method = file.stem.removeprefix(f"{record['task']}-").rpartition("-")[0]
             found.setdefault((record["task"], method), []).append(record)
         return {key: sorted(each, key=lambda one: one["seed"]) for key, each in found.items()}
+
+    @cached_property
+    def floors(self) -> dict[str, dict[str, Floor]]:
+        """The floors that are kept beside the folder, by task and difficulty."""
+        found = {}
+        for file in sorted((self.folder.parent / "floors").glob("*.json")):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            found[record["task"]] = {name: Floor(**each) for name, each in record["floors"].items()}
+        return found
+
+    def floor(self, task: str, difficulty: str) -> Floor | None:
+        """Return what answers without reasoning score, fitted to that difficulty, where kept."""
+        return self.floors.get(task, {}).get(difficulty)
+
+    def relative(self, task: str, difficulty: str, errors: Sequence[float]) -> float | None:
+        """Return the median of errors over the error of the difficulty's best constant answer.
+
+        None where there is no error, no floor, or nothing that a constant leaves to explain.
+        """
+        floor = self.floor(task, difficulty)
+        if floor is None or not floor.constant or not errors:
+            return None
+        return median(errors) / floor.constant
+
+    def fitted_there(self, task: str, difficulties: Sequence[str]) -> list[list[str]]:
+        """Write the rows of floors: a name, then error and relative error of each difficulty."""
+        floors = [self.floor(task, each) for each in difficulties]
+        rows = []
+        for kind in ("constant", "entrywise"):
+            errors = [None if each is None else getattr(each, kind) for each in floors]
+            cells = [
+                text
+                for name, error in zip(difficulties, errors, strict=True)
+                for text in (
+                    figure(error),
+                    figure(self.relative(task, name, [] if error is None else [error])),
+                )
+            ]
+            if any(error is not None for error in errors):
+                rows.append([f"{kind} fitted there", *cells])
+        return rows
+
+    def bounds(self, task: str, difficulty: str, errors: Sequence[float]) -> list[str]:
+        """Write constant, entrywise and the relative error: the columns of tables over sizes."""
+        floor = self.floor(task, difficulty)
+        known = (None, None) if floor is None else (floor.constant, floor.entrywise)
+        return [*map(figure, known), figure(self.relative(task, difficulty, errors))]
 
     def of(self, task: str, method: str) -> list[Record]:
         """Return the records of a task and method, which may be none."""
@@ -101,6 +149,10 @@ class Table:
         lines = [list(self.columns), ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         return text + "".join(f"\n{note}\n" for note in self.notes)
+
+
+# What rows of references are called, which are fitted to the sizes and scales of training.
+TITLES = {"constant": "constant of training", "entrywise": "entrywise of training"}
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -21,8 +21,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="table1 to table5, figure1 to figure8, verifiers, descents, halting, outputs, "
-            "gradient-free, all, or one training by its file, such as add-irem-0.",
+            help="table1 to table5, figure1 to figure8, headline, verifiers, descents, halting, "
+            "outputs, gradient-free, floors, all, or one training by its file, such as add-irem-0.",
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each cell: seeds 0, 1, ...")] = 1,
@@ -74,6 +74,8 @@ def reproduce(
             failed += _train([each for each in missing if each.name not in failed], folders, jobs)
         elif missing:
             typer.echo(f"{name}: {len(missing)} of {len(cells)} cells have no record.", err=True)
+        if train and wanted.make is not None:
+            wanted.make(folders.results)
         _show(name, wanted, folders, figures, iterations=iterations, markdown=markdown)
     if failed:
         typer.echo(f"irem: {len(failed)} trainings failed: {', '.join(failed)}.", err=True)

@@ -23,13 +23,19 @@ def graph_sizes(book: Book) -> list[Table]:
                 if size in record["evaluation"]
             ]
             cells = [over_seeds([each[str(step)] for each in by_step]) for step in _STEPS]
-            rows.append([method, size.removeprefix("nodes="), *cells])
+            last = [each[str(_STEPS[-1])] for each in by_step]
+            bounds = book.bounds("shortest-path", size, last)
+            rows.append([method, size.removeprefix("nodes="), *cells, *bounds])
     heads = [f"step {step}" for step in _STEPS]
     return [
         Table(
             title="Figure 2: error on shortest-path by nodes and steps",
-            columns=["method", "nodes", *heads],
+            columns=["method", "nodes", *heads, "constant", "entrywise", "relative"],
             rows=rows,
+            notes=[
+                "Constant and entrywise are fitted to other graphs of the same size; relative is "
+                f"the error of step {_STEPS[-1]} over the constant's."
+            ],
         )
     ]
 

@@ -44,17 +44,26 @@ def figure_1(book: Book, figure: Figure) -> None:
 
 
 def figure_2(book: Book, figure: Figure) -> None:
-    """Draw the error on shortest-path by step, for graphs of 10 to 30 nodes."""
+    """Draw the error on shortest-path by step over the best constant's, for 10 to 30 nodes."""
     methods = [each for each in ("irem", "recurrent") if book.of("shortest-path", each)]
     for axes, method in zip(_row(figure, len(methods)), methods, strict=True):
         for place, size in enumerate(GRAPH_SIZES):
             shade = 0.25 + 0.75 * place / (len(GRAPH_SIZES) - 1)
-            by_step = _by_step(book, "shortest-path", method, size)
+            floor = book.floor("shortest-path", size)
+            if floor is None:
+                continue
+            errors = _by_step(book, "shortest-path", method, size)
+            by_step = {step: error / floor.constant for step, error in errors.items()}
             nodes = size.removeprefix("nodes=")
             _line(axes, by_step, COLOURS[method], label=f"{nodes} nodes", alpha=shade)
-        axes.set(title=f"{method} on shortest-path", xlabel="steps", ylabel="mean squared error")
-        axes.set_ylim(0, min(0.3, axes.get_ylim()[1]))
-        axes.legend()
+            if floor.entrywise is not None:
+                over = floor.entrywise / floor.constant
+                axes.axhline(over, color="black", linestyle=":", linewidth=1, alpha=shade)
+        axes.axhline(1.0, color="black", linestyle="--", linewidth=1, label="constant")
+        axes.plot([], [], "k:", linewidth=1, label="entrywise")
+        axes.set(title=f"{method} on shortest-path", xlabel="steps")
+        axes.set(ylabel="error over the constant's, fitted to each size", yscale="log")
+        axes.legend(fontsize="small")
 
 
 def figure_3(book: Book, figure: Figure) -> None:

@@ -19,23 +19,28 @@ _SAME_WORK = 15
 _JUDGED_STEPS = (0, 1, 2, 5, 10)
 
 
+def sizes_of(task: Task) -> dict[int, str]:
+    """Return the sizes to test on, and the difficulties that have them; none without a size."""
+    parameter = next((each for each in SIZES if each in task.parameters), None)
+    return {} if parameter is None else {each: f"{parameter}={each}" for each in SIZES[parameter]}
+
+
 def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return error, steps and seconds by size, for solvers that take any.
 
     Problems find their step sizes, from the energy alone, and halt by themselves: the step of
     training is too long at some sizes. Seconds are of one problem, on one thread.
     """
-    parameter = next((each for each in SIZES if each in task.parameters), None)
-    if parameter is None or not solver.energy.size_free:
+    if not solver.energy.size_free:
         return {}
     found = {}
-    for size in SIZES[parameter]:
+    for size, difficulty in sizes_of(task).items():
         count = max(min(int(_PROBLEMS * (_SAME_WORK / size) ** 3), _PROBLEMS), _LEAST_PROBLEMS)
         began = time.perf_counter()
         scores = evaluate(
             solver,
             task,
-            difficulty=f"{parameter}={size}",
+            difficulty=difficulty,
             problems=count,
             seed=SEED,
             descent=BarzilaiBorwein(),

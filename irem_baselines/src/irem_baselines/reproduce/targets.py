@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
-from irem_baselines.reproduce import extras, figures, tables, verifiers
+from irem_baselines.reproduce import extras, figures, floors, headline, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.cells import (
     BOUND,
@@ -41,6 +42,7 @@ class Target:
         measures: what it needs to be measured on them.
         folder: which of the folders of records and of runs they are kept in.
         single: one seed serves, however many are asked for.
+        make: makes records that are of no training, in the folder.
         tables: writes it, or the numbers that a figure draws.
         draw: draws it into an empty figure.
         size: of the figure, in inches.
@@ -51,6 +53,7 @@ class Target:
     measures: tuple[str, ...] = ()
     folder: str = "paper"
     single: bool = False
+    make: Callable[[Path], None] | None = None
     tables: Callable[[Book], list[Table]] | None = None
     draw: Callable[[Book, Figure], None] | None = None
     size: tuple[float, float] = (7.0, 4.5)
@@ -82,6 +85,12 @@ _ADDED = (("add", "irem"),)
 _STEP_METHODS = tuple(f"irem-step-{size}" for size in STEP_SIZES if size != 100)
 _ABLATIONS = ("irem", "irem-full", "irem-full-no-replay")
 TARGETS: Mapping[str, Target] = {
+    "floors": Target(
+        title="what answers without reasoning score, on every difficulty that is shown",
+        folder="floors",
+        make=floors.make,
+        tables=floors.table,
+    ),
     "table1": Target(
         title="errors of all methods on the six tasks",
         cells=(*_each(PAPER_TASKS, (*LEARNED, *REFERENCES)), BOUND),
@@ -189,6 +198,13 @@ TARGETS: Mapping[str, Target] = {
         measures=("sampled",),
         tables=extras.outputs,
     ),
+    "headline": Target(
+        title="what is trained by default, in a dozen rows",
+        cells=headline.DEFAULTS,
+        measures=("sizes",),
+        folder="verifiers",
+        tables=headline.table,
+    ),
     "verifiers": Target(
         title="the library's own energies, beside the paper's",
         cells=(*VERIFIERS, *FLOORS),
@@ -197,13 +213,13 @@ TARGETS: Mapping[str, Target] = {
         tables=verifiers.table,
     ),
     "verifiers-sizes": Target(
-        title="error by nodes and by step, of ours and of the paper's energy",
+        title="error and relative error by nodes and by step, of ours and of the paper's energy",
         cells=(("shortest-path", "irem-default"),),
         measures=("sizes",),
         folder="verifiers",
         single=True,
         draw=verifiers.draw_sizes,
-        size=(11.0, 4.5),
+        size=(15.0, 4.5),
     ),
     "verifiers-entries": Target(
         title="what each entry adds to the energy, beside its error",

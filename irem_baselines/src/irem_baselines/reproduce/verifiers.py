@@ -6,8 +6,18 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
-from irem_baselines.reproduce.book import Book, Table, figure, over_seeds, provenance
+from irem_baselines.reproduce.book import (
+    TITLES,
+    Book,
+    Record,
+    Table,
+    figure,
+    over_seeds,
+    provenance,
+)
 from irem_baselines.reproduce.cells import REFERENCES, VERIFIERS
+from irem_baselines.reproduce.judging import sizes_of
+from irem_baselines.reproduce.tables import DIFFICULTIES
 from irem_core import load_task
 
 if TYPE_CHECKING:
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
 
 _JUDGED = ("shortest-path", "irem-default")
 _COLOURS = ("#0b6e8f", "#d1792c")
+RELATIVE = "error over the constant's"
 
 
 def table(book: Book) -> list[Table]:
@@ -24,14 +35,15 @@ def table(book: Book) -> list[Table]:
     ours = [record for task, method in VERIFIERS for record in book.of(task, method)]
     errors = Table(
         title="Energies that verify: mean squared error",
-        columns=["task", "method", "weights", "minutes", "same", "harder"],
+        columns=["task", "method", "weights", "minutes", "same", "relative", "harder", "relative"],
         rows=[row for task in tasks for row in _rows(book, paper, task)],
         notes=[
             "Ours are named by their energies. Elementwise ones are given the structure of their "
             "task, and show how exact a descent is; rational ones are given that the answer is a "
             "function of the matrix, and learn which. Minutes are of one thread, with the "
             "evaluations on the way. With several seeds: the median, the smallest "
-            "and the largest.",
+            "and the largest. Relative: the error over that of the best constant, fitted to other "
+            "problems of the difficulty.",
             *provenance(ours),
         ],
     )
@@ -52,7 +64,7 @@ def _rows(book: Book, paper: Book, task: str) -> Iterator[list[str]]:
             f"{energy}, the paper's energy" if kept is paper else energy,
             f"{records[0]['parameters']:,}" if records else "",
             over_seeds([each["train_seconds"] / 60 for each in records]),
-            *(over_seeds(kept.errors(task, method, each)) for each in ("same", "harder")),
+            *_errors(kept, task, method),
         ]
         name = ""
     figures = {
@@ -61,12 +73,29 @@ def _rows(book: Book, paper: Book, task: str) -> Iterator[list[str]]:
         if (each.method, each.metric) == ("irem", "mse")
     }
     if figures:
-        yield ["", "published", "", "", *(figure(figures.get(d), 6) for d in ("same", "harder"))]
+        cells = [
+            text
+            for each in DIFFICULTIES
+            for text in (
+                figure(figures.get(each), 6),
+                figure(book.relative(task, each, [figures[each]] if each in figures else [])),
+            )
+        ]
+        yield ["", "published", "", "", *cells]
     for method in (*REFERENCES, "posterior-mean"):
         kept = paper if paper.of(task, method) else book
         if kept.of(task, method):
-            errors = (over_seeds(kept.errors(task, method, each)) for each in ("same", "harder"))
-            yield ["", method, "", "", *errors]
+            yield ["", TITLES.get(method, method), "", "", *_errors(kept, task, method)]
+    for title, *cells in book.fitted_there(task, DIFFICULTIES):
+        yield ["", title, "", "", *cells]
+
+
+def _errors(book: Book, task: str, method: str) -> Iterator[str]:
+    """Write the error and the relative error of each difficulty."""
+    for difficulty in DIFFICULTIES:
+        errors = book.errors(task, method, difficulty)
+        yield over_seeds(errors)
+        yield figure(book.relative(task, difficulty, errors))
 
 
 # How scores of tasks' own are written.
@@ -105,61 +134,93 @@ def _judgement(book: Book) -> Table:
 
 
 def _by_size(book: Book) -> Table:
-    rows = []
-    for task, method in VERIFIERS:
-        for record in book.of(task, method)[:1]:
-            measured, energy = record.get("measures", {}), str(record["energy"])
-            name = f"{task}, {energy}"
-            for size, each in measured.get("sizes", {}).items():
-                numbers = (each["mse"], each["steps_mean"], each["seconds"])
-                rows.append([name, size, str(each["problems"]), *map(figure, numbers)])
-            for difficulty, each in record["evaluation"].items():
-                if difficulty not in ("same", "harder"):
-                    rows.append([name, difficulty, str(each["problems"]), figure(each["mse"])])
-            if (chains := measured.get("hundredfold")) is not None:
-                error, taken = figure(chains["mse"]), figure(chains["steps_mean"])
-                rows.append([name, "100 applications", str(chains["problems"]), error, taken])
-    rows = [[*row, *[""] * (6 - len(row))] for row in rows]
+    rows = [
+        row
+        for task, method in VERIFIERS
+        for record in book.of(task, method)[:1]
+        for row in _sizes_of(book, record)
+    ]
+    bounds = ["constant", "entrywise", "relative"]
     return Table(
         title="Errors by size",
-        columns=["task", "nodes, or rows", "problems", "error", "steps", "seconds a problem"],
+        columns=["task", "difficulty", "problems", "error", *bounds, "steps", "seconds a problem"],
         rows=rows,
-        notes=["Seed 0; problems find their step sizes and halt by themselves."],
+        notes=[
+            "Seed 0; problems find their step sizes and halt by themselves. Constant and entrywise "
+            "are fitted to other problems of the same size, and relative is the error over the "
+            "constant's: 1 is no better than one number, whatever the size."
+        ],
     )
 
 
+def _sizes_of(book: Book, record: Record) -> Iterator[list[str]]:
+    """Write the rows of a record: of its sizes, and of what else it was tested on."""
+    task, measured = record["task"], record.get("measures", {})
+    name, named = f"{task}, {record['energy']}", sizes_of(load_task(task))
+    for size, each in measured.get("sizes", {}).items():
+        difficulty, errors = named[int(size)], [each["mse"]]
+        spent = (each["steps_mean"], each["seconds"])
+        bounds = book.bounds(task, difficulty, errors)
+        yield [
+            name,
+            difficulty,
+            str(each["problems"]),
+            *map(figure, errors),
+            *bounds,
+            *map(figure, spent),
+        ]
+    for difficulty, each in record["evaluation"].items():
+        if difficulty not in DIFFICULTIES:
+            bounds = book.bounds(task, difficulty, [each["mse"]])
+            yield [name, difficulty, str(each["problems"]), figure(each["mse"]), *bounds, "", ""]
+    if (chains := measured.get("hundredfold")) is not None:
+        error, taken = figure(chains["mse"]), figure(chains["steps_mean"])
+        yield [name, "100 applications", str(chains["problems"]), error, *[""] * 3, taken, ""]
+
+
 def draw_sizes(book: Book, figure: Figure) -> None:
-    """Draw errors by number of nodes, and by step, of ours and of the paper's energy."""
+    """Draw errors by number of nodes, and relative ones by step, of ours and the paper's energy."""
     found = book.measured(*_JUDGED, "sizes")[:1]
     if not found:
         return
-    by_size, by_step = figure.subplots(1, 2)
+    by_size, relative, by_step = figure.subplots(1, 3)
     paper = Book(book.folder.parent / "paper")
     theirs = {
         int(name.removeprefix("nodes=")): scores
-        for record in paper.of("shortest-path", "irem")[:1]
+        for record in paper.of(_JUDGED[0], "irem")[:1]
         for name, scores in record["evaluation"].items()
         if name.startswith("nodes=")
     }
     ours = {int(size): scores for size, scores in found[0].items()}
+    floors = {size: book.floor(_JUDGED[0], f"nodes={size}") for size in {**ours, **theirs}}
+    known = {size: floor for size, floor in sorted(floors.items()) if floor is not None}
+    for kind, style in (("constant", "k--"), ("entrywise", "k:")):
+        errors = {size: getattr(floor, kind) for size, floor in known.items()}
+        by_size.plot(list(errors), list(errors.values()), style, label=f"{kind} fitted there")
+        over = [error / known[size].constant for size, error in errors.items()]
+        relative.plot(list(errors), over, style, label=f"{kind} fitted there")
     for label, scores, colour in zip(
         ("our energy", "the paper's"), (ours, theirs), _COLOURS, strict=True
     ):
-        errors = [each["mse"] for each in scores.values()]
-        by_size.plot(list(scores), errors, "o-", color=colour, label=label)
-        for place, (size, each) in enumerate(scores.items()):
-            shade = 0.3 + 0.7 * place / max(len(scores) - 1, 1)
-            steps = {int(step): error for step, error in each["mse_by_step"].items()}
+        errors = {size: each["mse"] for size, each in scores.items()}
+        by_size.plot(list(errors), list(errors.values()), "o-", color=colour, label=label)
+        compared = {size: known[size].constant for size in scores if size in known}
+        over = [errors[size] / constant for size, constant in compared.items()]
+        relative.plot(list(compared), over, "o-", color=colour, label=label)
+        for place, (size, constant) in enumerate(compared.items()):
+            steps = {int(step): error for step, error in scores[size]["mse_by_step"].items()}
             by_step.plot(
                 list(steps),
-                list(steps.values()),
+                [error / constant for error in steps.values()],
                 color=colour,
-                alpha=shade,
+                alpha=0.3 + 0.7 * place / max(len(compared) - 1, 1),
                 label=f"{label}, {size} nodes",
             )
-    by_size.set(xlabel="nodes", ylabel="mean squared error", yscale="log", title="shortest-path")
-    by_step.set(xlabel="steps", ylabel="mean squared error", yscale="log", title="shortest-path")
-    for axes in (by_size, by_step):
+    by_step.axhline(1.0, color="black", linestyle="--", linewidth=1, label="constant")
+    by_size.set(xlabel="nodes", ylabel="mean squared error", yscale="log", title=_JUDGED[0])
+    relative.set(xlabel="nodes", ylabel=RELATIVE, yscale="log", title=_JUDGED[0])
+    by_step.set(xlabel="steps", ylabel=RELATIVE, yscale="log", title=_JUDGED[0])
+    for axes in (by_size, relative, by_step):
         axes.legend(fontsize="x-small")
 
 

@@ -15,7 +15,7 @@ from irem_core.files.storage import replacing
 from irem_core.runs.description import describe
 from irem_core.runs.provenance import commit, hardware, versions
 from irem_core.runs.run_folder import EVALUATION
-from irem_core.tasks.task import Floor
+from irem_core.tasks.floors import Floor
 from irem_core.training.callbacks import best_evaluation
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ _TRAINING = (
 _OF_PAIRS = ("linear", "R2", "AUROC")
 _OTHER = ("published", "entrywise")
 _NOTES = {
-    "constant": "constant: the best constant answer.",
-    "entrywise": "entrywise: the best function of an entry's own input.",
+    "relative": "relative: the error over that of the best constant answer to the same problems.",
+    "constant": "constant: the best constant answer, fitted to others of this difficulty.",
+    "entrywise": "entrywise: the best function of an entry's own input, likewise.",
     "linear": "linear: a linear regression on all of x, fitted on training pairs.",
     "R2": "R2: the share of the variance of y that answers explain.",
     "AUROC": "AUROC: how well the energy tells the worst tenth of answers; 0.5 is chance.",
@@ -121,6 +122,7 @@ def show_scores(
         cells = {
             "difficulty": difficulty,
             "this run": each["mse"],
+            "relative": each["relative"],
             "published": next(iter(published), None),
             "constant": floor.constant,
             "entrywise": floor.entrywise,

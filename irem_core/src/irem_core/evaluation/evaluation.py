@@ -10,6 +10,7 @@ import attrs
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from irem_core import checks
 from irem_core.descent.base import Descent
@@ -22,6 +23,7 @@ from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
 from irem_core.tasks.difficulty import Difficulty
+from irem_core.tasks.floors import constant_error, moments
 from irem_core.tasks.task import Task
 
 # The names that sums of squared errors and of energies go by among a task's own measures.
@@ -38,6 +40,10 @@ class Scores:
         problems: how many were solved.
         mse: mean squared error over all entries of all problems, of each problem's lowest-energy
             answer.
+        relative: `mse` over the error of the best constant answer, which is fitted to these very
+            problems, one constant for each group of entries (`Task.group`): of all figures the one
+            to compare between difficulties, since the spread of answers changes with the size.
+            None where that constant is right.
         mse_last: likewise of the last iterate.
         mse_by_step: the error of iterate t, for every t from 0; a halted problem counts with the
             iterate that it halted at.
@@ -55,6 +61,7 @@ class Scores:
     difficulty: str
     problems: int
     mse: float
+    relative: float | None
     mse_last: float
     mse_by_step: dict[int, float]
     steps_mean: float
@@ -91,6 +98,7 @@ class Scores:
         return {
             "problems": self.problems,
             "mse": self.mse,
+            "relative": self.relative,
             "mse_last": self.mse_last,
             "mse_by_step": {str(step): error for step, error in self.mse_by_step.items()},
             "steps_mean": self.steps_mean,
@@ -218,6 +226,7 @@ class _Batch:
 
     Args:
         entries: of all answers.
+        moments: of the right answers (see `floors.moments`).
         sums: of squared errors and of what else the task measures.
         squared_last: the sum of squared errors of the last iterates.
         by_step: as `sums`, for the iterates of every step.
@@ -226,6 +235,7 @@ class _Batch:
     """
 
     entries: int
+    moments: Float[Tensor, "groups 3"]
     sums: dict[str, float]
     squared_last: float
     by_step: list[dict[str, float]]
@@ -248,6 +258,7 @@ class _Tally:
         sums = watch.sums(solution.y)
         self.held[number] = _Batch(
             entries=target.numel(),
+            moments=moments(target, watch.task.group(watch.problem, target)).cpu(),
             sums=sums,
             squared_last=float((solution.last - target).double().square().sum()),
             # A solver that shows no iterates takes one shot: its answer is its iterate of step 1.
@@ -287,12 +298,16 @@ class _Tally:
         total = _added([each.sums for each in batches])
         count, entries = errors.numel(), sum(each.entries for each in batches)
         squared_last = sum(each.squared_last for each in batches)
+        mse = total.pop(_SQUARED) / entries
+        # Batches whose problems differ in size need not have all groups.
+        constant = constant_error(pad_sequence([each.moments for each in batches]).sum(1))
         squared = by_step.pop(_SQUARED)
         by_energy = by_step.pop(_ENERGY, None)
         return Scores(
             difficulty=difficulty,
             problems=count,
-            mse=total.pop(_SQUARED) / entries,
+            mse=mse,
+            relative=mse / constant if constant else None,
             mse_last=squared_last / entries,
             mse_by_step={step: value / entries for step, value in squared.items()},
             steps_mean=float(steps.double().mean()),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core import checks
@@ -21,7 +21,8 @@ from irem_core.problems.space import ImageSpace, Space
 from irem_core.solvers.base import Solver
 from irem_core.solvers.recipes import recipe
 from irem_core.tasks.difficulty import Difficulty
-from irem_core.tasks.task import Floor, Task
+from irem_core.tasks.floors import Floor
+from irem_core.tasks.task import Task
 from irem_core.training.fit import fit
 from irem_core.training.progress import Progress
 
@@ -252,6 +253,11 @@ class PairsTask(Task):
         varies = scale > 0
         shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
         return {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+
+    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
+        """Give every place of an answer a constant of its own, as it may have a unit of its own."""
+        places = torch.arange(y[0].numel(), device=y.device).view(y.shape[1:])
+        return places.expand_as(y)
 
     @cached_property
     def _held_out_moments(self) -> Moments:

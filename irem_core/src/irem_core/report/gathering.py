@@ -20,7 +20,8 @@ from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
 from irem_core.solvers.base import Solver
 from irem_core.solving.halting import HaltingCriterion
-from irem_core.tasks.task import Floor, Task, with_data
+from irem_core.tasks.floors import Floor
+from irem_core.tasks.task import Task, with_data
 
 Points = list[tuple[float, float]]
 
@@ -69,6 +70,8 @@ class Difficulty:
         kept: whether errors are those that the run keeps, rather than measured for the report.
         problems: on how many they were measured.
         mse: mean squared error, of lowest-energy answers after all steps.
+        relative: that over the error of the best constant answer to the same problems; None where
+            that one is right, or the run keeps no such figure.
         mse_by_step: the error after each step.
         floor: what an answer without reasoning scores.
         halted: scores of solving with the halting rule.
@@ -79,6 +82,7 @@ class Difficulty:
     kept: bool
     problems: int
     mse: float
+    relative: float | None
     mse_by_step: Points
     floor: Floor
     halted: Scores
@@ -240,6 +244,7 @@ def _difficulty(
         kept=name in kept,
         problems=int(scores["problems"]),
         mse=float(scores["mse"]),
+        relative=_number(scores.get("relative"), float),
         mse_by_step=_points((int(step), each) for step, each in scores["mse_by_step"].items()),
         floor=task.floor(name),
         halted=halted,

@@ -109,7 +109,7 @@ def _some(*charts: Chart | None) -> list[Chart]:
 def _scores(runs: Sequence[Run]) -> Table:
     """List what was trained and how well it does, a row for each run and difficulty."""
     columns = ["run", "task", "solver", "weights", "iterations", "minutes", "difficulty"]
-    columns += ["error", "constant", "entrywise", "mean steps"]
+    columns += ["error", "relative", "constant", "entrywise", "mean steps"]
     rows = []
     for run in runs:
         solver = run.solver if run.energy is None else f"{run.solver}, {run.energy}"
@@ -117,7 +117,7 @@ def _scores(runs: Sequence[Run]) -> Table:
         said = [run.name, run.task, solver, *map(number, (run.parameters, run.iterations, minutes))]
         for each in run.difficulties:
             steps = float(each.halted.steps.double().mean())
-            scored = (each.mse, each.floor.constant, each.floor.entrywise)
+            scored = (each.mse, each.relative, each.floor.constant, each.floor.entrywise)
             rows.append([*said, each.name, *map(_error, scored), number(round(steps, 1))])
     return Table(title="Mean squared errors", columns=columns, rows=rows)
 

@@ -25,6 +25,7 @@ _TAGS = ["irem", "energy-based-model", "test-time-compute"]
 _LONGEST = 300
 _COLUMNS = {
     "mse": "mean squared error",
+    "relative": "over that of the best constant",
     "r2": "R2",
     "worst_tenth_auroc": "AUROC",
     "steps_mean": "steps",

@@ -1,13 +1,15 @@
 """Floors: what an answer without reasoning scores on a task's problems.
 
-Such an answer is a polynomial in an entry's own inputs; that of degree 0 is a constant.
+Such an answer is a polynomial in an entry's own inputs; that of degree 0 is a constant. It is
+fitted to problems of the difficulty that it is scored on: answers spread more or less from one size
+to the next, and beside the constant of other sizes every error would look small.
 """
 
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
 from math import comb
-from typing import Self
+from typing import Protocol, Self
 
 import attrs
 import torch
@@ -16,12 +18,55 @@ from torch import Tensor
 
 from irem_core.problems.problem import Problem
 from irem_core.tasks.difficulty import Difficulty
-from irem_core.tasks.task import Floor, Task
 
 _PROBLEMS = 8000
 _DEGREE = 5
 # Entries of one group that are fitted and scored at most: plenty for 21 coefficients.
 _ENTRIES = 100_000
+# Entries that are drawn about as many of. Those of one problem are alike, so more than are fitted.
+_DRAWN = 2_000_000
+_FIRST_BATCH, _LARGEST_BATCH = 8, 512
+# Of the mean square: what rounding leaves of the spread of answers that are all the same.
+_ROUNDING = 1e-12
+
+
+class Drawn(Protocol):
+    """What floors ask of a task (see `Task`)."""
+
+    def sample(
+        self,
+        count: int,
+        difficulty: str | Difficulty = ...,
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = ...,
+    ) -> tuple[Problem, Tensor]:
+        """Draw problems and their answers."""
+
+    def own_input(self, problem: Problem) -> Tensor | None:
+        """Return each entry's own inputs."""
+
+    def group(self, problem: Problem, y: Tensor) -> Tensor | None:
+        """Say which entries share one fitted function."""
+
+
+@attrs.frozen(kw_only=True)
+class Floor:
+    """What an answer without reasoning scores, as mean squared error over all entries.
+
+    Args:
+        constant: the best constant answer, fitted to other problems of the same difficulty.
+        entrywise: the best function of an entry's own input, fitted likewise; None where an entry
+            has no input of its own.
+        linear: a linear regression on the whole question, where the task measures it.
+        problems: how many problems it was fitted to, and on how many others it was scored; None
+            where the task has its own.
+    """
+
+    constant: float
+    entrywise: float | None = None
+    linear: float | None = None
+    problems: int | None = None
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -41,7 +86,7 @@ class Entries:
     @classmethod
     def draw(
         cls,
-        task: Task,
+        task: Drawn,
         difficulty: str | Difficulty = "train",
         *,
         generator: torch.Generator,
@@ -61,7 +106,7 @@ class Entries:
         return cls.of(task, problem, answers)
 
     @classmethod
-    def of(cls, task: Task, problem: Problem, answers: Tensor) -> Self:
+    def of(cls, task: Drawn, problem: Problem, answers: Tensor) -> Self:
         """Take the entries of a batch of answers `(rows, ...)`."""
         inputs, groups = task.own_input(problem), task.group(problem, answers)
         return cls(
@@ -76,8 +121,8 @@ class Entries:
         return _thinned(self.inputs[chosen]), _thinned(self.answers[chosen])
 
 
-def measure(task: Task, difficulty: Difficulty) -> Floor:
-    """Fit the best constant and the best entrywise answer on training draws and score both.
+def measure(task: Drawn, difficulty: Difficulty) -> Floor:
+    """Fit the best constant and the best entrywise answer of a difficulty and score both.
 
     The entrywise answer is a polynomial in an entry's own inputs, of that degree up to 5 which
     scores best: a floor is meant to be hard to beat, and high degrees extrapolate badly. Entries
@@ -85,18 +130,65 @@ def measure(task: Task, difficulty: Difficulty) -> Floor:
 
     Args:
         task: the task, whose `own_input` says what an entry's inputs are.
-        difficulty: what to score on; fitting is always on "train".
+        difficulty: of the problems to fit to and of the others to score on.
 
     Returns:
-        Mean squared errors over the entries of 8,000 problems, of 100,000 entries at most.
+        Mean squared errors over the entries of 8,000 problems, or of fewer where they are large;
+        of each group over 100,000 entries at most.
     """
     generator = torch.Generator().manual_seed(0)
-    train = Entries.draw(task, generator=generator)
-    test = Entries.draw(task, difficulty, generator=generator)
-    constant = _score(train, test, degree=0)
-    if not train.inputs.shape[-1]:
-        return Floor(constant=constant)
-    return Floor(constant=constant, entrywise=_score(train, test, degree=_DEGREE))
+    (train, problems), (test, _) = (_draw(task, difficulty, generator) for _ in range(2))
+    has_inputs = train.inputs.shape[-1] > 0
+    return Floor(
+        constant=_score(train, test, degree=0),
+        entrywise=_score(train, test, degree=_DEGREE) if has_inputs else None,
+        problems=problems,
+    )
+
+
+def _draw(task: Drawn, difficulty: Difficulty, generator: torch.Generator) -> tuple[Entries, int]:
+    """Draw problems in growing batches, since only drawing them shows how large they are."""
+    batches: list[Entries] = []
+    problems, size = 0, _FIRST_BATCH
+    while problems < _PROBLEMS and sum(each.answers.numel() for each in batches) < _DRAWN:
+        batches.append(Entries.draw(task, difficulty, generator=generator, problems=size))
+        problems += size
+        size = min(2 * size, _LARGEST_BATCH, max(_PROBLEMS - problems, 1))
+    entries = Entries(
+        answers=torch.cat([each.answers for each in batches]),
+        inputs=torch.cat([each.inputs for each in batches]),
+        groups=torch.cat([each.groups for each in batches]),
+    )
+    return entries, problems
+
+
+def moments(
+    answers: Shaped[Tensor, "rows *entries"], groups: Int[Tensor, "rows *entries"] | None
+) -> Float[Tensor, "groups 3"]:
+    """Return how many entries each group has, their sum and that of their squares, in float64.
+
+    Those of several batches add up, and `constant_error` needs no more of the answers.
+
+    Args:
+        answers: `(rows, ...)` the right answers.
+        groups: `(rows, ...)` which entries share one constant (`Task.group`); all, if None.
+    """
+    values = answers.double().flatten()
+    numbers = torch.zeros_like(values) if groups is None else groups.flatten()
+    powers = torch.stack([torch.ones_like(values), values, values.square()], 1)
+    summed = powers.new_zeros(int(numbers.max()) + 1, 3)
+    return summed.index_add_(0, numbers.long(), powers)
+
+
+def constant_error(sums: Float[Tensor, "groups 3"]) -> float:
+    """Return the mean squared error of the constants that suit answers best, one for each group.
+
+    Args:
+        sums: what `moments` returns of the answers, to which the constants are fitted.
+    """
+    count, total, squares = sums.unbind(1)
+    left = float((squares - total.square() / count.clamp(min=1)).sum())
+    return 0.0 if left <= _ROUNDING * float(squares.sum()) else left / float(count.sum())
 
 
 def _score(train: Entries, test: Entries, degree: int) -> float:
@@ -150,8 +242,12 @@ def squared_errors(
 
 
 def _thinned(entries: Tensor) -> Tensor:
-    """Keep the most entries allowed, evenly over all problems: those of one problem are alike.
+    """Keep the most entries allowed, at random: every so many might be of the same few places.
 
     On the host, where least squares by singular values are.
     """
-    return entries[:: -(-entries.shape[0] // _ENTRIES)].cpu().double()
+    if entries.shape[0] > _ENTRIES:
+        generator = torch.Generator().manual_seed(0)
+        kept = torch.randperm(entries.shape[0], generator=generator)[:_ENTRIES]
+        entries = entries[kept.to(entries.device)]
+    return entries.cpu().double()

@@ -20,6 +20,7 @@ from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
 from irem_core.registry import TASKS, build
 from irem_core.tasks.difficulty import Difficulty, parse
+from irem_core.tasks.floors import Floor, measure
 
 _BATCH = 250
 
@@ -41,22 +42,6 @@ class Published:
     value: float
     source: str
     metric: str = "mse"
-
-
-@attrs.frozen(kw_only=True)
-class Floor:
-    """What an answer without reasoning scores, as mean squared error over all entries.
-
-    Args:
-        constant: the best constant answer, fitted on training problems.
-        entrywise: the best function of an entry's own input, fitted likewise; None where an entry
-            has no input of its own.
-        linear: a linear regression on the whole question, where the task measures it.
-    """
-
-    constant: float
-    entrywise: float | None = None
-    linear: float | None = None
 
 
 def check_drawn(task: Task, problem: Problem, y: Tensor) -> None:
@@ -242,7 +227,7 @@ class Task(Recorded, ABC):
         return None
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"] | None:
-        """Say which entries of the answers share one fitted function in `floor`.
+        """Say which entries of the answers share one fitted function in `floor`, and one constant.
 
         By default the diagonal of a square matrix is apart from the rest.
 
@@ -258,9 +243,17 @@ class Task(Recorded, ABC):
         return torch.eye(y.shape[1], dtype=torch.int64, device=y.device).expand_as(y)
 
     def floor(self, difficulty: str | Difficulty = "same") -> Floor:
-        """Measure what an answer without reasoning scores on a difficulty (see `Floor`)."""
-        from irem_core.tasks.floors import measure
+        """Measure what an answer without reasoning scores on a difficulty (see `Floor`).
 
+        It is fitted to draws of that difficulty, and scored on others of it.
+
+        Args:
+            difficulty: a name, or free parameters such as "nodes=30".
+
+        Raises:
+            SettingError: a parameter's value is of the wrong kind.
+            UnknownNameError: the task has no such difficulty or parameter.
+        """
         return measure(self, self.difficulty(difficulty))
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
