@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from irem_core.floors import constant_error, moments
 
 from irem_core import MatrixSpace, Task, VectorSpace
+from irem_core.tasks.floors import constant_error, moments
 from irem_tasks import ConnectedComponents, ShortestPath
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core.descent.base import Descent
-from irem_core.errors import CompileError, SettingError
+from irem_core.errors import CompileError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
@@ -176,3 +176,24 @@ def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:
     if weight is None:
         return torch.device("cpu"), torch.get_default_dtype()
     return weight.device, weight.dtype
+
+
+def check_fits(solver: Solver, task: Task) -> None:
+    """Check that a solver has something to train and was built for the shapes of a task.
+
+    Raises:
+        SettingError: it has no weights.
+        ShapeError: it was built for other shapes.
+    """
+    weights = any(parameter.requires_grad for parameter in solver.parameters())
+    if not weights and not solver.closed_form:
+        raise SettingError(
+            f"{type(solver).__name__} has no weights to train; solve with it as it is."
+        )
+    for name in ("question", "answer"):
+        built, wanted = getattr(solver, name), getattr(task, name)
+        if built is not None and built.shape != wanted.shape:
+            raise ShapeError(
+                f"{type(solver).__name__} was built for {name}s of {built} and "
+                f"{type(task).__name__} has {wanted}; build it with for_task for this task."
+            )

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.distributed import Ranks, apart, averaging, derive
-from irem_core.errors import SettingError, ShapeError, TrainingDivergedError
+from irem_core.errors import SettingError, TrainingDivergedError
 from irem_core.runs import checkpoint
 from irem_core.runs.description import describe
 from irem_core.runs.run_folder import RunFolder, check_same_settings
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, check_fits
 from irem_core.tasks.task import Task, check_drawn
 from irem_core.training.average import WeightAverage
 from irem_core.training.interruption import interruptible
@@ -126,27 +126,6 @@ def fit(
             closing.callback(callback.close)
         loop.run(callbacks, log_every, checkpoint_every)
     return loop.progress
-
-
-def check_fits(solver: Solver, task: Task) -> None:
-    """Check that a solver has something to train and was built for the shapes of a task.
-
-    Raises:
-        SettingError: it has no weights.
-        ShapeError: it was built for other shapes.
-    """
-    weights = any(parameter.requires_grad for parameter in solver.parameters())
-    if not weights and not solver.closed_form:
-        raise SettingError(
-            f"{type(solver).__name__} has no weights to train; solve with it as it is."
-        )
-    for name in ("question", "answer"):
-        built, wanted = getattr(solver, name), getattr(task, name)
-        if built is not None and built.shape != wanted.shape:
-            raise ShapeError(
-                f"{type(solver).__name__} was built for {name}s of {built} and "
-                f"{type(task).__name__} has {wanted}; build it with for_task for this task."
-            )
 
 
 class _Loop:
@@ -300,17 +279,17 @@ class _Loop:
             return
         self._check_finite()
         solver = self.progress.solver
-        weights = {f"model.{name}": tensor for name, tensor in solver.state_dict().items()}
-        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        weights = {f"model.{name}": each for name, each in solver.state_dict().items()}
+        if not all(bool(each.isfinite().all()) for each in weights.values()):
             raise TrainingDivergedError(
                 f"The weights turned NaN or infinite at iteration {self.progress.iteration}, so "
                 "training stopped. The last good checkpoint stays. Try a smaller learning rate or "
                 "step size."
             )
         moments = {
-            f"optimizer.{index}.{name}": tensor
+            f"optimizer.{index}.{name}": each
             for index, state in self.optimizer.state_dict()["state"].items()
-            for name, tensor in state.items()
+            for name, each in state.items()
         }
         carried = {f"solver.{name}": each for name, each in solver.training_state().items()}
         averages = {} if self.average is None else dict(enumerate(self.average.values))
