@@ -183,7 +183,7 @@ def test_the_wheel_of_the_core_has_its_templates(tmp_path):
     )
     root = ROOT / "irem_core" / "src"
     templates = [each for each in root.glob("irem_core/*/templates/**/*") if each.is_file()]
-    assert {"page.html", "style.css", "test.txt"} <= {each.name for each in templates}
+    assert {"page.html", "style.css", "test.py.txt"} <= {each.name for each in templates}
     templates.append(root / "irem_core" / "__init__.pyi")
     with ZipFile(wheel) as opened:
         held = set(opened.namelist())
