@@ -52,6 +52,7 @@ READMES = [
     "docs/report.md",
     "docs/reproduce.md",
     "docs/resume.md",
+    "docs/rooms.md",
     "docs/scratchpad.md",
     "docs/sharing.md",
     "docs/solvers.md",
