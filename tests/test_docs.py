@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,29 @@ def test_a_missing_row_is_asked_for(page: Path, monkeypatch: pytest.MonkeyPatch)
         render(monkeypatch, "--page", page, "--only", "parity")
     with pytest.raises(SystemExit, match="no task nothing"):
         render(monkeypatch, "--page", page, "--only", "nothing")
+
+
+def test_rooms_are_listed_and_drawn_in_the_order_of_imports() -> None:
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    rooms = linter["contracts"][0]["layers"][::-1]
+    assert len(rooms) > 20
+    table = (ROOT / "docs" / "rooms.md").read_text().partition("<!-- rooms -->")[2]
+    rows = re.findall(r"^\| `([\w/.]+)` \|.*\| `([\w/.]+)` \|$", table, re.MULTILINE)
+    assert [re.sub(r"/$|\.py$", "", name) for name, _ in rows] == rooms
+    source = ROOT / "irem_core" / "src" / "irem_core"
+    assert all((source / path).exists() for row in rows for path in row)
+    # The drawing has its floors from the roof down.
+    drawn = (ROOT / "docs" / "images" / "rooms.svg").read_text()
+    boxes = re.findall(r'class="room".* y="(\d+)".*>([\w.]+)</text>', drawn)
+    house = [each for each in boxes if not each[1].startswith("irem_")]
+    floors = sorted(house, key=lambda each: -int(each[0]))
+    assert [name.removesuffix(".py") for _, name in floors] == rooms
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/rooms.md", "docs/energies.md"])
+def test_files_that_pages_name_exist(page: str) -> None:
+    packages = [ROOT / name / "src" for name in ("irem_core", "irem_tasks", "irem_baselines")]
+    folders = [ROOT, packages[0] / "irem_core", *packages]
+    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    assert [each for each in named if not any((f / each).exists() for f in folders)] == []

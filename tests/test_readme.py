@@ -53,6 +53,7 @@ READMES = [
     "docs/reproduce.md",
     "docs/results.md",
     "docs/resume.md",
+    "docs/rooms.md",
     "docs/scratchpad.md",
     "docs/sharing.md",
     "docs/solvers.md",
