@@ -24,7 +24,7 @@ from targets import machine_name
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = (
-    *("start", "products", "train_speed", "train_speed_gpu", "gine", "energies", "iterations"),
+    *("start", "train_speed", "train_speed_gpu", "gine", "energies", "iterations"),
     *("solve_speed", "streaming", "time_to_error"),
 )
 # Those that are another script on a GPU, where one is there.

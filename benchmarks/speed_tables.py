@@ -73,21 +73,6 @@ def energies(measured: Figures) -> Table:
     return table("Energies", columns, listed, hardware(measured))
 
 
-def products(measured: Figures) -> Table:
-    """Tabulate the rates of float32 products by torch's own library and by oneDNN."""
-    listed = [
-        [
-            name,
-            " x ".join(map(str, each["shape"])),
-            *(f"{each[side]['median']:.0f}" for side in ("torch_gflops", "onednn_gflops")),
-            *spread(each["ratio"], "{:.2f}"),
-        ]
-        for name, each in measured["shapes"].items()
-    ]
-    columns = ["product", "shape", "torch, GFLOP/s", "oneDNN, GFLOP/s", "ratio", "range"]
-    return table("Products", columns, listed, hardware(measured))
-
-
 def large_file(measured: Figures) -> Table:
     """Tabulate what solving a file of many problems took, undisturbed and killed half-way."""
     listed = [
@@ -165,7 +150,6 @@ OVER_MACHINES: dict[str, Callable[[Path], Iterable[Table]]] = {"speed": speed, "
 OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "iterations": ("iterations", iterations),
     "energies": ("energies", energies),
-    "products": ("products", products),
     "time-to-error": ("time_to_error", sooner),
     "large-file": ("large_file", large_file),
     "fuzzing": ("fuzzing", fuzzing),

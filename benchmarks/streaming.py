@@ -30,7 +30,6 @@ from irem_core import (
     minimize,
     minimize_many,
 )
-from irem_core.energies.linear import linear
 from irem_core.solving import descending
 from irem_core.solving.streaming import starts_of
 from measuring import Spread
@@ -54,7 +53,7 @@ class Bowls(EnergyFn):
     def energy(self, context: Tensor, y: Tensor) -> Tensor:
         self.evaluated += len(y)
         centre, curvatures = context.chunk(2, 1)
-        return (curvatures * linear(y - centre, self.axes).square()).sum(1) / 2
+        return (curvatures * ((y - centre) @ self.axes.T).square()).sum(1) / 2
 
 
 def bowls(count: int) -> Tensor:

@@ -4,7 +4,7 @@ On vectors (`add`) that is `plain.py`, on graphs (`shortest-path`) `plain_graphs
 `fit`'s own updates, of the plain iterations and of a large matrix product alternate in one process,
 so that whatever slows the machine down slows all three. On vectors the share of that product's rate
 which `fit` reaches, counting only the multiply-adds that the method needs, says what is left to
-gain; beyond 100% torch's own product is the slower one (`irem_core.energies.linear`).
+gain.
 """
 
 from __future__ import annotations

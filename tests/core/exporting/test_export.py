@@ -47,7 +47,6 @@ from irem_core import (
     minimize,
 )
 from irem_core.compiling.tracing import Program, Tracer
-from irem_core.energies import linear
 from irem_core.exporting.program_check import agreement
 from irem_tasks import Add, EdgeCopy
 from trainings import run_python
@@ -164,18 +163,12 @@ def test_a_program_runs_where_irem_is_not(rough: Path, tmp_path: Path) -> None:
     assert not any(each.requires_grad for each in found)
 
 
-def test_a_program_holds_operators_of_torch_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # However small, products are now for oneDNN, on machines where it is the faster.
-    monkeypatch.setattr("irem_core.energies.linear._WORTHWHILE", 0)
-    monkeypatch.setattr("irem_core.energies.linear.onednn_is_faster", lambda: True)
+def test_a_program_holds_operators_of_torch_alone(tmp_path: Path) -> None:
     export_solver(mlp(), tmp_path / "p.pt2", max_steps=2)
     modules = torch.export.load(tmp_path / "p.pt2").graph_module.modules()
     targets = {str(node.target) for module in modules for node in module.graph.nodes}
     assert any("addmm" in each for each in targets)
-    assert not any("mkldnn" in each or "autograd" in each for each in targets)
-    assert linear.onednn_is_faster()
+    assert not any("autograd" in each or "irem" in each for each in targets)
 
 
 MATRICES = {"question": MatrixSpace(3, 3), "answer": MatrixSpace(3, 3)}

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from irem_core.energies.linear import without_weights
 from irem_core.energies.precision import products_in_bfloat16, wide
 from irem_core.errors import EnergyError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded, Source
@@ -276,7 +275,7 @@ def by_autograd(
     at = iterate if create_graph else iterate.detach()
     at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
     leaves = [at.y] if at.z is None else [at.y, at.z]
-    with torch.enable_grad(), without_weights(not create_graph):
+    with torch.enable_grad():
         energy = _valued(landscape, context, at)
         slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if energy.requires_grad:

@@ -10,7 +10,6 @@ from torch.nn import functional
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.landscape import Landscape
-from irem_core.energies.linear import Linear, linear
 from irem_core.energies.precision import ReadOut
 from irem_core.energies.scratchpad import ScratchpadEnergy
 from irem_core.problems.problem import Problem
@@ -48,19 +47,19 @@ class Perceptron(Landscape):
         self.candidate_weight = nn.Parameter(candidate.clone())
         self.question_weight = nn.Parameter(asked.clone())
         self.bias = first.bias
-        self.hidden = nn.ModuleList(Linear(width, width) for _ in range(depth - 1))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.head = ReadOut(width, outputs)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems width"]:
         """Return the question's share of the first layer, its bias included."""
-        return linear(problem.x.flatten(1), self.question_weight, self.bias)
+        return functional.linear(problem.x.flatten(1), self.question_weight, self.bias)
 
     def outputs(
         self, context: Float[Tensor, "problems width"], candidate: Float[Tensor, "problems inputs"]
     ) -> Float[Tensor, "problems outputs"]:
         """Return what the last layer says of flat candidates."""
         # The question's share rides along as the bias of the product, at no cost of its own.
-        features = functional.silu(linear(candidate, self.candidate_weight, context))
+        features = functional.silu(torch.addmm(context, candidate, self.candidate_weight.T))
         for layer in self.hidden:
             features = functional.silu(layer(features))
         outputs: Tensor = self.head(features)
