@@ -16,15 +16,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from irem_core.runs.description import describe, rebuild
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import CheckpointError, SettingError
-from irem_core.part import seeded
-from irem_core.runs.provenance import versions
-from irem_core.registry import ENERGIES, SOLVERS
-from irem_core.solvers.base import Solver
-from irem_core.problems.space import Space
 from irem_core.files.storage import replacing
+from irem_core.part import seeded
+from irem_core.problems.space import Space
+from irem_core.registry import ENERGIES, SOLVERS
+from irem_core.runs.description import describe, rebuild
+from irem_core.runs.provenance import versions
+from irem_core.solvers.base import Solver
 from irem_core.tasks.task import Task
 
 FORMAT = 1

@@ -12,12 +12,11 @@ import json
 import re
 from typing import Any
 
-from irem_core.solvers.backprop import Backprop
 from irem_core.descent.base import Descent
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import CheckpointError, PluginError, UnknownNameError
-from irem_core.solving.halting import HaltingCriterion
 from irem_core.part import settings_of
+from irem_core.problems.space import Space
 from irem_core.registry import (
     BACKPROPS,
     DESCENTS,
@@ -33,8 +32,9 @@ from irem_core.registry import (
     plugins,
     unnamed,
 )
+from irem_core.solvers.backprop import Backprop
 from irem_core.solvers.base import Solver
-from irem_core.problems.space import Space
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.task import Task
 
 _GROUPS = {

@@ -13,8 +13,6 @@ from typing import Any
 from torch import Tensor
 
 from irem_core import checks
-from irem_core.runs import checkpoint
-from irem_core.runs.description import completed
 from irem_core.distributed import Ranks
 from irem_core.errors import (
     CheckpointError,
@@ -25,6 +23,8 @@ from irem_core.errors import (
 )
 from irem_core.files.lock import locked
 from irem_core.files.storage import read_json_lines, replacing, writing
+from irem_core.runs import checkpoint
+from irem_core.runs.description import completed
 
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
