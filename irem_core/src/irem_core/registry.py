@@ -13,7 +13,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -26,7 +26,9 @@ from irem_core.errors import (
     UnknownSettingError,
     near_matches,
 )
-from irem_core.part import Source
+
+if TYPE_CHECKING:
+    from irem_core.part import Source
 
 TASKS = "irem.tasks"
 SOLVERS = "irem.solvers"
