@@ -1,8 +1,11 @@
 """Settings of all tests: one thread, and shapes checked wherever the packages annotate them."""
 
+import functools
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 # Test processes run side by side and must not compete for cores; subprocesses inherit this.
@@ -29,6 +32,26 @@ MODULES = {
 
 # Before anything imports the modules; subprocesses run without these checks.
 install_import_hook([*sorted(MODULES), "irem_tasks", "irem_baselines"], "shape_checks.checked")
+
+
+@functools.cache
+def _installed(group: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
+    return entry_points(group=group)
+
+
+def _remembered(group: str) -> EntryPoints:
+    """Look for what is installed once, and again where a folder that Python looks in changed."""
+    places = ((place, Path(place)) for place in sys.path)
+    known = ((name, place.stat().st_mtime_ns) for name, place in places if place.exists())
+    return _installed(group, tuple(known))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_parts() -> Iterator[None]:
+    """Remember what is installed: looking takes longer than all else that a small training does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("irem_core.registry.entry_points", _remembered)
+        yield
 
 
 @pytest.fixture

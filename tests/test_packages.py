@@ -177,17 +177,17 @@ def test_types_are_shipped(package):
     assert (ROOT / package / "src" / package / "py.typed").exists()
 
 
-def test_the_wheel_of_the_core_has_its_templates(tmp_path):
+def test_the_wheel_of_the_core_has_its_modules_and_templates(tmp_path):
     (wheel,) = WheelBuilder(str(ROOT / "irem_core")).build(
         directory=str(tmp_path), versions=["standard"]
     )
     root = ROOT / "irem_core" / "src"
     templates = [each for each in root.glob("irem_core/*/templates/**/*") if each.is_file()]
     assert {"page.html", "style.css", "test.py.txt", "card.md"} <= {each.name for each in templates}
-    templates.append(root / "irem_core" / "__init__.pyi")
+    wanted = [*SOURCES["irem_core"], *templates, root / "irem_core" / "__init__.pyi"]
     with ZipFile(wheel) as opened:
         held = set(opened.namelist())
-    assert {str(each.relative_to(root)) for each in templates} <= held
+    assert {str(each.relative_to(root)) for each in wanted} <= held
 
 
 def clean_environment(folder):

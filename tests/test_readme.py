@@ -6,7 +6,6 @@ import functools
 import json
 import re
 import runpy
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +79,11 @@ def commands(program: str) -> list[Any]:
     return found
 
 
-# Looking for what is installed takes longer than all else that a small command does.
-REMEMBERED = functools.cache(entry_points)
-
-
 @pytest.fixture
 def little_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Work in an empty folder, and little where a command has no option that says how much."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("irem_core.registry.entry_points", REMEMBERED)
     # Floors are measured by test_docs.py.
     monkeypatch.setattr("irem_core.Task.floor", lambda *_: Floor(constant=1.0, entrywise=0.5))
     monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)

@@ -5,7 +5,9 @@ import math
 import re
 import subprocess
 import sys
+from io import TextIOBase
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 import pages
 from irem_baselines.reproduce import extras, floors, measures, tables, verifiers
 from irem_baselines.reproduce.book import Book, Table, figure, over_seeds
-from irem_baselines.reproduce.cells import LEARNED, PAPER_TASKS, Cell, cell
+from irem_baselines.reproduce.cells import LEARNED, PAPER_TASKS, PYTHON, Cell, cell
 from irem_baselines.reproduce.command import draw
 from irem_baselines.reproduce.targets import TARGETS, find_cell
 from irem_baselines.reproduce.worker import Folders, make_all
@@ -405,10 +407,17 @@ def test_figures_are_drawn_from_records(tmp_path, name):
     draw(name, TARGETS[name], Book(tmp_path / "results"), tmp_path, "")
     with Image.open(tmp_path / f"{name}.png") as picture:
         assert len(picture.convert("RGB").getcolors(picture.width * picture.height)) > 20
-    written = (tmp_path / f"{name}.svg").read_text()
-    assert "<svg" in written
-    draw(name, TARGETS[name], Book(tmp_path / "results"), tmp_path, "")
-    assert (tmp_path / f"{name}.svg").read_text() == written
+    assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_the_same_records_give_the_same_file(tmp_path):
+    rich_records(tmp_path / "results")
+    for place in ("first", "second"):
+        draw("figure5", TARGETS["figure5"], Book(tmp_path / "results"), tmp_path / place, "")
+    first, second = (
+        (tmp_path / place / "figure5.svg").read_text() for place in ("first", "second")
+    )
+    assert first == second
 
 
 def run(*words):
@@ -465,40 +474,61 @@ def test_what_fails_is_named_and_the_others_go_on():
         make_all(cells, interrupted, jobs=1, say=said.append)
 
 
-def test_a_quick_look_trains_and_is_labelled_and_kept_apart(tmp_path):
-    folders = kept_apart(tmp_path)
-    words = ["gradient-free", "--iterations", "2", "--jobs", "2", *folders]
-    command = [sys.executable, "-m", "irem_core", "reproduce", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "quick look: 2 iterations" in re.sub(r"\s+", " ", done.stdout)
-    assert "Trained for 2 iterations" in done.stdout
-    (folder,) = (tmp_path / "results").iterdir()
-    assert folder.name == "quick-2"
-    made = json.loads((folder / "small-add-irem-gradient-free-0.json").read_text())
+@pytest.fixture
+def in_this_process(irem, monkeypatch):
+    """Let whatever starts irem in a process of its own call it here, one at a time."""
+
+    def call(command, *, stdout=None, **options):
+        assert tuple(command[: len(PYTHON)]) == PYTHON
+        done = irem(*command[len(PYTHON) :])
+        if isinstance(stdout, TextIOBase):
+            stdout.write(done.out + done.err)
+        return subprocess.CompletedProcess(command, done.status, done.out, done.err)
+
+    here = SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr("irem_baselines.reproduce.worker.subprocess", here)
+    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 40)
+
+
+def quick_look(irem, folder, jobs):
+    """Make two cells, and the table of them again from their records."""
+    words = ["reproduce", "gradient-free", "--iterations", 2, "--jobs", jobs, *kept_apart(folder)]
+    done = irem(*words)
+    assert done.status == 0, done.err
+    assert "quick look: 2 iterations" in re.sub(r"\s+", " ", done.out)
+    assert "Trained for 2 iterations" in done.out
+    (quick,) = (folder / "results").iterdir()
+    assert quick.name == "quick-2"
+    made = json.loads((quick / "small-add-irem-gradient-free-0.json").read_text())
     assert made["iterations"] == 2
     assert made["settings"]["task"] == {"size": 20}
     assert made["command"] == "irem reproduce small-add-irem-gradient-free-0 --iterations 2"
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert again.stdout == done.stdout
-    assert again.stderr == ""
+    again = irem(*words)
+    assert (again.out, again.err) == (done.out, "")
 
 
-def test_a_training_that_fails_is_a_fault_that_names_its_log(tmp_path):
+@pytest.mark.usefixtures("in_this_process")
+def test_a_quick_look_trains_and_is_labelled_and_kept_apart(irem, tmp_path):
+    quick_look(irem, tmp_path, jobs=1)
+
+
+@pytest.mark.slow
+def test_a_quick_look_trains_in_processes(irem, tmp_path):
+    quick_look(irem, tmp_path, jobs=2)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_training_that_fails_is_a_fault_that_names_its_log(irem, tmp_path):
     run_folder = tmp_path / "runs" / "quick-1" / "small-add-irem-0"
     run_folder.mkdir(parents=True)
     (run_folder / "training.safetensors").write_bytes(b"no checkpoint")
-    words = ["small-add-irem-0", "--iterations", "1", *kept_apart(tmp_path)]
-    command = [sys.executable, "-m", "irem_core", "reproduce", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("irem: The training of small-add-irem-0 ended with status")
-    assert "small-add-irem-0.log" in done.stderr
-    assert done.stderr.count("\n") == 1
+    done = irem("reproduce", "small-add-irem-0", "--iterations", 1, *kept_apart(tmp_path))
+    assert done.status == 1
+    assert done.err.startswith("irem: The training of small-add-irem-0 ended with status")
+    assert "small-add-irem-0.log" in done.err
+    assert done.err.count("\n") == 1
 
 
-def test_an_unknown_target_is_a_users_mistake():
-    command = [sys.executable, "-m", "irem_core", "reproduce", "tabel1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("irem: There is no table, figure or cell 'tabel1'; expected")
-    assert done.stderr.count("\n") == 1
+def test_an_unknown_target_is_a_users_mistake(irem):
+    line = irem("reproduce", "tabel1").mistake()
+    assert line.startswith("irem: There is no table, figure or cell 'tabel1'; expected")

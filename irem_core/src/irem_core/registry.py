@@ -127,16 +127,15 @@ class Plugin:
 
 def plugins(group: str) -> list[Plugin]:
     """List what is registered in a group, by name, without importing any of it."""
-    found = {
-        (entry.name, entry.value, entry.dist.name if entry.dist else "?"): Plugin(
-            group,
-            entry.name,
-            entry.dist.name if entry.dist else "?",
-            entry.dist.version if entry.dist else "?",
-            entry,
+    entries = entry_points(group=group)
+    # Each look at a distribution's name or version would read its file of metadata anew.
+    about = {dist: dist.metadata for dist in {each.dist for each in entries} if dist is not None}
+    found = {}
+    for entry in entries:
+        told = {"Name": "?", "Version": "?"} if entry.dist is None else about[entry.dist]
+        found[entry.name, entry.value, told["Name"]] = Plugin(
+            group, entry.name, told["Name"], told["Version"], entry
         )
-        for entry in entry_points(group=group)
-    }
     return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.distribution))
 
 
