@@ -115,6 +115,7 @@ def test_layers_of_an_energy_are_wide_enough_or_not(monkeypatch, width, wanted):
     assert ("irem_core.product.default" in targets) == wanted
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for CPUs by g++")
 @pytest.mark.skipif(Version(torch.__version__) < Version("2.13"), reason="made for later versions")
