@@ -17,7 +17,8 @@ INSTALL := PIP_CONSTRAINT="$(CONSTRAINTS)" PIP_BUILD_CONSTRAINT="$(CONSTRAINTS)"
 .PHONY: help
 help:
 	@echo "make demo     train IREM to add vectors, then solve one problem and show it"
-	@echo "make test     lint, check formatting and types, and run the quick tests"
+	@echo "make test     lint, check formatting, types and imports, and run the quick tests"
+	@echo "make test-all the same with all tests, the slow ones too"
 	@echo "make test-oldest  the quick tests with the oldest versions that are declared"
 	@echo "make docs     build the documentation into docs/_build"
 	@echo "make bench    measure speed, beside a plain transcription of the paper's Algorithm 1"
@@ -35,13 +36,20 @@ demo:
 	$(BIN)/irem train add --preset paper --iterations 4000 --out runs/demo --resume
 	$(BIN)/irem solve runs/demo --difficulty same --count 1
 
-.PHONY: test
-test: .venv/.installed-test
+.PHONY: check
+check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: test
+test: check
 	$(BIN)/pytest -n logical
+
+.PHONY: test-all
+test-all: check
+	$(BIN)/pytest -n logical -m "slow or not slow"
 
 # With the oldest versions that the packages declare, in an environment of its own.
 .PHONY: test-oldest

@@ -26,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--iterations", type=int, default=2000, help="updates of the weights")
     parser.add_argument("--size", type=int, default=8, help="numbers in each vector")
+    parser.add_argument("--problems", type=int, default=1000, help="how many are solved")
     options = parser.parse_args()
 
     task = irem.load_task("add", size=options.size)
@@ -33,7 +34,7 @@ def main() -> None:
     irem.fit(solver, task, iterations=options.iterations, learning_rate=1e-3, schedule="cosine")
 
     generator = torch.Generator().manual_seed(1)
-    problem, total = task.sample(1000, "same", generator=generator)
+    problem, total = task.sample(options.problems, "same", generator=generator)
     wanted = total.clamp(min=0)
     # The penalty is steeper than what was learned, so each problem looks for its own step size.
     descent = irem.BarzilaiBorwein()

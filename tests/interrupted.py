@@ -144,7 +144,7 @@ def main() -> None:
         report(f"killed at {function}", out, expected)
 
     draw = random.Random(5)
-    for _ in range(10 if count == 1 else 5):
+    for _ in range(6 if count == 1 else 5):
         attempt(root / "random", count, nothing, draw.uniform(0.0, 0.4))
     attempt(root / "random", count, nothing, None)
     report("killed at random", root / "random", expected)

@@ -42,11 +42,12 @@ SMALLER = {
     "evaluate": {"--problems": 2, "--max-steps": 5},
     "solve": {"--count": 2, "--max-steps": 80},
     "compose": {"--problems": 2, "--max-steps": 5},
+    "report": {"--problems": 5, "--max-steps": 5},
 }
 """Options that are set, or lowered, so that a command takes about a second."""
 
-LONG = {"docs/tasks.md"}
-"""Pages whose commands take more than some seconds even so, and are run by `pytest -m slow`."""
+LONG = ("docs/export.md", "docs/speed.md", "docs/tasks.md")
+"""Pages whose commands take more than some seconds even so, and are run by `make test-all`."""
 
 FORMULA = "p cnf 3 2\n1 -2 3 0\n-1 2 -3 0\n"
 

@@ -272,17 +272,19 @@ def test_a_killed_writer_of_each_kind_leaves_whole_files(tmp_path):
         "from pathlib import Path\n"
         "import numpy as np\n"
         "from irem_core.files.arrays import write_arrays\n"
-        "file = Path(sys.argv[1])\n"
-        "write_arrays(file, {'y': np.ones((2, 2))})\n"
+        "for name in sys.argv[1:]:\n"
+        "    write_arrays(Path(name), {'y': np.ones((2, 2))})\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "if not os.fork():\n"
-        "    write_arrays(file, {'y': np.zeros((2, 2))})\n"
-        "assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL\n"
+        "for name in sys.argv[1:]:\n"
+        "    if not os.fork():\n"
+        "        write_arrays(Path(name), {'y': np.zeros((2, 2))})\n"
+        "        os._exit(1)\n"
+        "    assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL\n"
     )
-    for ending in (".npy", ".npz", ".csv", ".safetensors"):
+    endings = (".npy", ".npz", ".csv", ".safetensors")
+    run_python("-c", script, *(tmp_path / ending / f"y{ending}" for ending in endings))
+    for ending in endings:
         folder = tmp_path / ending
-        folder.mkdir()
-        run_python("-c", script, folder / f"y{ending}")
         assert [each.name for each in folder.iterdir() if each.name.startswith("y")] == [
             f"y{ending}"
         ]

@@ -1,12 +1,13 @@
 """What `irem reproduce` measures on a trained solver, against closed forms and scipy."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 
 from irem_baselines.reproduce import measures
-from irem_core import IREM, EnergyFn, EnergyPlateau, GradientDescent
+from irem_core import IREM, EnergyFn, EnergyPlateau, GradientDescent, evaluate
 from irem_tasks import Add
 
 
@@ -33,7 +34,8 @@ def test_energies_fall_but_for_rounding(energies, expected):
     assert measures.falls(torch.tensor(energies)) is expected
 
 
-def test_the_largest_step_at_which_the_energy_never_rises_is_chosen():
+def test_the_largest_step_at_which_the_energy_never_rises_is_chosen(monkeypatch):
+    monkeypatch.setattr(measures, "evaluate", partial(evaluate, problems=20))
     # E = 100 d²: a step s multiplies d by 1 - 200 s, so that the energy falls below s = 0.01.
     for size, expected in ((0.008, 0.008), (0.015, 0.0075), (0.03, 0.0075), (0.07, 0.00875)):
         found = measures.steps(solver(size), TASK, {})

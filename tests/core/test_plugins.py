@@ -120,8 +120,9 @@ class Theirs(EnergyFn):
 '''
 
 
-def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem):
+def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem, monkeypatch):
     """One file and one line, and nothing of it in this library."""
+    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)
     entries = {"theirs": "acme_theirs:Theirs"}
     distribution(installed, "acme", reg.ENERGIES, entries, {"acme_theirs": THEIRS})
     run = installed / "run"

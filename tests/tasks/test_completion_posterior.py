@@ -71,8 +71,8 @@ def test_nothing_is_nearer_to_the_answers(scale):
 @pytest.mark.parametrize("scale", [0.05, 0.3])
 def test_the_task_answers_with_it_on_request(scale):
     difficulty = f"scale={scale}"
-    task = MatrixCompletion(size=8, algorithm="posterior-mean")
-    problem, y = task.sample(200, difficulty, generator=generator(1))
+    task = MatrixCompletion(size=6, algorithm="posterior-mean")
+    problem, y = task.sample(100, difficulty, generator=generator(1))
     found = task.classical(problem)
     given = posterior_mean(problem.x, scale=scale, generator=generator(0))
     # The scale that entries suggest is that of the difficulty, nearly.

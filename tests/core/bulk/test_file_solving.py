@@ -1,14 +1,11 @@
 """Solving files: answers, what a kill leaves, sharing between processes, and mistakes."""
 
 import json
-import os
+import multiprocessing
 import signal
 import socket
-import subprocess
-import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +17,6 @@ from safetensors.numpy import load_file, save_file
 
 from irem_core import (
     IREM,
-    EnergyFn,
     EnergyPlateau,
     GradientDescent,
     InputFileError,
@@ -29,48 +25,15 @@ from irem_core import (
     RunExistsError,
     SettingError,
     StorageError,
-    VectorSpace,
     minimize_many,
     solve_file,
 )
 from irem_core.bulk.solve_file import holds_rows
 from irem_core.distributed import derive
 from irem_core.files.row_files import RowReader, RowWriter
-from irem_tasks import Add
 from irem_tasks.graphs import ShortestPath
 from irem_tasks.matrices import MatrixInverse
-
-TASK = Add(size=4)
-HALTING = EnergyPlateau(tolerance=1e-3, patience=2)
-
-
-class Sum(EnergyFn):
-    """Bowls around the sums of the two halves, flat for problems whose first entry is negative."""
-
-    def __init__(self):
-        super().__init__()
-        self.question, self.answer = VectorSpace(8), VectorSpace(4)
-        self.weight = torch.nn.Parameter(torch.ones(()))
-        self.most = 0
-
-    def energy(self, context, y):
-        self.most = max(self.most, len(y))
-        curvature = torch.where(context[:, 0] < 0, 0.1, 0.7)
-        miss = (y - context[:, :4] - context[:, 4:]).square().sum(1)
-        return self.weight * curvature / 2 * miss
-
-
-def solver():
-    return IREM(Sum(), descent=GradientDescent(step_size=1.0), halting=HALTING)
-
-
-def questions(count, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 8)).astype(np.float32)
-
-
-def solve(folder, name="y.npy", *, source="x.npy", made=None, **options):
-    given = {"capacity": 16, "block": 40, "max_steps": 200, **options}
-    return solve_file(made or solver(), TASK, folder / source, folder / name, **given)
+from solving_files import HALTING, TASK, Sum, questions, solve, solve_until_killed, solver
 
 
 def left(folder):
@@ -81,7 +44,7 @@ def read(file):
     return {"y": np.load(file)} if file.suffix == ".npy" else load_file(file)
 
 
-@pytest.mark.parametrize("count", [1, 39, 40, 41, 133])
+@pytest.mark.parametrize("count", [1, 40, 93])
 @pytest.mark.parametrize("ending", [".npy", ".safetensors"])
 def test_answers_stand_in_the_rows_of_their_questions(tmp_path, ending, count):
     x = questions(count)
@@ -127,23 +90,20 @@ def test_a_block_is_solved_as_a_stream_of_its_own(tmp_path):
     assert np.array_equal(np.load(tmp_path / "y.npy"), torch.cat(blocks).numpy())
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_file_solving as here
-here.torch.set_num_threads(1)
-limit = int(sys.argv[4])
-here.solve(
-    Path(sys.argv[2]), sys.argv[3], resume=True,
-    progress=lambda solved, count: solved < limit or os.kill(os.getpid(), signal.SIGKILL),
-)
-"""
+# Processes that begin with torch imported, and in which autograd has not run yet.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["irem_core.bulk.solve_file", "irem_tasks"])
 
 
 def start(folder, name, limit, **environment):
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder), name, limit]
-    return subprocess.Popen(list(map(str, command)), env=os.environ | environment)
+    process = SERVER.Process(target=solve_until_killed, args=(folder, name, limit, environment))
+    process.start()
+    return process
+
+
+def ended(process):
+    process.join()
+    return process.exitcode
 
 
 def start_two(folder, name, limit):
@@ -152,9 +112,9 @@ def start_two(folder, name, limit):
         port = str(server.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     both = [start(folder, name, limit, RANK=str(rank), **shared) for rank in range(2)]
-    while all(each.poll() is None for each in both):
+    while all(each.exitcode is None for each in both):
         time.sleep(0.05)
-    if any(each.wait() for each in both if each.poll() is not None):
+    if any(each.exitcode for each in both):
         for each in both:
             each.kill()
     return both
@@ -165,18 +125,15 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, name):
     np.save(tmp_path / "x.npy", questions(210))
     torch.set_num_threads(1)
     undisturbed = solve(tmp_path, f"whole-{name}")
-    for limit, torn in ((80, '{"block": 1, "fou'), (160, "\n"), (10**9, None)):
-        killed = torn is not None
-        assert start(tmp_path, name, limit).wait() == (-signal.SIGKILL if killed else 0)
-        assert (tmp_path / name).exists() != killed
-        if killed:
-            journal = tmp_path / f"{name}.part.jsonl"
-            done = [
-                json.loads(line) for line in journal.read_text().splitlines() if "found" in line
-            ]
-            assert [each["block"] for each in done] == list(range(limit // 40))
-            with journal.open("a") as handle:
-                handle.write(torn)
+    for limit, torn in ((80, '{"block": 1, "fou'), (160, "\n")):
+        assert ended(start(tmp_path, name, limit)) == -signal.SIGKILL
+        assert not (tmp_path / name).exists()
+        journal = tmp_path / f"{name}.part.jsonl"
+        done = [json.loads(line) for line in journal.read_text().splitlines() if "found" in line]
+        assert [each["block"] for each in done] == list(range(limit // 40))
+        with journal.open("a") as handle:
+            handle.write(torn)
+    solve(tmp_path, name, resume=True)
     assert left(tmp_path) == []
     assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
     assert solve(tmp_path, name) == undisturbed
@@ -187,9 +144,9 @@ def test_processes_share_the_blocks(tmp_path):
     torch.set_num_threads(1)
     solve(tmp_path, "alone.npy")
     # Interrupted as one process, gone on with as two, interrupted again and gone on with as one.
-    assert start(tmp_path, "y.npy", 40).wait() == -signal.SIGKILL
+    assert ended(start(tmp_path, "y.npy", 40)) == -signal.SIGKILL
     both = start_two(tmp_path, "y.npy", 160)
-    assert [each.wait() for each in both].count(-signal.SIGKILL) >= 1
+    assert [ended(each) for each in both].count(-signal.SIGKILL) >= 1
     kept = [
         json.loads(line)
         for file in left(tmp_path)
@@ -199,9 +156,9 @@ def test_processes_share_the_blocks(tmp_path):
     assert sum("block" in each for each in kept) >= 4
     assert len(left(tmp_path)) == 3
     # Stops at the first report, since as much is done already.
-    assert start(tmp_path, "y.npy", 160).wait() == -signal.SIGKILL
+    assert ended(start(tmp_path, "y.npy", 160)) == -signal.SIGKILL
     assert len(left(tmp_path)) == 3
-    assert start(tmp_path, "y.npy", 10**9).wait() == 0
+    solve(tmp_path, resume=True)
     assert left(tmp_path) == []
     assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
 
@@ -210,7 +167,7 @@ def test_two_processes_end_with_the_bytes_of_one(tmp_path):
     np.save(tmp_path / "x.npy", questions(210))
     torch.set_num_threads(1)
     solve(tmp_path, "alone.npy")
-    assert [each.wait() for each in start_two(tmp_path, "y.npy", 10**9)] == [0, 0]
+    assert [ended(each) for each in start_two(tmp_path, "y.npy", 10**9)] == [0, 0]
     assert left(tmp_path) == []
     assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
 

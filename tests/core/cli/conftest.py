@@ -20,3 +20,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             main()
     assert not exit_.value.code
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score what a test trains on few problems; `run` has been scored on all."""
+    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 40)

@@ -35,7 +35,7 @@ def fault(result: Result) -> str:
     return result.err
 
 
-@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("--help",)])
+@pytest.mark.parametrize("words", [("list",), ("--help",)])
 def test_output_that_nobody_reads_ends_the_command_quietly(words: tuple[str, ...]) -> None:
     """As that of `irem list | head -1`, whose pipe is closed before all is written."""
     reader, writer = os.pipe()
@@ -60,12 +60,12 @@ def test_standard_streams_may_be_closed(closed: str) -> None:
     assert command("lits", shell=f'exec "$@" {closed}', capture_output=True).returncode == 2
 
 
-@pytest.mark.parametrize("terminal", ["", "dumb", "unknown"])
-def test_no_terminal_is_needed(terminal: str) -> None:
+def test_no_terminal_is_needed() -> None:
     plain = command("list", capture_output=True)
-    done = command("list", environment={"TERM": terminal}, capture_output=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, "")
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in plain.stdout
+    for terminal in ("", "dumb", "unknown"):
+        done = command("list", environment={"TERM": terminal}, capture_output=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, "")
 
 
 def test_ascii_is_enough(tmp_path: Path) -> None:

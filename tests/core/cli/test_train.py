@@ -75,7 +75,8 @@ def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path)
 def test_products_in_bfloat16_are_asked_for_by_every_command(irem: Irem, tmp_path: Path) -> None:
     run, losses = tmp_path / "run", []
     for options in ([], ["--autocast"]):
-        arguments = [*SMALL, "--iterations", 3, "--out", run / str(len(losses)), "--json", *options]
+        arguments = [*SMALL, "--batch-size", 8, "--iterations", 3, "--json", *options]
+        arguments += ["--out", run / str(len(losses))]
         losses.append(json.loads(irem("train", *arguments).out)["evaluation"]["same"]["mse"])
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
     for command in (["evaluate", "--problems", 50], ["solve", "--difficulty", "same"]):

@@ -364,20 +364,20 @@ def preactivations(made, problem, y):
 
 
 @pytest.mark.parametrize(
-    ("name", "kinks"),
+    ("name", "kinks", "seeds"),
     [
-        ("shortest-path", "starts"),
-        ("edge-copy", "starts"),
-        ("sparse-shortest-path", "starts"),
-        ("edge-copy", "edges"),
+        ("shortest-path", "starts", 3),
+        ("edge-copy", "starts", 3),
+        ("sparse-shortest-path", "starts", 1),
+        ("edge-copy", "edges", 3),
     ],
 )
-def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name, kinks):
+def test_the_kinks_of_a_task_lie_among_the_values_that_occur(name, kinks, seeds):
     task = load_task(name)
-    for seed in range(3):
+    for seed in range(seeds):
         made = GINEEnergy.for_task(task, seed=seed, kinks=kinks)
         generator = torch.Generator().manual_seed(100 + seed)
-        problem, _ = task.sample(200, generator=generator)
+        problem, _ = task.sample(40, generator=generator)
         first, *others = preactivations(made, problem, made.start(problem, generator).y)
         assert abs(first.mean()) < 0.1 * first.std()
         assert 0.05 < (first > 0).double().mean() < 0.95

@@ -205,7 +205,14 @@ def test_energies_that_end_in_bfloat16_are_compared_in_float32():
 
 
 # A program of gine adds what it has multiplied without rounding it before, at messages.
-@pytest.mark.parametrize(("name", "tolerance"), [("mlp", 1e-5), ("conv", 1e-5), ("gine", 0.1)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("mlp", 1e-5),
+        pytest.param("conv", 1e-5, marks=pytest.mark.slow),
+        pytest.param("gine", 0.1, marks=pytest.mark.slow),
+    ],
+)
 def test_programs_round_as_autograd_does(name, tolerance):
     energy, rounded = learned(name)
     compiled = copy.deepcopy(rounded)
@@ -226,14 +233,14 @@ def test_programs_round_as_autograd_does(name, tolerance):
 
 @pytest.mark.parametrize("settings", [{}, {"backprop": FullUnroll(recompute=True)}])
 def test_training_learns_as_well(settings):
-    task = load_task("add(size=8)")
+    task = load_task("add(size=4)")
     losses = []
     for rounded in (False, True):
-        energy = MLPEnergy.for_task(task, width=64)
-        solver = IREM(energy, replay=500, steps=3, **settings)
+        energy = MLPEnergy.for_task(task, width=32)
+        solver = IREM(energy, replay=100, steps=2, **settings)
         if rounded:
             solver.autocast()
-        ended = fit(solver, task, iterations=150, batch_size=64, learning_rate=1e-3, log_every=30)
+        ended = fit(solver, task, iterations=120, batch_size=32, learning_rate=1e-3, log_every=30)
         assert ended.training.autocast == rounded
         losses.append([record["loss"] for record in ended.records])
     # It has learned, and just as much.
@@ -243,9 +250,9 @@ def test_training_learns_as_well(settings):
 
 
 def test_solving_arrives_where_float32_does():
-    task = load_task("add(size=8)")
+    task = load_task("add(size=4)")
     solver = IREM(ElementwiseEnergy.for_task(task), descent=GradientDescent(step_size=1.0))
-    fit(solver, task, iterations=300, batch_size=64, learning_rate=3e-3)
+    fit(solver, task, iterations=250, batch_size=32, learning_rate=5e-3)
     problem, target = task.sample(200, "same", generator=torch.Generator().manual_seed(3))
     exact = solver.solve(problem)
     solver.autocast()
@@ -293,11 +300,9 @@ def test_exported_programs_round_as_their_solver_does(tmp_path):
     solver = IREM.for_task(load_task("add(size=4)"))
     x = torch.rand(6, 8)
     start = torch.rand(6, 4)
-    found = []
-    for rounded in (False, True):
-        solver.autocast(rounded)
-        export_solver(solver, tmp_path / "program.pt2", max_steps=3)
-        program = torch.export.load(tmp_path / "program.pt2").module()
-        found.append(program(x, start)[1])
-        torch.testing.assert_close(found[-1], solver.solve(x, start=start, max_steps=3).energy)
-    assert not torch.equal(*found)
+    exact = solver.solve(x, start=start, max_steps=3).energy
+    solver.autocast()
+    export_solver(solver, tmp_path / "program.pt2", max_steps=3)
+    _, found, *_ = torch.export.load(tmp_path / "program.pt2").module()(x, start)
+    torch.testing.assert_close(found, solver.solve(x, start=start, max_steps=3).energy)
+    assert (found - exact).abs().max() > 1e-6

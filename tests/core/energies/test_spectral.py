@@ -84,11 +84,11 @@ def test_completion_is_learned_in_seconds_and_is_ahead_of_soft_impute():
         replay=500,
     )
     options = {"learning_rate": 0.03, "schedule": "cosine", "clip_norm": 1.0}
-    fit(solver, task, iterations=150, batch_size=16, **options)
+    fit(solver, task, iterations=100, batch_size=8, **options)
     for difficulty in ("same", "harder"):
-        errors = evaluate(solver, task, difficulty=difficulty, problems=200, max_steps=40)
+        errors = evaluate(solver, task, difficulty=difficulty, problems=100, max_steps=40)
         generator = torch.Generator().manual_seed(1)
-        problem, target = task.sample(200, difficulty, generator=generator)
+        problem, target = task.sample(100, difficulty, generator=generator)
         copied = float((problem.x - target).square().mean())
         classical = float((task.classical(problem) - target).square().mean())
         assert errors.mse < copied - 0.8 * (copied - classical)

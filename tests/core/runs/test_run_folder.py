@@ -64,7 +64,7 @@ def undisturbed():
 
 
 def test_killed_at_any_moment_a_training_resumes_to_the_bit(tmp_path):
-    """Killed at and after each of the first writes, and ten times at random (see the script)."""
+    """Killed at and after each of the first writes, and six times at random (see the script)."""
     lines = run_python(TESTS / "interrupted.py", tmp_path, 1, "DropoutEnergy").splitlines()
     good = "same weights, same log, no leftovers"
     names = ["undisturbed", "killed at fsync", "killed at replace", "killed at random"]

@@ -1,4 +1,6 @@
-"""Every descent under every halting rule on every kind of problem."""
+"""Every descent and every halting rule on every kind of problem."""
+
+from itertools import product
 
 import pytest
 import torch
@@ -7,6 +9,13 @@ from irem_core import FixedSteps, Outcome, minimize
 from zoo import DESCENTS, HALTINGS, ZOO
 
 KINDS = ("bowl", "double-well", "ragged", "scratchpad")
+# Neither knows of the other, so all pairs of a descent and a halting rule are for the slow tests.
+PAIRS = [
+    pytest.param(
+        *pair, marks=() if pair[0] == "gradient" or pair[1] == "all-of" else pytest.mark.slow
+    )
+    for pair in product(DESCENTS, HALTINGS)
+]
 
 
 def descend(animal, descent, halting, dtype=torch.float64):
@@ -26,8 +35,7 @@ def assert_alone_is_the_same(animal, index, solution, atol, *settings):
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("halting", HALTINGS)
-@pytest.mark.parametrize("descent", DESCENTS)
+@pytest.mark.parametrize(("descent", "halting"), PAIRS)
 def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
     animal = ZOO[name]
     solution = descend(animal, descent, halting)

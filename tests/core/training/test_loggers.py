@@ -122,7 +122,7 @@ def test_table_of_a_resumed_run_is_that_of_an_undisturbed_one(tmp_path, iteratio
     assert len(whole) > 5
 
 
-@pytest.mark.parametrize("iteration", [2, 9, 14])
+@pytest.mark.parametrize("iteration", [2, 14])
 def test_curves_of_a_resumed_run_are_those_of_its_records(tmp_path, iteration):
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     foreign = tmp_path / "tensorboard" / "events.out.tfevents.1.other"
