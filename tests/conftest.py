@@ -55,6 +55,12 @@ def installed_parts() -> Iterator[None]:
 
 
 @pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure floors on few problems, where it matters only that they are measured."""
+    monkeypatch.setattr("irem_core.tasks.floors._PROBLEMS", 256)
+
+
+@pytest.fixture
 def irem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Irem:
     """Call the command line in this process, as the installed command does."""
     from irem_core.cli import main

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from irem_core import EdgeSpace, Floor, Problem, Published, Task, VectorSpace
+from irem_core import IREM, EdgeSpace, Floor, Problem, Published, Task, VectorSpace
 from irem_core.testing import check_task
 from variants import (
     Apart,
@@ -213,7 +213,10 @@ BROKEN_TASKS = {
         written(lambda value, y: value + y.square().sum()),
         "other energies for problems alone",
     ),
-    "energy without a solver": (variant(Written, solver=lambda self: None), "or neither"),
+    "solver without an energy": (
+        variant(Doubled, solver=lambda self: IREM(Apart.for_task(self))),
+        "or neither",
+    ),
 }
 
 

@@ -23,6 +23,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def few_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_problems(monkeypatch: pytest.MonkeyPatch, few_draws: None) -> None:
     """Score what a test trains on few problems; `run` has been scored on all."""
     monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 40)

@@ -65,7 +65,7 @@ LEARNED = {
 }
 
 # Torch writes down the others, which have more operations of their own, for seconds each.
-SIMPLE = ("elementwise", "mlp", "scratchpad-mlp")
+SIMPLE = ("mlp", "scratchpad-mlp")
 ALL_SLOWLY = [
     pytest.param(name, marks=() if name in SIMPLE else pytest.mark.slow) for name in LEARNED
 ]

@@ -231,7 +231,10 @@ def test_programs_round_as_autograd_does(name, tolerance):
     torch.testing.assert_close(again.energy, exact.energy)
 
 
-@pytest.mark.parametrize("settings", [{}, {"backprop": FullUnroll(recompute=True)}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"backprop": FullUnroll(recompute=True)}, marks=pytest.mark.slow)],
+)
 def test_training_learns_as_well(settings):
     task = load_task("add(size=4)")
     losses = []

@@ -185,7 +185,7 @@ ENERGIES = {
 }
 
 
-QUICK = ("elementwise", "periodic")
+QUICK = ("periodic",)
 
 
 def quick(name: str) -> Any:
