@@ -18,6 +18,7 @@ from irem_core import (
     LastStep,
     Momentum,
     Outcome,
+    Settled,
     VectorSpace,
     settings_of,
 )
@@ -225,6 +226,24 @@ def test_a_broken_halting_rule_is_found(name):
     rule, words = BROKEN_HALTINGS[name]
     with pytest.raises(AssertionError, match=words):
         check_halting(rule)
+
+
+class Hasty(EnergyPlateau):
+    promises_arrival = True
+
+
+class TakesStillnessForArrival(Settled):
+    def update(self, before, after, state):
+        still = (after.iterate - before.iterate).amax() == 0
+        return still.to(torch.int64) * int(Outcome.CONVERGED), state
+
+
+def test_a_rule_that_promises_arrival_keeps_its_promise():
+    with pytest.raises(AssertionError, match=r"quadratic-1000 converged .* then move by"):
+        check_halting(Hasty())
+    with pytest.raises(AssertionError, match="found no step, with a gradient of 1"):
+        check_halting(TakesStillnessForArrival())
+    check_halting(EnergyPlateau())
 
 
 def test_a_patient_halting_rule_is_given_its_time():

@@ -116,6 +116,7 @@ from .solving.halting import any_of as any_of
 from .solving.minimization import Observer as Observer
 from .solving.minimization import minimize as minimize
 from .solving.outcome import Outcome as Outcome
+from .solving.settled import Settled as Settled
 from .solving.solution import Recorder as Recorder
 from .solving.solution import Solution as Solution
 from .solving.solution import Trace as Trace

@@ -100,7 +100,7 @@ def test_the_budget_ends_what_has_not_converged():
 
 
 class Cliff(Quadratic):
-    """A quadratic that turns `bad` below -0.9, in its energy or in its gradient alone."""
+    """A quadratic that turns `bad` below -0.9; or higher, with a gradient of NaN."""
 
     def __init__(self, bad, gradient_alone=False):
         super().__init__()
@@ -112,7 +112,7 @@ class Cliff(Quadratic):
         if self.gradient_alone:
             # The root of 0 has an infinite slope, times 0 in the chain rule: NaN.
             hidden = torch.where(fallen, 0.0, 1.0)
-            return energy + 0 * (y.sum(1) * hidden).square().sqrt()
+            return energy + 9 * fallen + 0 * (y.sum(1) * hidden).square().sqrt()
         return torch.where(fallen, self.bad, energy)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 import torch
 from torch import Tensor
@@ -16,9 +18,13 @@ State = tuple[Tensor, Tensor]
 class NoProgress(HaltingCriterion):
     """A problem has converged once `patience` steps in a row brought no lower energy.
 
+    That says nothing of how far it has still to go, so the rule does not promise arrival.
+
     Args:
         patience: at least 1.
     """
+
+    promises_arrival: ClassVar[bool] = False
 
     patience: int = 5
 

@@ -70,9 +70,10 @@ def begin(
 ) -> Descending:
     """Evaluate the starts of problems, none of which has taken a step."""
     current = differentiate(energy, context, start, gradient=descent.needs_gradient)
+    current, finite, _ = _known(current, torch.ones_like(current.energy, dtype=torch.bool))
     bare = Evaluation(current.iterate, current.energy)
     ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
-    outcome = torch.where(_finite(current), int(Outcome.RUNNING), int(Outcome.NONFINITE))
+    outcome = torch.where(finite, int(Outcome.RUNNING), int(Outcome.NONFINITE))
     return Descending(
         problems=torch.arange(problem.layout.count, device=start.y.device),
         context=context,
@@ -103,13 +104,17 @@ def advance(
     after = differentiate(
         energy, held.context, project(space, proposal), gradient=descent.needs_gradient
     )
-    verdict, halting_state = halting.update(before, after, held.halting_state)
+    after, finite, kink = _known(after, after.energy <= before.energy)
+    verdict, halting_state = halting.judge(before, after, held.halting_state, space)
 
     running = found.outcome == Outcome.RUNNING
-    finite = _finite(after)
+    # Where a gradient has no value, nothing says whether the energy falls any further.
+    unknown = kink & (verdict == Outcome.CONVERGED)
+    verdict = torch.where(unknown, int(Outcome.STALLED), verdict)
     moved = running & finite
     current = trees.where(moved, layout, after, before)
-    lower = moved & (after.energy < found.best.energy)
+    # Where energies are equal to the bit the later iterate has come further.
+    lower = moved & (after.energy <= found.best.energy)
     reached = torch.where(finite, verdict, int(Outcome.NONFINITE))
     return Descending(
         problems=held.problems,
@@ -127,9 +132,26 @@ def advance(
     )
 
 
-def _finite(evaluation: Evaluation) -> Tensor:
+def _known(evaluation: Evaluation, below: Tensor) -> tuple[Evaluation, Tensor, Tensor]:
+    """Say which problems are finite, and stand at a kink, where the gradient has no value.
+
+    A norm has one at its minimum, where autograd divides 0 by 0. Such entries of the gradient are
+    taken for 0: other rows may still have some way to go.
+
+    Args:
+        evaluation: the evaluation.
+        below: `(B,)` whether the energy is no higher than it was, as beyond a cliff it might be.
+
+    Returns:
+        The evaluation, and `(B,)` for each problem whether it is finite, and whether at a kink.
+    """
     finite = evaluation.energy.isfinite() & evaluation.iterate.finite()
-    return finite if evaluation.gradient is None else finite & evaluation.gradient.finite()
+    if evaluation.gradient is None:
+        return evaluation, finite, torch.zeros_like(finite)
+    smooth = evaluation.gradient.finite()
+    slope = evaluation.gradient.map(lambda leaf: leaf.nan_to_num(0.0, 0.0, 0.0))
+    evaluation = attrs.evolve(evaluation, gradient=slope)
+    return evaluation, finite & (smooth | below), finite & below & ~smooth
 
 
 @contextmanager

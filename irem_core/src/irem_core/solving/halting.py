@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from irem_core import checks
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError
+from irem_core.problems.space import Space
 from irem_core.solving.outcome import Outcome
 
 
@@ -24,6 +25,14 @@ class HaltingCriterion(ABC):
     Like a descent it is frozen, remembers through its state alone, and decides for each problem
     apart.
     """
+
+    @property
+    def promises_arrival(self) -> bool:
+        """Whether CONVERGED says that going on would hardly move the answer.
+
+        Rules that ask less set this to False, and say what their CONVERGED means.
+        """
+        return True
 
     @abstractmethod
     def init(self, evaluation: Evaluation) -> Any:
@@ -43,6 +52,21 @@ class HaltingCriterion(ABC):
         Returns:
             `(B,)` outcomes, `Outcome.RUNNING` where a problem goes on, and the next state.
         """
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: Any, space: Space | None
+    ) -> tuple[Int[Tensor, " problems"], Any]:
+        """Judge one step, knowing the bounds: what the loop calls.
+
+        By default it is what `update` says, of rules that need not know them.
+
+        Args:
+            before: as in `update`.
+            after: as in `update`.
+            state: as in `update`.
+            space: of the answers, or None where it is not known.
+        """
+        return self.update(before, after, state)
 
 
 def _outcomes(halted: Tensor, outcome: Outcome) -> Int[Tensor, " problems"]:
@@ -91,6 +115,8 @@ class EnergyPlateau(HaltingCriterion):
         patience: steps in a row, at least 1.
     """
 
+    promises_arrival: ClassVar[bool] = False
+
     tolerance: float = attrs.field(default=1e-4, validator=checks.non_negative)
     patience: int = attrs.field(default=3, validator=checks.count)
 
@@ -117,6 +143,8 @@ class GradientNorm(HaltingCriterion):
         tolerance: largest norm that counts as converged, in units of energy per unit of answer.
     """
 
+    promises_arrival: ClassVar[bool] = False
+
     tolerance: float = attrs.field(default=1e-5, validator=checks.non_negative)
 
     def init(self, evaluation: Evaluation) -> None:
@@ -141,24 +169,47 @@ class _Combination(HaltingCriterion):
             )
         self.__attrs_init__(combined)
 
+    @property
+    def promises_arrival(self) -> bool:
+        """Whether all of the rules promise it."""
+        return all(rule.promises_arrival for rule in self.criteria)
+
     def init(self, evaluation: Evaluation) -> tuple[Any, ...]:
         """Start every rule."""
         return tuple(rule.init(evaluation) for rule in self.criteria)
 
-    def _verdicts(
+    def update(
         self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
-    ) -> tuple[Tensor, tuple[Any, ...]]:
-        updates = [
-            rule.update(before, after, part)
+    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
+        """Ask every rule of answers without bounds."""
+        return self.judge(before, after, state, None)
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...], space: Space | None
+    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
+        """Ask every rule."""
+        found = [
+            rule.judge(before, after, part, space)
             for rule, part in zip(self.criteria, state, strict=True)
         ]
-        return torch.stack([verdict for verdict, _ in updates]), tuple(part for _, part in updates)
+        verdicts = torch.stack([verdict for verdict, _ in found])
+        halted = self._halts(verdicts != Outcome.RUNNING)
+        return torch.where(halted, _first_of(verdicts), int(Outcome.RUNNING)), tuple(
+            part for _, part in found
+        )
+
+    @staticmethod
+    @abstractmethod
+    def _halts(stopped: Bool[Tensor, "rules problems"]) -> Bool[Tensor, " problems"]:
+        """Say which problems halt, given which of them each rule would stop."""
 
 
-def _combined(verdicts: Tensor, halted: Tensor) -> Int[Tensor, " problems"]:
-    converged = (verdicts == Outcome.CONVERGED).any(0)
-    outcome = torch.where(converged, int(Outcome.CONVERGED), int(Outcome.BUDGET_SPENT))
-    return torch.where(halted, outcome, int(Outcome.RUNNING))
+def _first_of(verdicts: Int[Tensor, "rules problems"]) -> Int[Tensor, " problems"]:
+    """Return CONVERGED where any rule says so, else STALLED likewise, else BUDGET_SPENT."""
+    outcome = torch.full_like(verdicts[0], int(Outcome.BUDGET_SPENT))
+    for said in (Outcome.STALLED, Outcome.CONVERGED):
+        outcome = torch.where((verdicts == said).any(0), int(said), outcome)
+    return outcome
 
 
 class AnyOf(_Combination):
@@ -168,12 +219,9 @@ class AnyOf(_Combination):
         rules: the halting rules, at least one.
     """
 
-    def update(
-        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
-    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
-        """Ask every rule."""
-        verdicts, state = self._verdicts(before, after, state)
-        return _combined(verdicts, (verdicts != Outcome.RUNNING).any(0)), state
+    @staticmethod
+    def _halts(stopped: Bool[Tensor, "rules problems"]) -> Bool[Tensor, " problems"]:
+        return stopped.any(0)
 
 
 class AllOf(_Combination):
@@ -183,12 +231,9 @@ class AllOf(_Combination):
         rules: the halting rules, at least one.
     """
 
-    def update(
-        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
-    ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
-        """Ask every rule."""
-        verdicts, state = self._verdicts(before, after, state)
-        return _combined(verdicts, (verdicts != Outcome.RUNNING).all(0)), state
+    @staticmethod
+    def _halts(stopped: Bool[Tensor, "rules problems"]) -> Bool[Tensor, " problems"]:
+        return stopped.all(0)
 
 
 any_of = AnyOf

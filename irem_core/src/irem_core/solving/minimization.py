@@ -18,8 +18,9 @@ from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import VectorSpace, require_finite
 from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
-from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
+from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Recorder, Solution
 
 Observer = Callable[[int, Tensor, Evaluation], None]
@@ -55,7 +56,7 @@ def minimize(
         energy: an `EnergyFn` or a `ScratchpadEnergy`.
         x: questions `(B, ...)`, or a `Problem`.
         descent: how to step.
-        halting: when a problem has arrived; the energy's plateau by default.
+        halting: when a problem has arrived; where little is left to go by default (`Settled`).
         max_steps: the most steps any problem takes, at least 0.
         start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
         restarts: how often each problem is descended again, from another random start. The answer
@@ -76,7 +77,7 @@ def minimize(
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
-    halting = EnergyPlateau() if halting is None else halting
+    halting = Settled() if halting is None else halting
     with solving():
         problem = ordinary(energy.problem(x))
         check_problem(energy, problem)

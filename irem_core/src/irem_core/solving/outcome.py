@@ -13,6 +13,7 @@ class Outcome(IntEnum):
     BUDGET_SPENT = 2
     NONFINITE = 3
     ANSWERED = 4
+    STALLED = 5
 
     @property
     def explanation(self) -> str:
@@ -26,4 +27,6 @@ _EXPLANATIONS = {
     Outcome.BUDGET_SPENT: "spent its budget of steps before its halting rule was met",
     Outcome.NONFINITE: "turned NaN or infinite and stopped at its last finite iterate",
     Outcome.ANSWERED: "was answered by a solver without an energy",
+    Outcome.STALLED: "stalled: its descent found no step, or none that its numbers resolve, where "
+    "the gradient is not small or has no value",
 }

@@ -19,8 +19,9 @@ from irem_core.problems import trees
 from irem_core.problems.problem import Problem
 from irem_core.solving import descending
 from irem_core.solving.descending import Descending, Found
-from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
+from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Solution
 
 # The batch is refilled once so large a share of it is free: often enough that few rows are idle,
@@ -55,7 +56,7 @@ def minimize_many(
         energy: as in `minimize`.
         problems: batches x `(B, ...)` or `Problem`, drawn only as there is room for them.
         descent: how to step.
-        halting: when a problem has arrived; the energy's plateau by default.
+        halting: when a problem has arrived; where little is left to go by default (`Settled`).
         max_steps: the most steps any problem takes, at least 0.
         capacity: how many problems are descended at a time; a larger batch is taken alone.
         seed: of random starts, which depend on the place of a batch in the stream alone.
@@ -71,7 +72,7 @@ def minimize_many(
     """
     checks.check(checks.count_or_zero, "minimize_many", max_steps=max_steps)
     checks.check(checks.count, "minimize_many", capacity=capacity)
-    halting = EnergyPlateau() if halting is None else halting
+    halting = Settled() if halting is None else halting
     return _solved(_Stream(energy, descent, halting, max_steps, capacity, seed), iter(problems))
 
 

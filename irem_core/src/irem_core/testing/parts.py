@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irem_core.descent import BarzilaiBorwein, Descent, GradientDescent, Momentum
 from irem_core.energies.landscape import Evaluation
 from irem_core.part import settings_of
 from irem_core.problems import trees
@@ -27,6 +28,7 @@ from irem_core.testing.support import (
     same,
     seeded_generator,
 )
+from irem_core.testing.zoo import ZOO, watch
 
 
 @contract
@@ -60,6 +62,10 @@ def check_part(part: Any) -> None:
 def check_halting(rule: HaltingCriterion, *, within: int = 1000) -> None:
     """Check that a halting rule judges problems apart, and halts those that stand still.
 
+    A rule that `promises_arrival` must not call a problem CONVERGED whose answer then goes on to
+    move by a tenth, down flat valleys after steep walls; nor one that found no step while its
+    gradient is not small.
+
     Args:
         rule: the halting rule.
         within: steps after which a problem that no longer moves must have halted.
@@ -89,6 +95,8 @@ def check_halting(rule: HaltingCriterion, *, within: int = 1000) -> None:
         )
         state = next_state
     _check_end(rule, layout, within, title)
+    if rule.promises_arrival:
+        _check_promise(rule, title)
 
 
 def _check_outcome(outcome: Any, count: int, title: str) -> None:
@@ -97,10 +105,10 @@ def _check_outcome(outcome: Any, count: int, title: str) -> None:
         f"{title} returned {outcome!r} as outcomes of {count} problems; expected a tensor of shape "
         f"({count},) and type torch.int64"
     )
-    allowed = {Outcome.RUNNING, Outcome.CONVERGED, Outcome.BUDGET_SPENT}
+    allowed = {Outcome.RUNNING, Outcome.CONVERGED, Outcome.BUDGET_SPENT, Outcome.STALLED}
     assert set(outcome.tolist()) <= allowed, (
         f"{title} returned the outcomes {outcome.tolist()}; expected numbers of Outcome.RUNNING, "
-        "Outcome.CONVERGED or Outcome.BUDGET_SPENT"
+        "Outcome.CONVERGED, Outcome.BUDGET_SPENT or Outcome.STALLED"
     )
 
 
@@ -118,6 +126,34 @@ def _check_end(rule: HaltingCriterion, layout: Layout, within: int, title: str) 
         f"{title} goes on after {within} steps that changed nothing, with a gradient of 0; a "
         "problem that stands still must halt (see within=)"
     )
+
+
+# A valley that is crossed at once and followed slowly, one that bends, and a turn of a heavy ball.
+_SLOW: tuple[tuple[str, Descent], ...] = (
+    ("quadratic-1000", GradientDescent(step_size=1e-3)),
+    ("rosenbrock", BarzilaiBorwein(memory=1)),
+    ("quadratic-1", Momentum(step_size=1e-4, momentum=0.99)),
+)
+
+
+def _check_promise(rule: HaltingCriterion, title: str) -> None:
+    remedy = "ask for more, or declare promises_arrival = False and say what CONVERGED means"
+    for name, descent in _SLOW:
+        (watched,) = watch(ZOO[name], descent, [rule], count=2, steps=150, onward=150)
+        assert not bool(watched.false(relative=1e-2).any()), (
+            f"{title} calls {name} converged after {watched.steps.tolist()} steps of {descent}, "
+            f"though answers then move by {watched.moved.tolist()}; {remedy}"
+        )
+    layout = Layout(1)
+    stuck = Evaluation(
+        Iterate(torch.ones(1, 2), layout), torch.ones(1), Iterate(torch.ones(1, 2), layout)
+    )
+    state = rule.init(stuck)
+    for _ in range(20):
+        outcome, state = rule.update(stuck, stuck, state)
+        assert int(outcome) != Outcome.CONVERGED, (
+            f"{title} calls a problem converged that found no step, with a gradient of 1; {remedy}"
+        )
 
 
 @contract

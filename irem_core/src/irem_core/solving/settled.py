@@ -1,0 +1,172 @@
+"""The rule that promises something: halt where going on would hardly move the answer."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import project
+from irem_core.problems.space import Space
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.outcome import Outcome
+
+# Moves are compared with those this many steps before. Barzilai-Borwein steps and momentum grow and
+# shrink in turn, over about so many.
+_WINDOW = 6
+# What is remembered of the flattest direction after one further step: descents may take a
+# hundred across a valley before one that goes along it.
+_KEPT = 0.99
+# A move of so many units in the last place is taken for rounding.
+_ROUNDING = 2.0
+# Steps in a row without a move after which a descent has stalled. Damping that is raised, or a
+# radius that is lowered, until a step is accepted may take some.
+_STILL = 8
+
+
+@attrs.frozen(eq=False)
+class Moves:
+    """State of `Settled`, each leading with problems.
+
+    Args:
+        lengths: the largest entry of each recent move, the newest first; infinite before the first.
+        drops: by how much each changed the energy.
+        flattest: the largest `|s|^2 / (s . r)` of moves s that changed the gradient by r, fading:
+            the length of a step, in gradients, to where the gradient would be 0. It is 0 before
+            any is known.
+        quiet: steps in a row after which next to nothing was left.
+        still: steps in a row that did not move the answer.
+    """
+
+    lengths: Float[Tensor, "problems moves"]
+    drops: Float[Tensor, "problems moves"]
+    flattest: Float[Tensor, " problems"]
+    quiet: Int[Tensor, " problems"]
+    still: Int[Tensor, " problems"]
+
+
+@attrs.frozen(kw_only=True)
+class Settled(HaltingCriterion):
+    """Stop where going on with this descent would not move the answer by more than a tolerance.
+
+    What is left is estimated twice, and the larger counts: from how fast the moves shrink, since
+    moves that shrink by a factor q at each step leave q / (1 - q) of the last one to go; and from
+    how the gradient changed along the moves, which tells how far away it is 0. A problem has
+    converged when both are at most `absolute` + `relative` |y|, where |y| is the answer's largest
+    entry as it is now, and its energy changes less and less, `patience` steps in a row.
+
+    A problem that no longer moves, or by less than its numbers resolve, has converged where the
+    gradient says so, and has stalled (`Outcome.STALLED`) where it does not.
+
+    Args:
+        relative: the share of the answer that may be left to go, at least 0.
+        absolute: what may be left to go in any case, in units of the answer, at least 0.
+        patience: steps in a row, at least 1.
+    """
+
+    relative: float = attrs.field(default=1e-3, validator=checks.non_negative)
+    absolute: float = attrs.field(default=1e-6, validator=checks.non_negative)
+    patience: int = attrs.field(default=3, validator=checks.count)
+
+    def init(self, evaluation: Evaluation) -> Moves:
+        """Start with no move made."""
+        unknown = torch.full_like(evaluation.energy, torch.inf)
+        none = torch.zeros_like(evaluation.energy, dtype=torch.int64)
+        moves = unknown[:, None].repeat(1, 2 * _WINDOW)
+        return Moves(moves, moves, torch.zeros_like(unknown), none, none)
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Moves
+    ) -> tuple[Int[Tensor, " problems"], Moves]:
+        """Judge a step of answers without bounds."""
+        return self.judge(before, after, state, None)
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: Moves, space: Space | None
+    ) -> tuple[Int[Tensor, " problems"], Moves]:
+        """Estimate what is left after the step."""
+        size = after.iterate.amax()
+        rounding = _ROUNDING * torch.finfo(size.dtype).eps * size
+        move = after.iterate - before.iterate
+        length = move.amax()
+        still = length <= rounding
+        lengths = _pushed(state.lengths, length)
+        drops = _pushed(state.drops, (after.energy - before.energy).abs())
+        flattest, bends_up = _flattest(state.flattest, before, after, length > 8 * rounding)
+        allowed = self.absolute + self.relative * size
+        near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
+        if after.gradient is None:
+            near = ~still
+        calm = _calmer(drops, after.energy) & (_by_moves(lengths, rounding) <= allowed)
+        quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
+        stood = torch.where(still, state.still + 1, 0)
+        outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
+        outcome = torch.where(quiet >= self.patience, int(Outcome.CONVERGED), outcome)
+        return outcome, Moves(lengths, drops, flattest, quiet, stood)
+
+
+def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
+    return torch.cat([newest[:, None], recent[:, :-1]], 1)
+
+
+def _halves(recent: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest of the newer half, infinite until that is full, and of the older one."""
+    older = recent[:, _WINDOW:]
+    return recent[:, :_WINDOW].amax(1), older.where(older.isfinite(), 0).amax(1)
+
+
+def _by_moves(
+    lengths: Float[Tensor, "problems moves"], rounding: Float[Tensor, " problems"]
+) -> Float[Tensor, " problems"]:
+    """Return the longest of the last moves times q / (1 - q), q from one half of them to the other.
+
+    Lengths are known up to rounding, and q is taken as large as that allows.
+    """
+    late, early = _halves(lengths)
+    ratio = (late + rounding) / (early - rounding).clamp(min=0)
+    factor = ratio.clamp(0.5**_WINDOW, 1.0) ** (1 / _WINDOW)
+    return late * factor / (1 - factor)
+
+
+def _calmer(drops: Tensor, energy: Tensor) -> Tensor:
+    """Say where the energy changes less than it did, or by no more than its numbers resolve."""
+    late, early = _halves(drops)
+    return (late < early) | (late <= 4 * torch.finfo(energy.dtype).eps * energy.abs())
+
+
+def _flattest(
+    known: Float[Tensor, " problems"], before: Evaluation, after: Evaluation, tells: Tensor
+) -> tuple[Float[Tensor, " problems"], Bool[Tensor, " problems"]]:
+    """Return the largest `|s|^2 / (s . r)` known after a step, and whether it bends upwards there.
+
+    A move too short to tell more of the gradient's change than of rounding is left out.
+    """
+    if before.gradient is None or after.gradient is None:
+        return known, tells | True
+    s, r = after.iterate - before.iterate, after.gradient - before.gradient
+    # Scaled first, since squares of steep and of flat energies leave the range of float32.
+    length, most = s.amax(), r.amax()
+    s, r = s * (1 / length), r * (1 / most)
+    upwards = s.dot(r)
+    secant = s.dot(s) / upwards * (length / most)
+    good = (upwards > 0) & secant.isfinite()
+    newest = torch.where(good & tells, secant, 0.0)
+    return torch.maximum(newest, _KEPT * known), good | ~tells
+
+
+def _by_gradient(
+    after: Evaluation, flattest: Float[Tensor, " problems"], space: Space | None
+) -> Float[Tensor, " problems"]:
+    """Return how far away the gradient is 0, within the bounds, as far as moves have shown."""
+    if after.gradient is None:
+        return torch.zeros_like(after.energy)
+    steepest, size = after.gradient.amax(), after.iterate.amax()
+    # Before any move a step of the natural length shows whether bounds hold the answer. One that
+    # would leave the range of the numbers is cut.
+    step = torch.where(flattest > 0, flattest, (1 + size) / steepest)
+    step = torch.minimum(step, torch.finfo(step.dtype).max ** 0.5 / steepest)
+    there = project(space, after.iterate - torch.where(steepest > 0, step, 0.0) * after.gradient)
+    return (after.iterate - there).amax()
