@@ -6,6 +6,7 @@ import attrs
 import torch
 
 from irem_core import (
+    LBFGS,
     Adam,
     AllOf,
     AnyOf,
@@ -30,6 +31,7 @@ DESCENTS = {
     "adam": Adam(step_size=0.2, decay=0.5, square_decay=0.99),
     "barzilai-borwein": BarzilaiBorwein(),
     "backtracking": Backtracking(decrease=0.4),
+    "lbfgs": LBFGS(),
 }
 HALTINGS = {
     "fixed-steps": FixedSteps(steps=20),

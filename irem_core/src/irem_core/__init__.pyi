@@ -4,6 +4,7 @@ from . import checks as checks
 from . import testing as testing
 from .bulk.answer_journal import SolvedFile as SolvedFile
 from .bulk.solve_file import solve_file as solve_file
+from .descent import LBFGS as LBFGS
 from .descent import Adam as Adam
 from .descent import Backtracking as Backtracking
 from .descent import BarzilaiBorwein as BarzilaiBorwein

@@ -40,7 +40,8 @@ def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
         assert solution.steps.tolist() == [20] * animal.count
     least = {"energy-plateau": 3, "all-of": 12}.get(halting, 1)
     assert least <= int(solution.steps.min()) <= int(solution.steps.max()) < 150
-    assert (solution.evaluations > solution.steps).all()
+    # A step where the gradient is 0 to the bit needs no evaluation.
+    assert (solution.evaluations > (1 if descent == "lbfgs" else solution.steps)).all()
     assert_alone_is_the_same(animal, len(halting) % animal.count, solution, 1e-9, descent, halting)
 
 

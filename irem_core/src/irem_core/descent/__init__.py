@@ -6,9 +6,11 @@ from irem_core.descent.barzilai_borwein import BarzilaiBorwein
 from irem_core.descent.base import Descent, Probe
 from irem_core.descent.coordinate_flip import CoordinateFlip
 from irem_core.descent.gradient import GradientDescent
+from irem_core.descent.lbfgs import LBFGS
 from irem_core.descent.momentum import Momentum, Nesterov
 
 __all__ = [
+    "LBFGS",
     "Adam",
     "Backtracking",
     "BarzilaiBorwein",

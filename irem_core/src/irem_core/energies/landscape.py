@@ -48,6 +48,11 @@ class Evaluation:
             )
         return self.gradient
 
+    def detach(self) -> Evaluation:
+        """Cut all of it from the autograd graph."""
+        gradient = None if self.gradient is None else self.gradient.detach()
+        return Evaluation(self.iterate.detach(), self.energy.detach(), gradient)
+
 
 class Programs(Protocol):
     """What evaluates an energy in place of autograd, operation by operation."""
