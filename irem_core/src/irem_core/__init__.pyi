@@ -11,6 +11,7 @@ from .descent import BarzilaiBorwein as BarzilaiBorwein
 from .descent import CoordinateFlip as CoordinateFlip
 from .descent import Descent as Descent
 from .descent import GradientDescent as GradientDescent
+from .descent import LevenbergMarquardt as LevenbergMarquardt
 from .descent import Momentum as Momentum
 from .descent import Nesterov as Nesterov
 from .descent import Probe as Probe

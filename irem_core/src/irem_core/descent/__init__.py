@@ -7,6 +7,7 @@ from irem_core.descent.base import Descent, Probe
 from irem_core.descent.coordinate_flip import CoordinateFlip
 from irem_core.descent.gradient import GradientDescent
 from irem_core.descent.lbfgs import LBFGS
+from irem_core.descent.levenberg_marquardt import LevenbergMarquardt
 from irem_core.descent.momentum import Momentum, Nesterov
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CoordinateFlip",
     "Descent",
     "GradientDescent",
+    "LevenbergMarquardt",
     "Momentum",
     "Nesterov",
     "Probe",

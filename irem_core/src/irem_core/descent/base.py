@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from irem_core.energies.derivatives import Linearized, Product, hessian_at, linearized
 from irem_core.energies.landscape import Evaluation, Landscape, differentiate
 from irem_core.errors import EnergyError
 from irem_core.problems import trees
@@ -109,6 +110,33 @@ class Probe:
             return found
         found = differentiate(landscape, self.context, trial)
         return found if count == layout.count else trees.where(wanted, layout, found, known)
+
+    def hessian_at(self, iterate: Iterate) -> Product:
+        """Return what multiplies directions by each problem's Hessian (see `hessian_at`).
+
+        Raises:
+            EnergyError: the probe knows of energies alone.
+        """
+        product = hessian_at(self._of("products with the Hessian"), self.context, iterate)
+
+        def counted(direction: Iterate) -> Iterate:
+            self.spent.hessian_products = self.spent.hessian_products + 1
+            return product(direction)
+
+        return counted
+
+    def linearized(self, iterate: Iterate) -> Linearized:
+        """Return the residuals and products with their Jacobian (see `linearized`).
+
+        Raises:
+            EnergyError: the energy has no residuals, or the probe knows of energies alone.
+            ShapeError: the residuals lead neither with problems nor with answer rows.
+        """
+        landscape = self._of("residuals")
+        return linearized(landscape, self.context, iterate, self._count_product)
+
+    def _count_product(self) -> None:
+        self.spent.jacobian_products = self.spent.jacobian_products + 1
 
     def settle(self, evaluation: Evaluation) -> Iterate:
         """Return an evaluation's iterate, the next one, so that it need not be evaluated again."""

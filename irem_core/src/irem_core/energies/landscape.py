@@ -117,6 +117,13 @@ class Landscape(Recorded, nn.Module, ABC):
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return the energy of each problem's iterate."""
 
+    def misfits(self, context: Any, iterate: Iterate) -> Tensor | None:
+        """Return residuals whose squares add up to twice the energy; None where there are none.
+
+        Like y they lead with problems, or with answer rows where answers are ragged.
+        """
+        return None
+
     def calibration(
         self, problem: Problem, iterate: Iterate, target: Tensor
     ) -> Float[Tensor, ""] | None:
