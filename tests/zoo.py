@@ -9,6 +9,7 @@ from irem_core import (
     LBFGS,
     Adam,
     AllOf,
+    Anderson,
     AnyOf,
     Backtracking,
     BarzilaiBorwein,
@@ -20,6 +21,7 @@ from irem_core import (
     Iterate,
     Momentum,
     Nesterov,
+    NewtonCG,
     Problem,
     ScratchpadEnergy,
 )
@@ -32,6 +34,8 @@ DESCENTS = {
     "barzilai-borwein": BarzilaiBorwein(),
     "backtracking": Backtracking(decrease=0.4),
     "lbfgs": LBFGS(),
+    "newton-cg": NewtonCG(),
+    "anderson": Anderson(),
 }
 HALTINGS = {
     "fixed-steps": FixedSteps(steps=20),

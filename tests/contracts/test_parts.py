@@ -17,6 +17,8 @@ DESCENT_CASES = {
     "barzilai-borwein": ["barzilai_borwein()"],
     "backtracking": ["backtracking(decrease=0.4)"],
     "levenberg-marquardt": ["levenberg_marquardt()", "levenberg_marquardt(dense=0)"],
+    "newton-cg": ["newton_cg()"],
+    "anderson": ["anderson()"],
     "lbfgs": ["lbfgs()", "lbfgs(history=2)"],
 }
 # Descents that are made for some kinds of answers alone.

@@ -6,6 +6,7 @@ from .bulk.answer_journal import SolvedFile as SolvedFile
 from .bulk.solve_file import solve_file as solve_file
 from .descent import LBFGS as LBFGS
 from .descent import Adam as Adam
+from .descent import Anderson as Anderson
 from .descent import Backtracking as Backtracking
 from .descent import BarzilaiBorwein as BarzilaiBorwein
 from .descent import CoordinateFlip as CoordinateFlip
@@ -14,6 +15,7 @@ from .descent import GradientDescent as GradientDescent
 from .descent import LevenbergMarquardt as LevenbergMarquardt
 from .descent import Momentum as Momentum
 from .descent import Nesterov as Nesterov
+from .descent import NewtonCG as NewtonCG
 from .descent import Probe as Probe
 from .energies import default_energy as default_energy
 from .energies.base import EnergyFn as EnergyFn

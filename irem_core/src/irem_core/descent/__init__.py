@@ -1,6 +1,7 @@
 """Ways to step down an energy."""
 
 from irem_core.descent.adam import Adam
+from irem_core.descent.anderson import Anderson
 from irem_core.descent.backtracking import Backtracking
 from irem_core.descent.barzilai_borwein import BarzilaiBorwein
 from irem_core.descent.base import Descent, Probe
@@ -9,10 +10,12 @@ from irem_core.descent.gradient import GradientDescent
 from irem_core.descent.lbfgs import LBFGS
 from irem_core.descent.levenberg_marquardt import LevenbergMarquardt
 from irem_core.descent.momentum import Momentum, Nesterov
+from irem_core.descent.newton_cg import NewtonCG
 
 __all__ = [
     "LBFGS",
     "Adam",
+    "Anderson",
     "Backtracking",
     "BarzilaiBorwein",
     "CoordinateFlip",
@@ -21,5 +24,6 @@ __all__ = [
     "LevenbergMarquardt",
     "Momentum",
     "Nesterov",
+    "NewtonCG",
     "Probe",
 ]

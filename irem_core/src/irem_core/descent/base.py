@@ -77,10 +77,21 @@ class Probe:
         """Move a trial within the bounds of the answers, as the loop does after each step."""
         return project(self.space, iterate)
 
-    def __call__(self, iterate: Iterate) -> Float[Tensor, " problems"]:
-        """Return the energies `(B,)` of trials."""
-        self.spent.evaluations = self.spent.evaluations + 1
-        return self.evaluate(self.within(iterate))
+    def __call__(
+        self, iterate: Iterate, wanted: Bool[Tensor, " problems"] | None = None
+    ) -> Float[Tensor, " problems"]:
+        """Return the energies `(B,)` of trials.
+
+        Args:
+            iterate: the trials.
+            wanted: which problems' trials; only these are paid for, and others' energies are
+                anything. All if None.
+        """
+        trial = self.within(iterate)
+        if wanted is None or self.landscape is None:
+            self._count(wanted)
+            return self.evaluate(trial)
+        return self._evaluated(self.landscape, trial, wanted, None).energy
 
     def differentiate(
         self, trial: Iterate, wanted: Bool[Tensor, " problems"], known: Evaluation
@@ -96,20 +107,35 @@ class Probe:
             EnergyError: the probe knows of energies alone.
         """
         landscape = self._of("gradients")
-        layout = trial.layout
-        self.spent.evaluations = self.spent.evaluations + wanted.to(torch.int64)
-        trial = self.within(trial).detach()
+        return self._evaluated(landscape, self.within(trial).detach(), wanted, known)
+
+    def _evaluated(
+        self,
+        landscape: Landscape,
+        trial: Iterate,
+        wanted: Bool[Tensor, " problems"],
+        known: Evaluation | None,
+    ) -> Evaluation:
+        """Evaluate wanted trials, with gradients where the others' evaluation is known."""
+        self._count(wanted)
+        layout, gradient = trial.layout, known is not None
+        rest = known or Evaluation(trial, trial.y.new_zeros(layout.count))
         count = int(wanted.sum())
-        if count <= _FEW * layout.count:
-            if not count:
-                return known
-            chosen = wanted.nonzero().squeeze(1)
-            at, context = trees.select((trial, self.context), layout, chosen)
-            found = trees.map_leaves(_copied, known)
-            trees.put(found, layout, chosen, differentiate(landscape, context, at))
-            return found
-        found = differentiate(landscape, self.context, trial)
-        return found if count == layout.count else trees.where(wanted, layout, found, known)
+        if not count:
+            return rest
+        if count > _FEW * layout.count:
+            found = differentiate(landscape, self.context, trial, gradient=gradient)
+            return found if count == layout.count else trees.where(wanted, layout, found, rest)
+        chosen = wanted.nonzero().squeeze(1)
+        at, context = trees.select((trial, self.context), layout, chosen)
+        found = trees.map_leaves(_copied, rest)
+        part = differentiate(landscape, context, at, gradient=gradient)
+        trees.put(found, layout, chosen, part)
+        return found
+
+    def _count(self, wanted: Bool[Tensor, " problems"] | None) -> None:
+        asked = 1 if wanted is None else wanted.to(torch.int64)
+        self.spent.evaluations = self.spent.evaluations + asked
 
     def hessian_at(self, iterate: Iterate) -> Product:
         """Return what multiplies directions by each problem's Hessian (see `hessian_at`).

@@ -41,12 +41,13 @@ class Search:
 
     Args:
         decrease: the fraction of the predicted decrease that is demanded.
-        curvature: the fraction of the slope that may remain, above `decrease`.
+        curvature: the fraction of the slope that may remain, above `decrease`; None where any may,
+            so that the first condition is all.
         trials: how many step sizes are tried at most.
     """
 
     decrease: float
-    curvature: float
+    curvature: float | None
     trials: int
 
     def along(
@@ -104,7 +105,9 @@ class Search:
         finite = seen.energy.isfinite() & trial.slope.isfinite()
         falls = finite & (seen.energy <= start.energy + self.decrease * predicted)
         falls = falls & (predicted < 0)
-        level = trial.slope.abs() <= -self.curvature * start.slope
+        level = torch.ones_like(falls)
+        if self.curvature is not None:
+            level = trial.slope.abs() <= -self.curvature * start.slope
         rounding = 4 * torch.finfo(start.energy.dtype).eps * start.energy.abs()
         near = (seen.energy - start.energy).abs() <= rounding
         eased = trial.slope <= (2 * self.decrease - 1) * start.slope
