@@ -39,11 +39,11 @@ class Damping:
 class LevenbergMarquardt(Descent):
     """Damped Gauss-Newton steps s on energies that are sums of squares (Marquardt, 1963).
 
-    With J the Jacobian of the residuals r, (J^T J + damping D) s = -J^T r, where D has the largest
-    curvatures of the entries so far (More, 1978). The damping falls where the energy does as the
-    linear model says, and grows, faster and faster, until it falls at all (Nielsen, 1999). The
-    energy offers `residuals` (see `EnergyFn.residuals`). Where answers are bounded, entries that
-    their bounds hold stay there, and steps are moved within the bounds.
+    With J the Jacobian of the residuals r, (2 J^T J + damping D) s = -2 J^T r, where D has the
+    largest curvatures of the entries so far (More, 1978). The damping falls where the energy does
+    as the linear model says, and grows, faster and faster, until it falls at all (Nielsen, 1999).
+    The energy offers `residuals` (see `EnergyFn.residuals`). Where answers are bounded, entries
+    that their bounds hold stay there, and steps are moved within the bounds.
 
     Answers of up to `dense` entries take a Cholesky factorization, and a product with J or its
     transpose for each entry or residual, whichever are fewer. Larger and ragged ones take conjugate

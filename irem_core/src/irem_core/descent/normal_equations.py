@@ -16,10 +16,10 @@ from irem_core.problems.iterate import Iterate
 
 
 class NormalEquations(ABC):
-    """(J^T J + damping) s = g, among the entries that are free."""
+    """(2 J^T J + damping) s = g, among the entries that are free."""
 
     diagonal: Float[Tensor, "problems units"]
-    """The curvature J^T J of each entry, or one for all."""
+    """The curvature 2 J^T J of each entry, or one for all."""
 
     @abstractmethod
     def solve(self, slope: Iterate, damping: Float[Tensor, "problems units"]) -> Iterate:
@@ -27,15 +27,15 @@ class NormalEquations(ABC):
 
     @abstractmethod
     def squared(self, direction: Iterate) -> Float[Tensor, " problems"]:
-        """Return |J s|^2."""
+        """Return 2 |J s|^2."""
 
 
 @attrs.frozen(eq=False)
 class Dense(NormalEquations):
-    """With the matrix J^T J of each problem, `(B, n, n)`.
+    """With the matrix 2 J^T J of each problem, `(B, n, n)`.
 
     Args:
-        gram: J^T J.
+        gram: 2 J^T J.
         free: `(B, n)` 1 for the entries that are free, 0 for the others.
     """
 
@@ -58,7 +58,7 @@ class Dense(NormalEquations):
             columns = [residuals.times(shaped(each, at)).flatten(1) for each in units]
             jacobian = torch.stack(columns, 2)
         marks = torch.ones_like(flat(at)) if free is None else flat(free)
-        return cls(jacobian.mT @ jacobian, marks)
+        return cls(2 * jacobian.mT @ jacobian, marks)
 
     @property
     def diagonal(self) -> Float[Tensor, "problems n"]:  # type: ignore[override]
@@ -77,7 +77,7 @@ class Dense(NormalEquations):
         return shaped(torch.where((failed > 0)[:, None], 0, solved), slope)
 
     def squared(self, direction: Iterate) -> Float[Tensor, " problems"]:
-        """Return |J s|^2."""
+        """Return 2 |J s|^2."""
         step = flat(direction)[..., None]
         return (step * (self.gram @ step)).sum((1, 2))
 
@@ -112,7 +112,7 @@ class Products(NormalEquations):
         """Measure the curvature along the gradient."""
         along = _among(slope, free)
         squared = along.dot(along)
-        curvature = residuals.square(residuals.times(along)) / squared
+        curvature = 2 * residuals.square(residuals.times(along)) / squared
         curvature = torch.where(squared > 0, curvature, 0)
         return cls(residuals, curvature[:, None], free, iterations, tolerance)
 
@@ -120,7 +120,7 @@ class Products(NormalEquations):
         """Iterate until little of the right-hand side is left."""
 
         def product(direction: Iterate) -> Iterate:
-            bent = self.residuals.transposed(self.residuals.times(direction))
+            bent = 2 * self.residuals.transposed(self.residuals.times(direction))
             return _among(bent, self.free) + damping[:, 0] * direction
 
         along = _among(slope, self.free)
@@ -135,8 +135,8 @@ class Products(NormalEquations):
         return through(found, product, along) * -1
 
     def squared(self, direction: Iterate) -> Float[Tensor, " problems"]:
-        """Return |J s|^2."""
-        return self.residuals.square(self.residuals.times(direction))
+        """Return 2 |J s|^2."""
+        return 2 * self.residuals.square(self.residuals.times(direction))
 
 
 def _among(direction: Iterate, free: Iterate | None) -> Iterate:

@@ -84,7 +84,7 @@ class EnergyFn(Energy):
         """
 
     def residuals(self, context: Any, y: Tensor) -> Tensor | None:
-        """Return residuals r of each problem, where the energy is sum_j r_j^2 / 2.
+        """Return residuals r of each problem, where the energy is sum_j r_j^2.
 
         To write it is optional: `levenberg-marquardt` then descends the energy.
 

@@ -89,7 +89,7 @@ def linearized(
     """Return an energy's residuals, and what multiplies by their Jacobian.
 
     Args:
-        landscape: an energy that is half the sum of squares of its residuals.
+        landscape: an energy that is the sum of squares of its residuals.
         context: what its `encode` returned.
         iterate: where.
         counted: called at each product.
@@ -117,7 +117,7 @@ def _checked(residuals: Tensor | None, landscape: Landscape, layout: Layout) -> 
     if residuals is None:
         raise EnergyError(
             f"{title} has no residuals, so levenberg-marquardt cannot descend it; write the method "
-            "residuals(context, y), whose squares add up to twice the energy, or use lbfgs."
+            "residuals(context, y), whose squares add up to the energy, or use lbfgs."
         )
     if residuals.ndim < 1 or residuals.shape[0] not in (layout.rows, layout.count):
         raise ShapeError(

@@ -118,7 +118,7 @@ class Landscape(Recorded, nn.Module, ABC):
         """Return the energy of each problem's iterate."""
 
     def misfits(self, context: Any, iterate: Iterate) -> Tensor | None:
-        """Return residuals whose squares add up to twice the energy; None where there are none.
+        """Return residuals whose squares add up to the energy; None where there are none.
 
         Like y they lead with problems, or with answer rows where answers are ragged.
         """

@@ -135,7 +135,7 @@ class RationalEnergy(EnergyFn):
         self, context: _Polynomials, y: Float[Tensor, "problems n n"]
     ) -> Float[Tensor, "problems n n"]:
         """Return q(x) y - p(x), scaled."""
-        return (self.log_scale / 2).exp() * _misfit(context, y)
+        return (self.log_scale.exp() / 2).sqrt() * _misfit(context, y)
 
 
 def _misfit(context: _Polynomials, y: Float[Tensor, "problems n n"]) -> Tensor:

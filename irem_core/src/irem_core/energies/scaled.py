@@ -49,5 +49,5 @@ def scaled(
 def scaled_residuals(
     residual: Float[Tensor, "*rows width"], log_scale: Float[Tensor, ""]
 ) -> Float[Tensor, "*rows width"]:
-    """Return residuals whose squares add up to twice scale / 2 sum mean_c r_c^2."""
-    return (log_scale.exp() / residual.shape[-1]).sqrt() * residual
+    """Return residuals whose squares add up to scale / 2 sum mean_c r_c^2."""
+    return (log_scale.exp() / 2 / residual.shape[-1]).sqrt() * residual

@@ -38,7 +38,7 @@ class ScratchpadEnergy(Energy):
         """
 
     def residuals(self, context: Any, y: Tensor, z: Tensor) -> Tensor | None:
-        """Return residuals whose squares add up to twice the energy (see `EnergyFn.residuals`)."""
+        """Return residuals whose squares add up to the energy (see `EnergyFn.residuals`)."""
         return None
 
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:

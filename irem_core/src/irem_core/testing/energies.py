@@ -105,9 +105,9 @@ def _check_residuals(
         return
     found = linearized(energy, context, at)
     _assert_close(
-        found.square(found.residuals) / 2,
+        found.square(found.residuals),
         values,
-        f"{title} has residuals whose squares do not add up to twice its energy",
+        f"{title} has residuals whose squares do not add up to its energy",
         rtol=1e-9,
         atol=1e-12,
     )

@@ -50,8 +50,8 @@ class Bowl(EnergyFn):
     def residuals(
         self, context: dict[str, Any], y: Float[Tensor, "rows entries"]
     ) -> Float[Tensor, "rows entries"]:
-        """Return what squares add up to twice the energy."""
-        residuals: Tensor = context["curvature"].sqrt() * (y - context["center"])
+        """Return what squares add up to the energy."""
+        residuals: Tensor = (context["curvature"] / 2).sqrt() * (y - context["center"])
         return residuals
 
 
@@ -87,10 +87,10 @@ class ScratchpadBowl(ScratchpadEnergy):
         y: Float[Tensor, "problems entries"],
         z: Float[Tensor, "problems entries"],
     ) -> Float[Tensor, "problems residuals"]:
-        """Return what squares add up to twice the energy."""
+        """Return what squares add up to the energy."""
         center = context["center"]
-        along_y = context["curvature"].sqrt() * (y - (z + center) / 2)
-        return torch.cat([along_y, 0.75**0.5 * (z - center)], 1)
+        along_y = (context["curvature"] / 2).sqrt() * (y - (z + center) / 2)
+        return torch.cat([along_y, 0.375**0.5 * (z - center)], 1)
 
 
 @attrs.frozen(eq=False, kw_only=True)
