@@ -6,8 +6,10 @@ import attrs
 import torch
 
 from irem_core import (
+    LBFGS,
     Adam,
     AllOf,
+    Anderson,
     AnyOf,
     Backtracking,
     BarzilaiBorwein,
@@ -19,6 +21,7 @@ from irem_core import (
     Iterate,
     Momentum,
     Nesterov,
+    NewtonCG,
     Problem,
     ScratchpadEnergy,
 )
@@ -30,6 +33,9 @@ DESCENTS = {
     "adam": Adam(step_size=0.2, decay=0.5, square_decay=0.99),
     "barzilai-borwein": BarzilaiBorwein(),
     "backtracking": Backtracking(decrease=0.4),
+    "lbfgs": LBFGS(),
+    "newton-cg": NewtonCG(),
+    "anderson": Anderson(),
 }
 HALTINGS = {
     "fixed-steps": FixedSteps(steps=20),

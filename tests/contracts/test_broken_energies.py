@@ -37,6 +37,16 @@ class NetOnEdges(EnergyFn):
         return context["layout"].sum(features)
 
 
+class Misfits(Net):
+    """A sum of squares, whose residuals are of the energy without its factor."""
+
+    def energy(self, context, y):
+        return self.residuals(context, y).square().sum(1) / 2
+
+    def residuals(self, context, y):
+        return torch.tanh(self.first(torch.cat([context, y], 1)))
+
+
 class NetWithScratchpad(ScratchpadEnergy):
     """A small network on [x, y, z]."""
 
@@ -167,6 +177,7 @@ BROKEN_ENERGIES = {
         on_edges(lambda right, y: right * len(y)),
         "other energies for problems alone",
     ),
+    "residuals of another energy": (Misfits, "do not add up to its energy"),
     "one energy an edge": (on_edges(lambda right, y: y.sum(1)), "one energy a problem"),
 }
 

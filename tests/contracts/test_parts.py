@@ -16,6 +16,10 @@ DESCENT_CASES = {
     "coordinate-flip": ["coordinate_flip()", "coordinate_flip(tenure=0)"],
     "barzilai-borwein": ["barzilai_borwein()"],
     "backtracking": ["backtracking(decrease=0.4)"],
+    "levenberg-marquardt": ["levenberg_marquardt()", "levenberg_marquardt(dense=0)"],
+    "newton-cg": ["newton_cg()"],
+    "anderson": ["anderson()"],
+    "lbfgs": ["lbfgs()", "lbfgs(history=2)"],
 }
 # Descents that are made for some kinds of answers alone.
 MADE_FOR = {"coordinate-flip": {"on": ("bounded",)}}

@@ -8,6 +8,7 @@ import torch
 from irem_core import FixedSteps, Outcome, minimize
 from zoo import DESCENTS, HALTINGS, ZOO
 
+SEARCHING = ("lbfgs", "newton-cg", "anderson")
 KINDS = ("bowl", "double-well", "ragged", "scratchpad")
 # Neither knows of the other, so all pairs of a descent and a halting rule are for the slow tests.
 PAIRS = [
@@ -48,7 +49,8 @@ def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
         assert solution.steps.tolist() == [20] * animal.count
     least = {"energy-plateau": 3, "all-of": 12}.get(halting, 1)
     assert least <= int(solution.steps.min()) <= int(solution.steps.max()) < 150
-    assert (solution.evaluations > solution.steps).all()
+    # A step where the gradient is 0 to the bit needs no evaluation.
+    assert (solution.evaluations > (1 if descent in SEARCHING else solution.steps)).all()
     assert_alone_is_the_same(animal, len(halting) % animal.count, solution, 1e-9, descent, halting)
 
 

@@ -55,7 +55,7 @@ def search(
         for _ in range(trials):
             trial = energy.within(evaluation.iterate - step_size * slope)
             predicted = slope.dot(evaluation.iterate - trial)
-            accepted |= energy(trial) <= ceiling - decrease * predicted
+            accepted |= energy(trial, ~accepted) <= ceiling - decrease * predicted
             if bool(accepted.all()):
                 break
             step_size = torch.where(accepted, step_size, step_size * shrink)

@@ -83,9 +83,28 @@ class EnergyFn(Energy):
             `(B,)` energies.
         """
 
+    def residuals(self, context: Any, y: Tensor) -> Tensor | None:
+        """Return residuals r of each problem, where the energy is sum_j r_j^2.
+
+        To write it is optional: `levenberg-marquardt` then descends the energy.
+
+        Args:
+            context: what `encode` returned.
+            y: as `energy` takes it.
+
+        Returns:
+            `(B, ...)`, or `(rows, ...)` where answers are ragged; None, as by default, where the
+            energy is no such sum.
+        """
+        return None
+
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return `energy` at the iterate's y."""
         return self.energy(context, iterate.y)
+
+    def misfits(self, context: Any, iterate: Iterate) -> Tensor | None:
+        """Return `residuals` at the iterate's y."""
+        return self.residuals(context, iterate.y)
 
 
 class WeightedEnergies(Energy):
@@ -139,6 +158,17 @@ class WeightedEnergies(Energy):
             for (weight, energy), part, z in parts
         ]
         return torch.stack(values).sum(0)
+
+    def misfits(self, context: tuple[Any, ...], iterate: Iterate) -> Tensor | None:
+        """Return those of all energies side by side; None where one has none."""
+        parts = zip(self.terms(), context, self._scratch(iterate), strict=True)
+        found = []
+        for (weight, energy), part, z in parts:
+            residuals = energy.misfits(part, attrs.evolve(iterate, z=z))
+            if residuals is None or weight < 0:
+                return None
+            found.append(weight**0.5 * wide(residuals).flatten(1))
+        return torch.cat(found, 1)
 
     def _scratch(self, iterate: Iterate) -> list[Tensor | None]:
         """Give each energy its own share of z."""

@@ -84,10 +84,18 @@ class DistanceEnergy(Perceptron, EnergyFn):
         self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`; the context is the question's share of the first layer."""
+        return self._misfit(context, y).square().sum(1) / 2
+
+    def residuals(
+        self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
+    ) -> Float[Tensor, "problems outputs"]:
+        """Return the residuals `(B, outputs)`, scaled."""
+        return 0.5**0.5 * self._misfit(context, y)
+
+    def _misfit(self, context: Tensor, y: Tensor) -> Tensor:
         candidate = y.flatten(1)
         # What is straight in y is not rounded, nor is where the residual vanishes.
-        residual = self.outputs(context, candidate) + exact_linear(candidate, self.straight)
-        return residual.square().sum(1) / 2
+        return self.outputs(context, candidate) + exact_linear(candidate, self.straight)
 
     def calibration(
         self, problem: Problem, iterate: Iterate, target: Tensor

@@ -13,7 +13,7 @@ from torch.nn import functional
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError, ShapeError
 from irem_core.part import Preset
 from irem_core.problems import graphs
@@ -134,13 +134,20 @@ class ElementwiseEnergy(EnergyFn):
 
     def contributions(self, context: Any, y: Tensor) -> Tensor:
         """Return what each entry adds to the energy, in the shape of y without channels."""
+        residual = self._misfit(context, y)
+        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+
+    def residuals(self, context: Any, y: Tensor) -> Tensor:
+        """Return the residuals of each entry, scaled, in the shape of y without channels."""
+        return scaled_residuals(self._misfit(context, y), self.log_scale)
+
+    def _misfit(self, context: Any, y: Tensor) -> Tensor:
         _, asked = context
         wanted = y if isinstance(self.answer, EdgeSpace) else self._windows(y, self.outputs)
         features = asked + self.answer_map(wanted)
         if self.network is not None:
             features = features + self.network(features)
-        residual = wide(self.read_out(features))
-        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+        return wide(self.read_out(features))
 
     def _windows(self, values: Tensor, channels: int) -> Tensor:
         """Put side by side what belongs to each entry, `(B, ..., channels * window)`."""

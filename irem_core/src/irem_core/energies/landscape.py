@@ -48,6 +48,11 @@ class Evaluation:
             )
         return self.gradient
 
+    def detach(self) -> Evaluation:
+        """Cut all of it from the autograd graph."""
+        gradient = None if self.gradient is None else self.gradient.detach()
+        return Evaluation(self.iterate.detach(), self.energy.detach(), gradient)
+
 
 class Programs(Protocol):
     """What evaluates an energy in place of autograd, operation by operation."""
@@ -111,6 +116,13 @@ class Landscape(Recorded, nn.Module, ABC):
     @abstractmethod
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return the energy of each problem's iterate."""
+
+    def misfits(self, context: Any, iterate: Iterate) -> Tensor | None:
+        """Return residuals whose squares add up to the energy; None where there are none.
+
+        Like y they lead with problems, or with answer rows where answers are ragged.
+        """
+        return None
 
     def calibration(
         self, problem: Problem, iterate: Iterate, target: Tensor

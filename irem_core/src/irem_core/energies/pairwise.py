@@ -15,7 +15,7 @@ from irem_core import checks
 from irem_core.energies import triangles
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError, ShapeError
 from irem_core.part import Preset
 from irem_core.problems import graphs
@@ -233,13 +233,20 @@ class PairwiseEnergy(EnergyFn):
 
     def contributions(self, context: _Matrices | _Edges, y: Tensor) -> Tensor:
         """Return what each entry adds to the energy, `(B, n, n)` or `(rows,)`."""
+        residual = self._misfit(context, y)
+        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+
+    def residuals(self, context: _Matrices | _Edges, y: Tensor) -> Tensor:
+        """Return the residuals of each entry, scaled, `(B, n, n, width)` or `(rows, width)`."""
+        return scaled_residuals(self._misfit(context, y), self.log_scale)
+
+    def _misfit(self, context: _Matrices | _Edges, y: Tensor) -> Tensor:
         values = y[..., None] if isinstance(context, _Matrices) else y
         features = context.features + self.answer_map(values)
         pooling = context.pooling(*self.pooling)
         for block in self.blocks:
             features = features + block(features, context, pooling)
-        residual = wide(self.read_out(features))
-        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+        return wide(self.read_out(features))
 
 
 class _Block(nn.Module):

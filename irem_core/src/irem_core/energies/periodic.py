@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.part import Preset
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, require_dense
@@ -82,5 +82,13 @@ class PeriodicEnergy(EnergyFn):
         self, context: Float[Tensor, "problems entries"], y: Float[Tensor, "problems *entries"]
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`."""
-        residual: Tensor = context + self.answer_map(y.flatten(1))
-        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+        return self.log_scale.exp() / 2 * self._misfit(context, y).square().mean(-1)
+
+    def residuals(
+        self, context: Float[Tensor, "problems entries"], y: Float[Tensor, "problems *entries"]
+    ) -> Float[Tensor, "problems entries"]:
+        """Return the residual of each entry, scaled."""
+        return scaled_residuals(self._misfit(context, y), self.log_scale)
+
+    def _misfit(self, context: Tensor, y: Tensor) -> Tensor:
+        return cast(Tensor, context + self.answer_map(y.flatten(1)))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError
 from irem_core.part import Preset
 from irem_core.problems.problem import Problem
@@ -90,11 +90,23 @@ class RankingEnergy(EnergyFn):
         y: Float[Tensor, "problems entries"],
     ) -> Float[Tensor, "problems entries"]:
         """Return what each entry adds to the energy."""
+        residual = self._misfit(context, y)
+        energies: Tensor = self.log_scale.exp() / 2 * residual.square().mean(-1)
+        return energies
+
+    def residuals(
+        self,
+        context: Float[Tensor, "problems entries width"],
+        y: Float[Tensor, "problems entries"],
+    ) -> Float[Tensor, "problems entries width"]:
+        """Return the residuals of each entry, scaled."""
+        return scaled_residuals(self._misfit(context, y), self.log_scale)
+
+    def _misfit(self, context: Tensor, y: Tensor) -> Tensor:
         compared = self.answer_map(y[..., None])[:, :, None] + context[:, None]
         counts = compared.tanh().mean(2)
         size = y.shape[1]
         place = (torch.arange(size, dtype=y.dtype, device=y.device) + 0.5) / size * 2 - 1
         known = torch.cat([counts, y[..., None], place.expand_as(y)[..., None]], 2)
-        residual = self.straight(known) + self.second(functional.silu(self.first(known)))
-        energies: Tensor = self.log_scale.exp() / 2 * residual.square().mean(-1)
-        return energies
+        residual: Tensor = self.straight(known) + self.second(functional.silu(self.first(known)))
+        return residual

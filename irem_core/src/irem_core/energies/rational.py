@@ -129,8 +129,17 @@ class RationalEnergy(EnergyFn):
         self, context: _Polynomials, y: Float[Tensor, "problems n n"]
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)`."""
-        residual = context.denominator @ y - context.numerator
-        return self.log_scale.exp() / 2 * residual.square().sum((1, 2))
+        return self.log_scale.exp() / 2 * _misfit(context, y).square().sum((1, 2))
+
+    def residuals(
+        self, context: _Polynomials, y: Float[Tensor, "problems n n"]
+    ) -> Float[Tensor, "problems n n"]:
+        """Return q(x) y - p(x), scaled."""
+        return (self.log_scale.exp() / 2).sqrt() * _misfit(context, y)
+
+
+def _misfit(context: _Polynomials, y: Float[Tensor, "problems n n"]) -> Tensor:
+    return context.denominator @ y - context.numerator
 
 
 def _seen(task: Source, seed: int) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from irem_core.part import Preset
 from irem_core.problems.space import Space
 
@@ -41,3 +44,10 @@ def scaled(
             **(training or {}),
         },
     )
+
+
+def scaled_residuals(
+    residual: Float[Tensor, "*rows width"], log_scale: Float[Tensor, ""]
+) -> Float[Tensor, "*rows width"]:
+    """Return residuals whose squares add up to scale / 2 sum mean_c r_c^2."""
+    return (log_scale.exp() / 2 / residual.shape[-1]).sqrt() * residual

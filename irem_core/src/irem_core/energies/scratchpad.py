@@ -37,9 +37,19 @@ class ScratchpadEnergy(Energy):
             `(B,)` energies.
         """
 
+    def residuals(self, context: Any, y: Tensor, z: Tensor) -> Tensor | None:
+        """Return residuals whose squares add up to the energy (see `EnergyFn.residuals`)."""
+        return None
+
     def value(self, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
         """Return `energy` at the iterate's y and z."""
-        z = iterate.z
-        if z is None:
-            z = iterate.y.new_zeros(iterate.layout.count, self.scratchpad)
-        return self.energy(context, iterate.y, z)
+        return self.energy(context, iterate.y, self._z(iterate))
+
+    def misfits(self, context: Any, iterate: Iterate) -> Tensor | None:
+        """Return `residuals` at the iterate's y and z."""
+        return self.residuals(context, iterate.y, self._z(iterate))
+
+    def _z(self, iterate: Iterate) -> Tensor:
+        if iterate.z is None:
+            return iterate.y.new_zeros(iterate.layout.count, self.scratchpad)
+        return iterate.z

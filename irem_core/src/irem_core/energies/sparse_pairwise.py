@@ -14,7 +14,7 @@ from irem_core import checks
 from irem_core.energies import triangles
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.precision import wide
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.part import Preset
 from irem_core.problems import graphs
 from irem_core.problems.layout import Layout
@@ -134,13 +134,22 @@ class SparsePairwiseEnergy(EnergyFn):
         self, context: _Ways, y: Float[Tensor, "rows channels"]
     ) -> Float[Tensor, " rows"]:
         """Return what each wanted pair adds to the energy."""
+        residual = self._misfit(context, y)
+        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+
+    def residuals(
+        self, context: _Ways, y: Float[Tensor, "rows channels"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the residuals of each wanted pair, scaled."""
+        return scaled_residuals(self._misfit(context, y), self.log_scale)
+
+    def _misfit(self, context: _Ways, y: Tensor) -> Tensor:
         features = context.features + self.answer_map(y)
         rows = torch.arange(len(features), device=features.device)
         before = rows[:, None] + context.further
         for block in self.blocks:
             features = features + block(features, before, context.values, context.real)
-        residual = wide(self.read_out(features))
-        return self.log_scale.exp() / 2 * residual.square().mean(-1)
+        return wide(self.read_out(features))
 
 
 class _Block(nn.Module):

@@ -58,9 +58,6 @@ class Rollout:
         context = trees.detach(attached) if truncate else attached
         iterate, state = self.start, None
 
-        def probe(trial: Iterate) -> Tensor:
-            return differentiate(energy, context, trial, gradient=False).energy
-
         def advance(
             iterate: Iterate, state: Any, *, graph: bool, first: bool
         ) -> tuple[Iterate, Any]:
@@ -73,7 +70,9 @@ class Rollout:
             )
             if first:
                 state = descent.init(evaluation)
-            iterate, state = descent.step(evaluation, state, Probe(probe, problem.answer))
+            iterate, state = descent.step(
+                evaluation, state, Probe.of(energy, context, problem.answer)
+            )
             return project(problem.answer, iterate), state
 
         for step in range(1, self.steps + 1):

@@ -93,21 +93,18 @@ def advance(
 ) -> Descending:
     """Take one step of every running problem; leave halted ones as they were."""
     before, found, layout = held.current, held.found, held.current.iterate.layout
-    probes = 0
+    running = found.outcome == Outcome.RUNNING
+    probe = Probe.of(energy, held.context, space, running)
 
-    def probe(iterate: Iterate) -> Tensor:
-        nonlocal probes
-        probes += 1
-        return differentiate(energy, held.context, iterate, gradient=False).energy
-
-    proposal, descent_state = descent.step(before, held.descent_state, Probe(probe, space))
-    after = differentiate(
-        energy, held.context, project(space, proposal), gradient=descent.needs_gradient
-    )
+    proposal, descent_state = descent.step(before, held.descent_state, probe)
+    after = probe.settled(proposal)
+    if after is None:
+        after = differentiate(
+            energy, held.context, project(space, proposal), gradient=descent.needs_gradient
+        )
+        probe.spent.evaluations = probe.spent.evaluations + 1
     after, finite, kink = _known(after, after.energy <= before.energy)
     verdict, halting_state = halting.judge(before, after, held.halting_state, space)
-
-    running = found.outcome == Outcome.RUNNING
     # Where a gradient has no value, nothing says whether the energy falls any further.
     unknown = kink & (verdict == Outcome.CONVERGED)
     verdict = torch.where(unknown, int(Outcome.STALLED), verdict)
@@ -124,7 +121,7 @@ def advance(
             best=trees.where(lower, layout, Evaluation(after.iterate, after.energy), found.best),
             last=current.iterate,
             steps=found.steps + moved.to(torch.int64),
-            evaluations=found.evaluations + running.to(torch.int64) * (probes + 1),
+            evaluations=found.evaluations + running.to(torch.int64) * probe.spent.evaluations,
             outcome=torch.where(running, reached, found.outcome),
         ),
         descent_state=descent_state,

@@ -51,8 +51,8 @@ class Solution:
         last: the last iterate of each problem.
         energy: `(B,)` the energy of `y`; None for a solver without one.
         steps: `(B,)` steps taken, the patience of a halting rule included.
-        evaluations: `(B,)` energy evaluations spent while it was running, the start's and line
-            searches' included; a batch searches together, so its problems share those.
+        evaluations: `(B,)` energy evaluations spent while it was running, with a gradient or
+            without, the start's and line searches' included.
         outcome: `(B,)` how each problem ended, as numbers of `Outcome`.
         layout: whose rows `y` and `last` hold.
         z: `(B, width)` the scratchpad that belongs to `y`, where the energy has one.

@@ -113,7 +113,7 @@ def _evaluator(terrain: Terrain) -> tuple[Callable[[Iterate, bool], Evaluation],
     def evaluate(iterate: Iterate, gradient: bool) -> Evaluation:
         return differentiate(terrain.energy, context, iterate, gradient=gradient)
 
-    return evaluate, Probe(lambda trial: evaluate(trial, False).energy, terrain.problem.answer)
+    return evaluate, Probe.of(terrain.energy, context, terrain.problem.answer)
 
 
 def _check_training(descent: Descent, terrain: Terrain, title: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irem_core.energies.derivatives import linearized
 from irem_core.energies.landscape import Landscape, checked, differentiate
 from irem_core.part import seeded, settings_of
 from irem_core.problems import trees
@@ -53,6 +54,7 @@ def check_energy(energy: Landscape, task: Task, *, count: int = 6) -> None:
     with no_global_randomness(title):
         at = _candidates(energy, problem, title)
         values = _check_values(energy, problem, at, title)
+        _check_residuals(energy, problem, at, values, title)
         _check_apart(energy, problem, at, values, title)
         _check_slope(energy, problem, at, values, title)
         _check_training(energy, problem, at, title)
@@ -92,6 +94,23 @@ def _check_values(energy: Landscape, problem: Problem, at: Iterate, title: str) 
         f"{title} changes the problem, the candidates or its own state; it must be a pure function"
     )
     return values.detach()
+
+
+def _check_residuals(
+    energy: Landscape, problem: Problem, at: Iterate, values: Tensor, title: str
+) -> None:
+    """Check the residuals of an energy that offers some."""
+    context = energy.encode(problem)
+    if energy.misfits(context, at) is None:
+        return
+    found = linearized(energy, context, at)
+    _assert_close(
+        found.square(found.residuals),
+        values,
+        f"{title} has residuals whose squares do not add up to its energy",
+        rtol=1e-9,
+        atol=1e-12,
+    )
 
 
 def _check_apart(

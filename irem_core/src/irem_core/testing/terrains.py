@@ -47,6 +47,13 @@ class Bowl(EnergyFn):
         layout: Layout = context["layout"]
         return layout.sum(context["curvature"] * (y - context["center"]).square()) / 2
 
+    def residuals(
+        self, context: dict[str, Any], y: Float[Tensor, "rows entries"]
+    ) -> Float[Tensor, "rows entries"]:
+        """Return what squares add up to the energy."""
+        residuals: Tensor = (context["curvature"] / 2).sqrt() * (y - context["center"])
+        return residuals
+
 
 class ScratchpadBowl(ScratchpadEnergy):
     """E = sum c (y - (z + m) / 2)^2 / 2 + 3 (z - m)^2 / 8: y reaches m only where z does."""
@@ -73,6 +80,17 @@ class ScratchpadBowl(ScratchpadEnergy):
         along_y = context["curvature"] * (y - (z + center) / 2).square() / 2
         energy: Tensor = (along_y + 3 * (z - center).square() / 8).sum(1)
         return energy
+
+    def residuals(
+        self,
+        context: dict[str, Any],
+        y: Float[Tensor, "problems entries"],
+        z: Float[Tensor, "problems entries"],
+    ) -> Float[Tensor, "problems residuals"]:
+        """Return what squares add up to the energy."""
+        center = context["center"]
+        along_y = (context["curvature"] / 2).sqrt() * (y - (z + center) / 2)
+        return torch.cat([along_y, 0.375**0.5 * (z - center)], 1)
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -1,0 +1,150 @@
+"""Products with the Hessian of an energy and with the Jacobian of its residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from irem_core.energies.landscape import Landscape, by_autograd
+from irem_core.energies.precision import products_in_bfloat16, wide
+from irem_core.errors import EnergyError, ShapeError
+from irem_core.problems.iterate import Iterate
+from irem_core.problems.layout import Layout
+
+Product = Callable[[Iterate], Iterate]
+
+
+def hessian_at(landscape: Landscape, context: Any, iterate: Iterate) -> Product:
+    """Return the products of each problem's Hessian with directions, by a backward pass each.
+
+    Args:
+        landscape: the energy, to be differentiated twice.
+        context: what its `encode` returned.
+        iterate: where.
+    """
+    evaluation = by_autograd(landscape, context, _leaf(iterate), create_graph=True)
+    slope = evaluation.slope
+
+    def product(direction: Iterate) -> Iterate:
+        if not slope.y.requires_grad:
+            return direction.map(torch.zeros_like)
+        return _pulled_back(_leaves(slope), evaluation.iterate, _leaves(direction))
+
+    return product
+
+
+@attrs.frozen(eq=False)
+class Linearized:
+    """The residuals at an iterate, and products with their Jacobian J.
+
+    Args:
+        residuals: `(B, ...)` or `(rows, ...)`.
+        layout: whose they are; rows of it, or else a row for each problem.
+    """
+
+    residuals: Tensor
+    layout: Layout
+    _at: Iterate
+    _attached: Tensor
+    # J^T times a weight for each residual, as a function of these weights, whose own is J.
+    _weights: Tensor
+    _pulled: Iterate
+    _counted: Callable[[], None]
+
+    def times(self, direction: Iterate) -> Tensor:
+        """Return J times a direction of the iterate, in the shape of the residuals."""
+        self._counted()
+        slopes = [each for each in _leaves(self._pulled) if each.requires_grad]
+        along = [
+            way
+            for way, each in zip(_leaves(direction), _leaves(self._pulled), strict=True)
+            if each.requires_grad
+        ]
+        (found,) = torch.autograd.grad(
+            slopes, self._weights, along, retain_graph=True, materialize_grads=True
+        )
+        return found
+
+    def transposed(self, weights: Tensor) -> Iterate:
+        """Return the transpose of J times a weight for each residual."""
+        self._counted()
+        return _pulled_back([self._attached], self._at, [weights])
+
+    def square(self, values: Tensor) -> Float[Tensor, " problems"]:
+        """Add up the squares of values in the shape of the residuals, for each problem."""
+        return self.layout.sum(values.square())
+
+
+def linearized(
+    landscape: Landscape,
+    context: Any,
+    iterate: Iterate,
+    counted: Callable[[], None] = lambda: None,
+) -> Linearized:
+    """Return an energy's residuals, and what multiplies by their Jacobian.
+
+    Args:
+        landscape: an energy that is the sum of squares of its residuals.
+        context: what its `encode` returned.
+        iterate: where.
+        counted: called at each product.
+
+    Raises:
+        EnergyError: the energy has no residuals, or they do not depend on the answer.
+        ShapeError: the residuals lead neither with problems nor with answer rows.
+    """
+    at = _leaf(iterate)
+    with torch.enable_grad():
+        with products_in_bfloat16(at.y.device, landscape.autocasts):
+            residuals = landscape.misfits(context, at)
+        residuals = _checked(residuals, landscape, at.layout)
+        weights = torch.zeros_like(residuals, requires_grad=True)
+        pulled = torch.autograd.grad(
+            residuals, _leaves(at), weights, create_graph=True, materialize_grads=True
+        )
+    layout = at.layout if residuals.shape[0] == at.layout.rows else Layout(at.layout.count)
+    along = Iterate(pulled[0], at.layout, *pulled[1:])
+    return Linearized(residuals.detach(), layout, at, residuals, weights, along, counted)
+
+
+def _checked(residuals: Tensor | None, landscape: Landscape, layout: Layout) -> Tensor:
+    title = type(landscape).__name__
+    if residuals is None:
+        raise EnergyError(
+            f"{title} has no residuals, so levenberg-marquardt cannot descend it; write the method "
+            "residuals(context, y), whose squares add up to the energy, or use lbfgs."
+        )
+    if residuals.ndim < 1 or residuals.shape[0] not in (layout.rows, layout.count):
+        raise ShapeError(
+            f"{title} returned residuals of shape {tuple(residuals.shape)} for {layout.count} "
+            f"problems; expected a tensor that leads with {layout.rows} answer rows or with "
+            "problems."
+        )
+    if not residuals.requires_grad:
+        raise EnergyError(
+            f"The residuals of {title} do not depend on y; compute them from y by differentiable "
+            "operations."
+        )
+    return wide(residuals)
+
+
+def _leaf(iterate: Iterate) -> Iterate:
+    return iterate.map(lambda leaf: leaf.detach().requires_grad_())
+
+
+def _leaves(iterate: Iterate) -> list[Tensor]:
+    return [iterate.y] if iterate.z is None else [iterate.y, iterate.z]
+
+
+def _pulled_back(values: list[Tensor], at: Iterate, along: list[Tensor]) -> Iterate:
+    pairs = [pair for pair in zip(values, along, strict=True) if pair[0].requires_grad]
+    attached, ways = zip(*pairs, strict=True)
+    found = torch.autograd.grad(
+        attached, _leaves(at), ways, retain_graph=True, materialize_grads=True
+    )
+    return Iterate(found[0], at.layout, *found[1:])
