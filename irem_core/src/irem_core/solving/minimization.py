@@ -18,6 +18,11 @@ from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import VectorSpace, require_finite
 from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
+from irem_core.solving.differentiation import (
+    Differentiation,
+    check_differentiable,
+    differentiated,
+)
 from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Recorder, Solution
@@ -44,6 +49,7 @@ def minimize(
     generator: torch.Generator | None = None,
     record: Sequence[str] = (),
     observer: Observer | None = None,
+    differentiable: Differentiation | None = None,
 ) -> Solution:
     """Descend the energy of each problem from its start until it halts (Eq. 2-3, Algorithm 2).
 
@@ -65,18 +71,29 @@ def minimize(
         record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
             with restarts, of the first descent.
         observer: called after the start and after every step of the first descent.
+        differentiable: gives y, and z, a gradient in x, in the weights of the energy and in all
+            else that its `encode` reads, such as `Implicit()`; they are constants if None, and
+            where torch keeps no gradients, as within `torch.no_grad`.
 
     Returns:
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: `max_steps`, `restarts` or `record` is out of range.
+        SettingError: `max_steps`, `restarts` or `record` is out of range, or answers of the descent
+            cannot be differentiated.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = EnergyPlateau() if halting is None else halting
+    attached = None
+    if differentiable is not None:
+        check_differentiable(differentiable, descent)
+        if torch.is_grad_enabled():
+            given = ordinary(energy.problem(x), attached=True)
+            check_problem(energy, given)
+            attached = encoded(energy, given)
     with solving():
         problem = ordinary(energy.problem(x))
         check_problem(energy, problem)
@@ -84,14 +101,18 @@ def minimize(
             generator = torch.Generator(problem.device).manual_seed(0)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
-        context = encoded(energy, problem)
+        context = encoded(energy, problem) if attached is None else ordinary(attached)
         begin = _start(energy, problem, start, generator)
         solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
         for _ in range(restarts):
             begin = energy.start(problem, generator)
             again = _descend(energy, problem, context, begin, descent, halting, max_steps)
             solution = solution.or_lower(again)
-        return solution if recorder is None else attrs.evolve(solution, trace=recorder.trace())
+        if recorder is not None:
+            solution = attrs.evolve(solution, trace=recorder.trace())
+        if differentiable is None or attached is None:
+            return solution
+        return differentiated(differentiable, energy, attached, problem.answer, solution)
 
 
 def _descend(
