@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 import attrs
 import torch
@@ -16,7 +17,7 @@ from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import VectorSpace, require_finite
+from irem_core.problems.space import VectorSpace, require_finite, uniform
 from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
 from irem_core.solving.differentiation import (
     Differentiation,
@@ -30,6 +31,8 @@ from irem_core.solving.solution import Recorder, Solution
 Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
 
+_Given = ParamSpec("_Given")
+
 RECORDABLE = ("energy", "gradient_norm", "y")
 
 # Rows that have halted are dropped from the batch once they are more than this share of it: early
@@ -37,6 +40,29 @@ RECORDABLE = ("energy", "gradient_norm", "y")
 _HALTED_SHARE = 0.1
 
 
+def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solution]:
+    """Leave a function out of what its caller compiles: how long it loops depends on numbers.
+
+    Raises:
+        SettingError: when it is called within a transform of `torch.func`.
+    """
+
+    @functools.wraps(function)
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> Solution:
+        if torch.compiler.is_compiling():
+            compiled: Solution = torch.compiler.disable(function)(*args, **kwargs)
+            return compiled
+        if torch._C._are_functorch_transforms_active():
+            raise SettingError(
+                "minimize solves batches and cannot be transformed by torch.func; in place of vmap "
+                "hand it x that leads with problems, and in place of grad pass differentiable=."
+            )
+        return function(*args, **kwargs)
+
+    return call
+
+
+@_by_itself
 def minimize(
     energy: Landscape,
     x: Any,
@@ -105,7 +131,7 @@ def minimize(
         begin = _start(energy, problem, start, generator)
         solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
         for _ in range(restarts):
-            begin = energy.start(problem, generator)
+            begin = _another(energy, problem, begin, generator)
             again = _descend(energy, problem, context, begin, descent, halting, max_steps)
             solution = solution.or_lower(again)
         if recorder is not None:
@@ -161,6 +187,11 @@ def _start(
             f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
             f"{problem.layout.rows}, one row for each row of the answer."
         )
+    if not iterate.y.is_floating_point():
+        raise ShapeError(
+            f"start is of {iterate.y.dtype}; expected floating-point numbers, such as "
+            f"{problem.dtype}."
+        )
     if problem.answer is not None:
         problem.answer.check("start", iterate.y, problem.layout.rows)
         iterate = project(problem.answer, iterate)
@@ -171,6 +202,16 @@ def _start(
             return energy.with_scratchpad(iterate, generator)
         VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)
     return iterate
+
+
+def _another(
+    energy: Landscape, problem: Problem, start: Iterate, generator: torch.Generator
+) -> Iterate:
+    """Draw another start; without a space of answers, of the shape of the one that was given."""
+    if problem.answer is not None:
+        return energy.start(problem, generator)
+    y = uniform(tuple(start.y.shape), generator, start.y.device, start.y.dtype)
+    return energy.with_scratchpad(Iterate(y, problem.layout), generator)
 
 
 def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:
