@@ -69,6 +69,14 @@ def test_a_constraint_is_imposed_on_what_was_learned(example: Callable[..., str]
     assert float(constrained[-1]) < float(learned[-1]) / 4
 
 
+def test_a_layer_learns_the_cost_of_quadratic_programs_from_answers(
+    example: Callable[..., str],
+) -> None:
+    printed = example("layer.py", "--iterations", "40", "--size", "2").splitlines()
+    errors = [float(line.split("error ")[1].split(",")[0]) for line in printed]
+    assert errors[-1] < errors[0] / 20
+
+
 def test_quadratic_programs_are_learned_from_pairs(
     example: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ HALTING_CASES = {
 BACKPROP_CASES = {
     "last-step": ["last_step()"],
     "full-unroll": ["full_unroll()", "full_unroll(recompute=True)"],
+    "implicit": ["implicit()", "implicit(tolerance=1e-4, damping=0.1)"],
     "gradient-free": ["gradient_free()", "gradient_free(pairs=1, sigma=0.1)"],
 }
 SPACE_CASES = {

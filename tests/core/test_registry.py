@@ -46,7 +46,7 @@ BUILT_IN = {
         "backtracking",
     },
     reg.HALTING: {"fixed-steps", "energy-plateau", "gradient-norm", "any-of", "all-of"},
-    reg.BACKPROPS: {"last-step", "full-unroll", "gradient-free"},
+    reg.BACKPROPS: {"last-step", "full-unroll", "gradient-free", "implicit"},
     reg.SPACES: {"vector", "matrix", "edge"},
 }
 GROUPS = sorted(BUILT_IN)

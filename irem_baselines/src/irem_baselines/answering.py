@@ -10,7 +10,17 @@ import attrs
 import torch
 from torch import Tensor
 
-from irem_core import Descent, HaltingCriterion, Iterate, Observer, Problem, Solution, Solver
+from irem_core import (
+    Descent,
+    Differentiation,
+    HaltingCriterion,
+    Iterate,
+    Observer,
+    Problem,
+    SettingError,
+    Solution,
+    Solver,
+)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -56,12 +66,21 @@ class Answering(Solver):
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
+        differentiable: Differentiation | None = None,
     ) -> Solution:
         """Answer a batch of questions (see `Solver.solve`, and `respond` for what is refused).
 
         `descent` and `halting` are without effect, since there is no energy; in one shot, so is all
         else but x.
+
+        Raises:
+            SettingError: answers are to be differentiable, or `respond` says so.
         """
+        if differentiable is not None:
+            raise SettingError(
+                f"{type(self).__name__} descends no energy whose answers could be differentiated; "
+                "leave differentiable out."
+            )
         problem = x if isinstance(x, Problem) else Problem(x, self.answer)
         if generator is None:
             generator = torch.Generator(problem.device).manual_seed(0)

@@ -103,12 +103,16 @@ from .solvers.backprop import Rollout as Rollout
 from .solvers.base import Solver as Solver
 from .solvers.composition import Composition as Composition
 from .solvers.composition import compose as compose
+from .solvers.implicit import Implicit as Implicit
 from .solvers.irem import IREM as IREM
+from .solvers.layer import SolverLayer as SolverLayer
 from .solvers.recipes import Recipe as Recipe
 from .solvers.recipes import recipe as recipe
 from .solvers.recipes import solver_for as solver_for
 from .solvers.replay import Example as Example
 from .solvers.replay import ReplayBuffer as ReplayBuffer
+from .solving.differentiation import Differentiation as Differentiation
+from .solving.differentiation import Unrolled as Unrolled
 from .solving.halting import AllOf as AllOf
 from .solving.halting import AnyOf as AnyOf
 from .solving.halting import EnergyPlateau as EnergyPlateau

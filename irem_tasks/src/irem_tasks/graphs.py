@@ -158,13 +158,14 @@ class ConnectedComponents(ComponentTask, CompleteGraphTask):
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
         """Draw graphs and find their components, all at once."""
         sizes = draw_nodes(nodes, count, generator)
-        given = (uniform((int(sizes.square().sum()),), 0, 1, generator) < density).float()
+        drawn = uniform((int(sizes.square().sum()),), 0, 1, generator)
+        given = (drawn < density).to(drawn.dtype)
         reach = graphs.to_matrices(given, sizes, 0.0)
         reach = reach + reach.mT + identity(reach)
         # Squaring doubles the length of the paths that are seen.
         for _ in range(max(1, (reach.shape[1] - 1).bit_length())):
             reach = (reach @ reach).clamp(max=1)
-        answers = (graphs.from_matrices(reach, sizes) > 0).float()
+        answers = (graphs.from_matrices(reach, sizes) > 0).to(given.dtype)
         return self.problem(sizes, given), answers[:, None]
 
     def own_input(self, problem: Problem) -> Tensor:

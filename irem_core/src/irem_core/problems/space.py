@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Self
 
 import attrs
@@ -14,6 +15,27 @@ from irem_core import checks
 from irem_core.errors import NonFiniteError, SettingError, ShapeError
 from irem_core.part import settings_of
 from irem_core.problems.layout import Layout
+
+
+@attrs.frozen(eq=False)
+class Face:
+    """The part of a space's boundary on which an answer lies, as seen from there.
+
+    Args:
+        along: moves directions `(rows, ...)` to the nearest that do not leave it, as a projection.
+        curvature: `(rows,)` how much its bend adds to the curvature of an energy; 0 where it is
+            flat.
+    """
+
+    along: Callable[[Tensor], Tensor]
+    curvature: Float[Tensor, " rows"] | None = None
+
+    def bend(self, direction: Float[Tensor, "rows *entries"]) -> Float[Tensor, "rows *entries"]:
+        """Return what the bend adds to a product of the Hessian with a direction."""
+        if self.curvature is None:
+            return torch.zeros_like(direction)
+        per_row = self.curvature.reshape(-1, *(1 for _ in direction.shape[1:]))
+        return per_row * self.along(direction)
 
 
 @attrs.frozen
@@ -88,6 +110,24 @@ class Space(ABC):
         if self.low is None and self.high is None:
             return y
         return y.clamp(self.low, self.high)
+
+    def face(
+        self, y: Float[Tensor, "rows *entries"], slope: Float[Tensor, "rows *entries"]
+    ) -> Face:
+        """Return the part of the boundary that holds answers against a slope of their energy.
+
+        A space with a `project` of its own has a `face` of its own too.
+
+        Args:
+            y: answers of this space.
+            slope: the gradient of their energies.
+        """
+        held = torch.zeros_like(y, dtype=torch.bool)
+        if self.low is not None:
+            held = held | ((y <= self.low) & (slope > 0))
+        if self.high is not None:
+            held = held | ((y >= self.high) & (slope < 0))
+        return Face(lambda direction: direction.masked_fill(held, 0.0))
 
     def check(self, name: str, value: Any, rows: int | None = None) -> None:
         """Check that a tensor is a finite batch of this space.

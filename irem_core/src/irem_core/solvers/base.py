@@ -16,6 +16,7 @@ from irem_core.part import Preset, Recorded
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
+from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import Observer
 from irem_core.solving.solution import Solution
@@ -97,6 +98,7 @@ class Solver(Recorded, nn.Module, ABC):
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
+        differentiable: Differentiation | None = None,
     ) -> Solution:
         """Answer a batch of questions.
 
@@ -111,6 +113,8 @@ class Solver(Recorded, nn.Module, ABC):
             generator: where random starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
             observer: called after every step (see `minimize`).
+            differentiable: gives answers a gradient (see `minimize`). Solvers that descend no
+                energy of continuous answers refuse it.
         """
 
     def solve_many(

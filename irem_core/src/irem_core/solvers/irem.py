@@ -21,6 +21,7 @@ from irem_core.solvers import presets
 from irem_core.solvers.backprop import Backprop, LastStep, Rollout
 from irem_core.solvers.base import Solver
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
+from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
 from irem_core.solving.minimization import Observer, minimize
 from irem_core.solving.solution import Solution
@@ -171,6 +172,7 @@ class IREM(Solver):
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
+        differentiable: Differentiation | None = None,
     ) -> Solution:
         """Descend the energy of each question until it halts (Algorithm 2; see `minimize`)."""
         return minimize(
@@ -184,6 +186,7 @@ class IREM(Solver):
             generator=generator,
             record=record,
             observer=observer,
+            differentiable=differentiable,
         )
 
     def solve_many(

@@ -158,8 +158,13 @@ def solving() -> Iterator[None]:
         yield
 
 
-def ordinary(tree: Any) -> Any:
-    """Copy inference tensors, which autograd cannot use, and cut the rest from their graph."""
+def ordinary(tree: Any, *, attached: bool = False) -> Any:
+    """Copy inference tensors, which autograd cannot use, and cut the rest from their graph.
+
+    Args:
+        tree: a tree of tensors.
+        attached: leave the rest as they are.
+    """
 
     def visit(leaf: Any) -> Any:
         if isinstance(leaf, Layout):
@@ -168,7 +173,9 @@ def ordinary(tree: Any) -> Any:
             return copy(leaf).apply(visit)
         if not isinstance(leaf, Tensor):
             return leaf
-        return leaf.clone() if leaf.is_inference() else leaf.detach()
+        if leaf.is_inference():
+            return leaf.clone()
+        return leaf if attached else leaf.detach()
 
     return trees.map_leaves(visit, tree)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 import attrs
 import torch
@@ -16,8 +17,13 @@ from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import VectorSpace, require_finite
+from irem_core.problems.space import VectorSpace, require_finite, uniform
 from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
+from irem_core.solving.differentiation import (
+    Differentiation,
+    check_differentiable,
+    differentiated,
+)
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.settled import Settled
@@ -26,6 +32,8 @@ from irem_core.solving.solution import Recorder, Solution
 Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
 
+_Given = ParamSpec("_Given")
+
 RECORDABLE = ("energy", "gradient_norm", "y")
 
 # Rows that have halted are dropped from the batch once they are more than this share of it: early
@@ -33,6 +41,29 @@ RECORDABLE = ("energy", "gradient_norm", "y")
 _HALTED_SHARE = 0.1
 
 
+def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solution]:
+    """Leave a function out of what its caller compiles: how long it loops depends on numbers.
+
+    Raises:
+        SettingError: when it is called within a transform of `torch.func`.
+    """
+
+    @functools.wraps(function)
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> Solution:
+        if torch.compiler.is_compiling():
+            compiled: Solution = torch.compiler.disable(function)(*args, **kwargs)
+            return compiled
+        if torch._C._are_functorch_transforms_active():
+            raise SettingError(
+                "minimize solves batches and cannot be transformed by torch.func; in place of vmap "
+                "hand it x that leads with problems, and in place of grad pass differentiable=."
+            )
+        return function(*args, **kwargs)
+
+    return call
+
+
+@_by_itself
 def minimize(
     energy: Landscape,
     x: Any,
@@ -45,6 +76,7 @@ def minimize(
     generator: torch.Generator | None = None,
     record: Sequence[str] = (),
     observer: Observer | None = None,
+    differentiable: Differentiation | None = None,
 ) -> Solution:
     """Descend the energy of each problem from its start until it halts (Eq. 2-3, Algorithm 2).
 
@@ -66,18 +98,29 @@ def minimize(
         record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
             with restarts, of the first descent.
         observer: called after the start and after every step of the first descent.
+        differentiable: gives y, and z, a gradient in x, in the weights of the energy and in all
+            else that its `encode` reads, such as `Implicit()`; they are constants if None, and
+            where torch keeps no gradients, as within `torch.no_grad`.
 
     Returns:
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: `max_steps`, `restarts` or `record` is out of range.
+        SettingError: `max_steps`, `restarts` or `record` is out of range, or answers of the descent
+            cannot be differentiated.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = Settled() if halting is None else halting
+    attached = None
+    if differentiable is not None:
+        check_differentiable(differentiable, descent)
+        if torch.is_grad_enabled():
+            given = ordinary(energy.problem(x), attached=True)
+            check_problem(energy, given)
+            attached = encoded(energy, given)
     with solving():
         problem = ordinary(energy.problem(x))
         check_problem(energy, problem)
@@ -85,14 +128,18 @@ def minimize(
             generator = torch.Generator(problem.device).manual_seed(0)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
-        context = encoded(energy, problem)
+        context = encoded(energy, problem) if attached is None else ordinary(attached)
         begin = _start(energy, problem, start, generator)
         solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
         for _ in range(restarts):
-            begin = energy.start(problem, generator)
+            begin = _another(energy, problem, begin, generator)
             again = _descend(energy, problem, context, begin, descent, halting, max_steps)
             solution = solution.or_lower(again)
-        return solution if recorder is None else attrs.evolve(solution, trace=recorder.trace())
+        if recorder is not None:
+            solution = attrs.evolve(solution, trace=recorder.trace())
+        if differentiable is None or attached is None:
+            return solution
+        return differentiated(differentiable, energy, attached, problem.answer, solution)
 
 
 def _descend(
@@ -141,6 +188,11 @@ def _start(
             f"start has shape {tuple(iterate.y.shape)}; expected its first dimension to be "
             f"{problem.layout.rows}, one row for each row of the answer."
         )
+    if not iterate.y.is_floating_point():
+        raise ShapeError(
+            f"start is of {iterate.y.dtype}; expected floating-point numbers, such as "
+            f"{problem.dtype}."
+        )
     if problem.answer is not None:
         problem.answer.check("start", iterate.y, problem.layout.rows)
         iterate = project(problem.answer, iterate)
@@ -151,6 +203,16 @@ def _start(
             return energy.with_scratchpad(iterate, generator)
         VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)
     return iterate
+
+
+def _another(
+    energy: Landscape, problem: Problem, start: Iterate, generator: torch.Generator
+) -> Iterate:
+    """Draw another start; without a space of answers, of the shape of the one that was given."""
+    if problem.answer is not None:
+        return energy.start(problem, generator)
+    y = uniform(tuple(start.y.shape), generator, start.y.device, start.y.dtype)
+    return energy.with_scratchpad(Iterate(y, problem.layout), generator)
 
 
 def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core.energies.landscape import Evaluation
@@ -58,6 +58,10 @@ class Solution:
         z: `(B, width)` the scratchpad that belongs to `y`, where the energy has one.
         trace: what was recorded on the way, where asked for.
         parts: the solutions of the applications, where the solver is a composition.
+        carries: `(B,)` which answers carry a gradient, where that was asked for: those that
+            converged. That of others is zero.
+        residual: `(B,)` the relative residual of the linear system that the gradient of `Implicit`
+            is found by; NaN until it has been, by `backward`.
     """
 
     y: Tensor
@@ -70,6 +74,8 @@ class Solution:
     z: Tensor | None = None
     trace: Trace | None = None
     parts: tuple[Solution, ...] = ()
+    carries: Bool[Tensor, " problems"] | None = None
+    residual: Float[Tensor, " problems"] | None = None
 
     @classmethod
     def answered(cls, y: Tensor, layout: Layout) -> Self:

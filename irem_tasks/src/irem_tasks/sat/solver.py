@@ -13,6 +13,7 @@ from torch import Tensor
 from irem_core import (
     BarzilaiBorwein,
     Descent,
+    Differentiation,
     EnergyPlateau,
     Evaluation,
     HaltingCriterion,
@@ -119,6 +120,7 @@ class SatSolver(Solver):
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
+        differentiable: Differentiation | None = None,
     ) -> Solution:
         """Look for satisfying assignments of a batch of formulas.
 
@@ -133,12 +135,18 @@ class SatSolver(Solver):
             record: what to keep of every step (see `minimize`).
             observer: called after the first start and every step. Steps count on over descents,
                 each of which begins after a multiple of `steps`.
+            differentiable: not possible, since assignments do not vary.
 
         Raises:
-            SettingError: `max_steps` is out of range.
+            SettingError: `max_steps` is out of range, or `differentiable` is given.
             ShapeError: x holds no formulas, or the number of variables is not known.
         """
         checks.check(checks.count_or_zero, "SatSolver", max_steps=max_steps)
+        if differentiable is not None:
+            raise SettingError(
+                "SatSolver's assignments are true or false and have no derivatives; leave "
+                "differentiable out."
+            )
         descent = descent or self.descent
         halting = halting or self.halting or _halting_for(descent)
         search = _Search(self.energy, self.energy.problem(x))

@@ -1,0 +1,143 @@
+"""Solving as a guest in programs of others: their modes, types, transforms and tensors."""
+
+import copy
+import multiprocessing
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from irem_core import (
+    IREM,
+    BarzilaiBorwein,
+    GradientDescent,
+    Implicit,
+    MLPEnergy,
+    SettingError,
+    ShapeError,
+    VectorSpace,
+    load_task,
+    minimize,
+    recipe,
+)
+from zoo import Quadratic
+
+STEP = GradientDescent(step_size=0.6)
+X = torch.tensor([[0.3, -0.6], [1.2, 0.1], [-0.4, 0.9]])
+SPACE = VectorSpace(2)
+
+
+def answer(x=X, **options):
+    return minimize(Quadratic(), x, start=torch.zeros_like(x), descent=STEP, **options).y
+
+
+def solver(dtype=torch.float32):
+    return IREM(MLPEnergy.for_task(load_task("add", size=2), width=4, depth=1)).to(dtype)
+
+
+def test_inside_a_compiled_function_of_the_caller():
+    compiled = torch.compile(lambda x: 2 * answer(x + 0), backend="eager")
+    torch.testing.assert_close(compiled(X), 2 * answer())
+
+
+@pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.jacrev])
+def test_transforms_are_refused_in_a_sentence(transform):
+    with pytest.raises(SettingError, match="leads with problems"):
+        transform(lambda x: answer(x[None]))(X)
+
+
+def test_inside_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = answer()
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, answer())
+
+
+def test_with_deterministic_algorithms():
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.equal(answer(), answer())
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("name", ["add", "connected-components"])
+def test_under_float64_by_default(name):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        task = load_task(name)
+        made = recipe(task)
+        problem, target = task.sample(2, generator=torch.Generator().manual_seed(0))
+        assert target.dtype == torch.float64
+        made.solver.loss(problem, target, torch.Generator().manual_seed(0)).backward()
+        assert made.solver.solve(problem, max_steps=2).y.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_views_are_questions_like_others_and_stay_as_they_were():
+    strided = torch.stack([X, X + 1], -1)[..., 0]
+    expanded = X[:1].expand(3, 2)
+    wanted = X.clone().requires_grad_()
+    assert torch.equal(answer(strided), answer())
+    assert torch.equal(answer(expanded), answer(X[:1].repeat(3, 1)))
+    assert torch.equal(answer(wanted), answer())
+    assert wanted.grad is None
+    assert not answer(wanted).requires_grad
+    assert torch.equal(strided, X)
+
+
+def test_starts_that_are_no_numbers_to_descend_from():
+    with pytest.raises(ShapeError, match=r"torch.int64; expected floating-point"):
+        minimize(Quadratic(), X, start=torch.zeros(3, 2, dtype=torch.int64), descent=STEP)
+
+
+def test_restarts_need_no_space_where_a_start_is_given():
+    solution = minimize(
+        Quadratic(), X, start=torch.full_like(X, 5.0), descent=BarzilaiBorwein(), restarts=2
+    )
+    torch.testing.assert_close(solution.y, X)
+
+
+def test_inference_tensors_of_the_caller():
+    with torch.inference_mode():
+        x = X.clone()
+        inside = answer(x)
+    torch.testing.assert_close(inside, answer())
+    torch.testing.assert_close(answer(x, differentiable=Implicit()), answer())
+
+
+def test_copies_and_pickles_of_solvers_solve_alike():
+    made, x = solver(), torch.rand(2, 4)
+    for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert torch.equal(twin.solve(x, max_steps=3).y, made.solve(x, max_steps=3).y)
+
+
+def solved(given):
+    torch.set_num_threads(1)
+    made, x = given
+    return made.solve(x, max_steps=3).y.tolist()
+
+
+@pytest.mark.parametrize("way", ["spawn", "fork"])
+def test_in_other_processes(way):
+    made, x = solver(), torch.rand(2, 4)
+    with multiprocessing.get_context(way).Pool(1) as pool:
+        (found,) = pool.map(solved, [(made, x)])
+    torch.testing.assert_close(found, made.solve(x, max_steps=3).y.tolist())
+
+
+class Solving(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        torch.set_num_threads(1)
+        return answer(X[place : place + 1])[0]
+
+
+def test_in_forked_data_loaders():
+    (batch,) = DataLoader(Solving(), batch_size=2, num_workers=1, multiprocessing_context="fork")
+    torch.testing.assert_close(batch, answer()[:2])
