@@ -90,7 +90,7 @@ class DistanceEnergy(Perceptron, EnergyFn):
         self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
     ) -> Float[Tensor, "problems outputs"]:
         """Return the residuals `(B, outputs)`, scaled."""
-        return 0.5**0.5 * self._misfit(context, y)
+        return self._misfit(context, y) / 2**0.5
 
     def _misfit(self, context: Tensor, y: Tensor) -> Tensor:
         candidate = y.flatten(1)
