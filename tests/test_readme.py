@@ -273,7 +273,7 @@ def test_speed_has_a_column_for_each_machine_and_is_judged_on_the_worst(
         file.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": f"Processor {name[0]}", "threads": 2}
         file.write_text(json.dumps({"machine": machine, **record}))
-    render(monkeypatch, "--readme", readme, "--results", results)
+    render(monkeypatch, "--page", readme, "--results", results)
     lines = readme.read_text().splitlines()
     assert lines[1] == "|  | to reach | Processor a | Processor b | on the worst |"
     assert "| irem --help | at most 0.60 s | 0.30 s | 0.70 s | not reached |" in lines
