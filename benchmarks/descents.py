@@ -97,7 +97,8 @@ def lbfgsb(known: KnownProblem) -> int | None:
 
         options = {"maxiter": MOST, "maxfun": MOST, "ftol": 0.0, "gtol": 0.0}
         start = np.array(known.start)
-        scipy_minimize(both, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        settings: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": options}
+        scipy_minimize(both, start, **settings)
 
     return counted(known, run)
 
