@@ -120,6 +120,21 @@ def fuzzing(measured: Figures) -> Table:
     return table("Fuzzing", columns, listed, f"{hardware(measured)} With {with_what}.")
 
 
+def descents(measured: Figures) -> Table:
+    """Tabulate the evaluations that descents and scipy's methods take to minima."""
+    problems = measured["problems"]
+    methods = list(next(iter(problems.values())))
+    listed = [
+        [name, *("-" if row[each] is None else str(row[each]) for each in methods)]
+        for name, row in problems.items()
+    ]
+    reached = [sum(row[each] is not None for row in problems.values()) for each in methods]
+    listed.append(["reached", *map(str, reached)])
+    ratios = " and ".join(f"{ratio:.2f} for {name}" for name, ratio in measured["ratios"].items())
+    note = f"Median ratio to scipy's: {ratios}."
+    return table("Descents", ["", *(each.replace("_", "-") for each in methods)], listed, note)
+
+
 def table(title: str, columns: list[str], listed: list[list[str]], note: str) -> Table:
     return Table(title=title, columns=columns, rows=listed, notes=[note])
 
@@ -153,6 +168,7 @@ OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "time-to-error": ("time_to_error", sooner),
     "large-file": ("large_file", large_file),
     "fuzzing": ("fuzzing", fuzzing),
+    "descents": ("descents", descents),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -90,12 +92,13 @@ class DistanceEnergy(Perceptron, EnergyFn):
         self, context: Float[Tensor, "problems width"], y: Float[Tensor, "problems *entries"]
     ) -> Float[Tensor, "problems outputs"]:
         """Return the residuals `(B, outputs)`, scaled."""
-        return self._misfit(context, y) / 2**0.5
+        return self._misfit(context, y) * math.sqrt(0.5)
 
     def _misfit(self, context: Tensor, y: Tensor) -> Tensor:
         candidate = y.flatten(1)
         # What is straight in y is not rounded, nor is where the residual vanishes.
-        return self.outputs(context, candidate) + exact_linear(candidate, self.straight)
+        residual: Tensor = self.outputs(context, candidate) + exact_linear(candidate, self.straight)
+        return residual
 
     def calibration(
         self, problem: Problem, iterate: Iterate, target: Tensor
