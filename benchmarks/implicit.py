@@ -41,8 +41,9 @@ class Residual(EnergyFn):
         self.inner, self.outer = nn.Linear(SIZE, WIDTH), nn.Linear(WIDTH, SIZE)
 
     def energy(self, context: Tensor, y: Tensor) -> Tensor:
-        image = y + self.outer(self.inner(y).tanh()) / 2
-        return (image - context).square().sum(-1) / 2
+        image: Tensor = y + self.outer(self.inner(y).tanh()) / 2
+        energy: Tensor = (image - context).square().sum(-1) / 2
+        return energy
 
 
 def update(rule: Backprop, problems: int = PROBLEMS) -> tuple[Tensor, float]:
