@@ -42,7 +42,8 @@ class Residual(EnergyFn):
 
     def energy(self, context: Tensor, y: Tensor) -> Tensor:
         image: Tensor = y + self.outer(self.inner(y).tanh()) / 2
-        return (image - context).square().sum(-1) / 2
+        energy: Tensor = (image - context).square().sum(-1) / 2
+        return energy
 
 
 def update(rule: Backprop, problems: int = PROBLEMS) -> tuple[Tensor, float]:

@@ -82,10 +82,15 @@ from .problems.iterate import Iterate as Iterate
 from .problems.layout import Layout as Layout
 from .problems.problem import Problem as Problem
 from .problems.space import EdgeSpace as EdgeSpace
+from .problems.space import Face as Face
 from .problems.space import ImageSpace as ImageSpace
 from .problems.space import MatrixSpace as MatrixSpace
 from .problems.space import Space as Space
 from .problems.space import VectorSpace as VectorSpace
+from .problems.structured import AffineSpace as AffineSpace
+from .problems.structured import BallSpace as BallSpace
+from .problems.structured import ProductSpace as ProductSpace
+from .problems.structured import SimplexSpace as SimplexSpace
 from .registry import build as build
 from .report import Measuring as Measuring
 from .report import write_report as write_report

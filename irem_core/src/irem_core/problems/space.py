@@ -23,19 +23,12 @@ class Face:
 
     Args:
         along: moves directions `(rows, ...)` to the nearest that do not leave it, as a projection.
-        curvature: `(rows,)` how much its bend adds to the curvature of an energy; 0 where it is
-            flat.
+        bend: what its bend adds to the product of an energy's Hessian with a direction; nothing
+            where it is flat.
     """
 
     along: Callable[[Tensor], Tensor]
-    curvature: Float[Tensor, " rows"] | None = None
-
-    def bend(self, direction: Float[Tensor, "rows *entries"]) -> Float[Tensor, "rows *entries"]:
-        """Return what the bend adds to a product of the Hessian with a direction."""
-        if self.curvature is None:
-            return torch.zeros_like(direction)
-        per_row = self.curvature.reshape(-1, *(1 for _ in direction.shape[1:]))
-        return per_row * self.along(direction)
+    bend: Callable[[Tensor], Tensor] = torch.zeros_like
 
 
 @attrs.frozen
