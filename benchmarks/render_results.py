@@ -21,7 +21,10 @@ from speed_tables import tables
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "results.md", DOCS / "speed.md", DOCS / "reliability.md")
+PAGES = (
+    ROOT / "README.md",
+    *(DOCS / f"{page}.md" for page in ("results", "speed", "reliability", "halting", "zoo")),
+)
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 
 
