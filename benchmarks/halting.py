@@ -50,51 +50,57 @@ def tally(watched: list[Watched]) -> dict[str, Any]:
 
 
 def measure(options: Any) -> dict[str, Any]:
-    """Watch all rules on all descents of all problems."""
+    """Watch all rules on all descents of all problems, in single and in double precision."""
     found: dict[str, dict[str, list[Watched]]] = {}
     for title, known in ZOO.items():
         for name, descent in descents(known):
-            try:
-                watched = watch(
-                    known,
-                    descent,
-                    list(RULES.values()),
-                    count=options.starts,
-                    steps=options.steps,
-                    onward=options.onward,
-                    dtype=getattr(torch, options.dtype),
-                )
-            except IremError as error:
-                print(f"{name} on {title}: {error}")
-                continue
-            for rule, one in zip(RULES, watched, strict=True):
-                found.setdefault(name, {}).setdefault(rule, []).append(one)
-                if rule == "settled" and bool(one.false().any()):
-                    rows = one.false().nonzero().squeeze(1).tolist()
-                    print(f"false: {descent} on {title}, starts {rows}, {one.moved[rows]}")
+            for dtype in (torch.float32, torch.float64):
+                try:
+                    watched = watch(
+                        known,
+                        descent,
+                        list(RULES.values()),
+                        count=options.starts,
+                        steps=options.steps,
+                        onward=options.onward,
+                        dtype=dtype,
+                    )
+                except IremError as error:
+                    print(f"{name} on {title}: {error}")
+                    continue
+                for rule, one in zip(RULES, watched, strict=True):
+                    found.setdefault(name, {}).setdefault(rule, []).append(one)
+                tell(title, descent, watched[0])
         print(f"{title} done", flush=True)
     return {
         name: {rule: tally(each) for rule, each in rules.items()} for name, rules in found.items()
     }
 
 
+def tell(title: str, descent: Descent, watched: Watched) -> None:
+    """Print which answers were falsely called converged by the first rule."""
+    for row in watched.false().nonzero().squeeze(1).tolist():
+        print(
+            f"false: {descent} on {title} in {watched.answer.dtype}, start {row}, after "
+            f"{int(watched.steps[row])} steps: moved {float(watched.moved[row]):.1e}"
+        )
+
+
 def main() -> None:
     """Measure and print."""
     parser = measuring.parser(__doc__ or "", rounds=1)
     parser.add_argument("--starts", type=int, default=8, help="of each problem and descent")
-    parser.add_argument("--steps", type=int, default=400, help="for which rules are asked")
+    parser.add_argument("--steps", type=int, default=300, help="for which rules are asked")
     parser.add_argument("--onward", type=int, default=200, help="steps after an answer")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     options = measuring.parse(parser)
     machine = measuring.machine()
     found = measure(options)
     for name, rules in found.items():
         for rule, each in rules.items():
             print(f"{name:20}{rule:16}{each}")
-    settings = {name: getattr(options, name) for name in ("starts", "steps", "onward", "dtype")}
+    settings = {name: getattr(options, name) for name in ("starts", "steps", "onward")}
     measuring.write(
-        options.json,
-        {"machine": machine, "problems": len(ZOO), **settings, "descents": found},
+        options.json, {"machine": machine, "problems": len(ZOO), **settings, "descents": found}
     )
 
 

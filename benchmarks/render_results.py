@@ -23,7 +23,10 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
-    *(DOCS / f"{page}.md" for page in ("results", "speed", "reliability", "descents")),
+    *(
+        DOCS / f"{page}.md"
+        for page in ("results", "speed", "reliability", "descents", "halting", "zoo")
+    ),
 )
 SECTION = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 

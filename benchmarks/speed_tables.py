@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from irem_baselines.reproduce.book import Table, figure
+from irem_core.testing.zoo import ZOO, KnownProblem, SquaresEnergy
 from targets import machines, rows
 
 MEBIBYTE = 2**20
@@ -135,6 +136,63 @@ def descents(measured: Figures) -> Table:
     return table("Descents", ["", *(each.replace("_", "-") for each in methods)], listed, note)
 
 
+def halting(measured: Figures) -> Table:
+    """Tabulate what halting rules said on the zoo of test problems, and how much of it is false."""
+    counts = [("CONVERGED", "false"), ("STALLED", None), ("BUDGET_SPENT", None)]
+    listed = [
+        [
+            name,
+            str(sum(each["settled"]["outcomes"].values())),
+            *_said(each["settled"], counts),
+            *_said(each["energy-plateau"], counts[:1]),
+            f"{each['settled']['evaluations'] / each['energy-plateau']['evaluations']:.2f}",
+        ]
+        for name, each in measured["descents"].items()
+    ]
+    columns = ["descent", "cases", "`settled`: converged (false)", "stalled", "budget spent"]
+    columns += ["`energy-plateau`: converged (false)", "evaluations, ratio"]
+    note = (
+        f"{measured['problems']} problems, {measured['starts']} starts each, in float32 and "
+        f"float64; rules are asked for {measured['steps']} steps, and answers watched for "
+        f"{measured['onward']} more. {hardware(measured)}"
+    )
+    return table("Halting", columns, listed, note)
+
+
+def _said(counted: Figures, names: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Write how often a rule said what, and how often that was false."""
+    said = [(str(counted["outcomes"].get(name, 0)), aside) for name, aside in names]
+    return [many if aside is None else f"{many} ({counted[aside]})" for many, aside in said]
+
+
+def known_problems(results: Path) -> Iterator[Table]:
+    """Yield the zoo of test problems."""
+    listed = [
+        [
+            f"`{name}`",
+            str(len(known.start)),
+            f"{known.minimum:.6g}",
+            ", ".join(_kinds(known)) or "-",
+            known.source,
+        ]
+        for name, known in ZOO.items()
+    ]
+    columns = ["problem", "entries", "minimum", "kind", "source"]
+    yield Table(title="Zoo", columns=columns, rows=listed)
+
+
+def _kinds(known: KnownProblem) -> Iterator[str]:
+    """Say what is special about a test problem."""
+    if isinstance(known.energy, SquaresEnergy):
+        yield "sum of squares"
+    if not known.smooth:
+        yield "has kinks"
+    if known.local:
+        yield "other minima"
+    if known.low is not None or known.high is not None:
+        yield "bounded"
+
+
 def table(title: str, columns: list[str], listed: list[list[str]], note: str) -> Table:
     return Table(title=title, columns=columns, rows=listed, notes=[note])
 
@@ -161,7 +219,11 @@ def spread(measured: dict[str, float], form: str) -> tuple[str, str]:
 
 
 # One table for all machines, or one for each.
-OVER_MACHINES: dict[str, Callable[[Path], Iterable[Table]]] = {"speed": speed, "compiled": compiled}
+OVER_MACHINES: dict[str, Callable[[Path], Iterable[Table]]] = {
+    "speed": speed,
+    "compiled": compiled,
+    "zoo": known_problems,
+}
 OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "iterations": ("iterations", iterations),
     "energies": ("energies", energies),
@@ -169,6 +231,7 @@ OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "large-file": ("large_file", large_file),
     "fuzzing": ("fuzzing", fuzzing),
     "descents": ("descents", descents),
+    "halting": ("halting", halting),
 }
 
 

@@ -60,6 +60,7 @@ READMES = [
     "docs/tasks.md",
     "docs/theory.md",
     "docs/tutorial.md",
+    "docs/zoo.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
 NOT_INSTALLED = "examples/custom_task/README.md"

@@ -178,18 +178,15 @@ def test_a_heavy_ball_that_turns_has_not_arrived():
     assert (watched.outcome != CONVERGED).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("name", "descent"),
     [
-        ("rosenbrock", BarzilaiBorwein(memory=1)),
         ("freudenstein-roth", BarzilaiBorwein(memory=1)),
-        ("chained-rosenbrock", BarzilaiBorwein()),
-        ("quadratic-1000", GradientDescent(step_size=1e-3)),
-        ("huber", Backtracking()),
+        ("bard", Backtracking()),
     ],
 )
-def test_nothing_is_called_converged_that_goes_on(name, descent, dtype):
-    (watched,) = watch(ZOO[name], descent, [Settled()], steps=250, onward=150, dtype=dtype)
+def test_steps_across_a_valley_hide_what_is_left_along_it(name, descent):
+    # In float32 rounding blurs how fast moves shrink.
+    (watched,) = watch(ZOO[name], descent, [Settled()], steps=150, onward=150, dtype=torch.float32)
 
     assert not watched.false().any()

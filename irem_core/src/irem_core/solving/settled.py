@@ -9,7 +9,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.energies.landscape import Evaluation
-from irem_core.problems.iterate import project
+from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
@@ -17,6 +17,7 @@ from irem_core.solving.outcome import Outcome
 # Moves are compared with those this many steps before. Barzilai-Borwein steps and momentum grow and
 # shrink in turn, over about so many.
 _WINDOW = 6
+_WINDOWS = (_WINDOW, _WINDOW // 2)
 # What is remembered of the flattest direction after one further step: descents may take a
 # hundred across a valley before one that goes along it.
 _KEPT = 0.99
@@ -69,7 +70,7 @@ class Settled(HaltingCriterion):
 
     relative: float = attrs.field(default=1e-3, validator=checks.non_negative)
     absolute: float = attrs.field(default=1e-6, validator=checks.non_negative)
-    patience: int = attrs.field(default=3, validator=checks.count)
+    patience: int = attrs.field(default=5, validator=checks.count)
 
     def init(self, evaluation: Evaluation) -> Moves:
         """Start with no move made."""
@@ -95,12 +96,16 @@ class Settled(HaltingCriterion):
         still = length <= rounding
         lengths = _pushed(state.lengths, length)
         drops = _pushed(state.drops, (after.energy - before.energy).abs())
-        flattest, bends_up = _flattest(state.flattest, before, after, length > 8 * rounding)
         allowed = self.absolute + self.relative * size
-        near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
-        if after.gradient is None:
-            near = ~still
-        calm = _calmer(drops, after.energy) & (_by_moves(lengths, rounding) <= allowed)
+        if before.gradient is None or after.gradient is None:
+            flattest, near = state.flattest, ~still
+        else:
+            bent = after.gradient - before.gradient
+            flattest, bends_up = _flattest(state.flattest, move, bent, length > 8 * rounding)
+            near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
+        # Once a valley is reached that is followed slowly, the newest moves shrink no more.
+        left = torch.maximum(*(_by_moves(lengths, rounding, many) for many in _WINDOWS))
+        calm = _calmer(drops, after.energy) & (left <= allowed)
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
@@ -112,22 +117,22 @@ def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
     return torch.cat([newest[:, None], recent[:, :-1]], 1)
 
 
-def _halves(recent: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest of the newer half, infinite until that is full, and of the older one."""
-    older = recent[:, _WINDOW:]
-    return recent[:, :_WINDOW].amax(1), older.where(older.isfinite(), 0).amax(1)
+def _halves(recent: Tensor, count: int = _WINDOW) -> tuple[Tensor, Tensor]:
+    """Return the largest of the newest so many, infinite before they are, and of those before."""
+    older = recent[:, count : 2 * count]
+    return recent[:, :count].amax(1), older.where(older.isfinite(), 0).amax(1)
 
 
 def _by_moves(
-    lengths: Float[Tensor, "problems moves"], rounding: Float[Tensor, " problems"]
+    lengths: Float[Tensor, "problems moves"], rounding: Float[Tensor, " problems"], count: int
 ) -> Float[Tensor, " problems"]:
-    """Return the longest of the last moves times q / (1 - q), q from one half of them to the other.
+    """Return the longest of the last so many moves times q / (1 - q), q from those before to them.
 
     Lengths are known up to rounding, and q is taken as large as that allows.
     """
-    late, early = _halves(lengths)
+    late, early = _halves(lengths, count)
     ratio = (late + rounding) / (early - rounding).clamp(min=0)
-    factor = ratio.clamp(0.5**_WINDOW, 1.0) ** (1 / _WINDOW)
+    factor = ratio.clamp(0.5**count, 1.0) ** (1 / count)
     return late * factor / (1 - factor)
 
 
@@ -138,15 +143,12 @@ def _calmer(drops: Tensor, energy: Tensor) -> Tensor:
 
 
 def _flattest(
-    known: Float[Tensor, " problems"], before: Evaluation, after: Evaluation, tells: Tensor
+    known: Float[Tensor, " problems"], s: Iterate, r: Iterate, tells: Bool[Tensor, " problems"]
 ) -> tuple[Float[Tensor, " problems"], Bool[Tensor, " problems"]]:
     """Return the largest `|s|^2 / (s . r)` known after a step, and whether it bends upwards there.
 
     A move too short to tell more of the gradient's change than of rounding is left out.
     """
-    if before.gradient is None or after.gradient is None:
-        return known, tells | True
-    s, r = after.iterate - before.iterate, after.gradient - before.gradient
     # Scaled first, since squares of steep and of flat energies leave the range of float32.
     length, most = s.amax(), r.amax()
     s, r = s * (1 / length), r * (1 / most)
@@ -161,12 +163,11 @@ def _by_gradient(
     after: Evaluation, flattest: Float[Tensor, " problems"], space: Space | None
 ) -> Float[Tensor, " problems"]:
     """Return how far away the gradient is 0, within the bounds, as far as moves have shown."""
-    if after.gradient is None:
-        return torch.zeros_like(after.energy)
-    steepest, size = after.gradient.amax(), after.iterate.amax()
+    slope = after.slope
+    steepest, size = slope.amax(), after.iterate.amax()
     # Before any move a step of the natural length shows whether bounds hold the answer. One that
     # would leave the range of the numbers is cut.
     step = torch.where(flattest > 0, flattest, (1 + size) / steepest)
     step = torch.minimum(step, torch.finfo(step.dtype).max ** 0.5 / steepest)
-    there = project(space, after.iterate - torch.where(steepest > 0, step, 0.0) * after.gradient)
+    there = project(space, after.iterate - torch.where(steepest > 0, step, 0.0) * slope)
     return (after.iterate - there).amax()
