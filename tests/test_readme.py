@@ -259,8 +259,8 @@ def test_results_are_rendered_from_records(tmp_path: Path, monkeypatch: pytest.M
 def test_speed_has_a_column_for_each_machine_and_is_judged_on_the_worst(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, results = tmp_path / "page.md", tmp_path / "results"
-    page.write_text("<!-- results:speed -->\n<!-- /results:speed -->\n")
+    readme, results = tmp_path / "README.md", tmp_path / "results"
+    readme.write_text("<!-- results:speed -->\n<!-- /results:speed -->\n")
     records: dict[str, dict[str, Any]] = {
         "a/start": {"seconds": {"irem --help": {"median": 0.3}, "irem list": {"median": 0.4}}},
         "b/start": {"seconds": {"irem --help": {"median": 0.7}, "irem list": {"median": 0.9}}},
@@ -273,8 +273,8 @@ def test_speed_has_a_column_for_each_machine_and_is_judged_on_the_worst(
         file.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": f"Processor {name[0]}", "threads": 2}
         file.write_text(json.dumps({"machine": machine, **record}))
-    render(monkeypatch, "--page", page, "--results", results)
-    lines = page.read_text().splitlines()
+    render(monkeypatch, "--page", readme, "--results", results)
+    lines = readme.read_text().splitlines()
     assert lines[1] == "|  | to reach | Processor a | Processor b | on the worst |"
     assert "| irem --help | at most 0.60 s | 0.30 s | 0.70 s | not reached |" in lines
     assert "| irem list | at most 1.00 s | 0.40 s | 0.90 s | reached |" in lines

@@ -292,7 +292,7 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
     ranked = ["0.75 (0.75 to 0.75)", "0.5 (0.5 to 0.5)"]
     assert judged.rows == [["shortest-path", "pairwise", *ranked, "98.50% right", "98.50% right"]]
     # At that size it is worse than one number.
-    bounds = ["0.003", "0.002", "0.0015", "1.5"]
+    bounds = ["0.003 (0.003 to 0.003)", "0.002", "0.0015", "1.5"]
     assert by_size.rows == [["shortest-path, pairwise", "nodes=50", "20", *bounds, "9", "0.5"]]
     assert errors.rows[6][:2] == ["connected-components", "irem-default"]
 

@@ -143,3 +143,30 @@ def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem,
     assert irem(*train, *options).status == 0
     record = json.loads((installed / "tuned" / "evaluation.json").read_text())
     assert (record["preset"], record["settings"]["batch_size"]) == ("tuned", 128)
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("Preset(source='acme', solver={'steps': 2}, training={'iterations': 1})", None),
+        ("{'steps': 2}", "The preset of Theirs is a dict; expected a Preset"),
+        (
+            "Preset(source='acme', solver={}, training={'iteration': 1})",
+            "sets iteration, which",
+        ),
+        ("Preset(source='acme', solver={'stps': 2}, training={})", "no setting 'stps'"),
+    ],
+)
+def test_a_preset_may_be_an_attribute_and_what_is_wrong_with_it_is_said(
+    installed, monkeypatch, irem, preset, said
+):
+    monkeypatch.delitem(sys.modules, "acme_theirs", raising=False)
+    source = THEIRS.partition("    @classmethod")[0] + f"    preset = {preset}\n"
+    distribution(
+        installed, "acme", reg.ENERGIES, {"theirs": "acme_theirs:Theirs"}, {"acme_theirs": source}
+    )
+    train = ["train", "add(size=3)", "--energy", "theirs", "--descent", "gradient(step_size=0.1)"]
+    result = irem(*train, "--out", installed / "run")
+    assert result.status == (0 if said is None else 2)
+    assert (said or "") in result.err
+    assert len(result.err.splitlines()) <= 1

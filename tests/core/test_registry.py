@@ -333,3 +333,7 @@ def test_unregistered_energy_is_described_by_its_class_and_replaced():
 def test_only_parts_have_a_group():
     with pytest.raises(TypeError, match="Tensor is no part"):
         description.group_of(torch.zeros(1))
+
+
+def test_a_constructor_may_be_written_with_the_hyphens_of_its_name():
+    assert build(reg.HALTING, "energy-plateau(tolerance=1e-3)") == EnergyPlateau(tolerance=1e-3)

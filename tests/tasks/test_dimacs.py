@@ -87,6 +87,7 @@ def test_clauses_may_be_laid_out_in_any_way(tmp_path, formula, random):
         ("p cnf 9 0\n", ([], 9)),
         ("p cnf 2 1\r\n1 2 0\r\n", ([[1, 2]], 2)),
         ("p cnf 002 1\n01 -2 0\n", ([[1, -2]], 2)),
+        ("\ufeffp cnf 2 1\n1 2 0\n", ([[1, 2]], 2)),
     ],
 )
 def test_files_of_all_kinds_are_read(tmp_path, text, expected):

@@ -15,6 +15,8 @@ from typing import Any, Protocol, Self
 import attrs
 import torch
 
+from irem_core.errors import SettingError
+
 
 class Source(Protocol):
     """Where problems come from, as far as parts ask that are built for it: a `Task`."""
@@ -61,6 +63,29 @@ class Preset:
     def suits(self, energy: Any) -> bool:
         """Say whether the settings are for an energy that was chosen, or none was."""
         return energy is None or self.energy in (None, type(energy))
+
+
+def preset_of(energy: Any, question: Any, answer: Any) -> Preset | None:
+    """Return the settings that an energy says suit it (see `Landscape.preset`).
+
+    Args:
+        energy: an energy, or its class; its `preset` is a `Preset`, a method that returns one, or
+            None.
+        question: the space of the questions to train on.
+        answer: the space of their answers.
+
+    Raises:
+        SettingError: it is none of these.
+    """
+    own = energy.preset
+    found = own(question, answer) if callable(own) else own
+    if found is None or isinstance(found, Preset):
+        return found
+    title = getattr(energy, "__name__", type(energy).__name__)
+    raise SettingError(
+        f"The preset of {title} is a {type(found).__name__}; expected a Preset, or None where the "
+        "energy has no settings of its own."
+    )
 
 
 class Recorded:

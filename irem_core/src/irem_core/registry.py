@@ -179,6 +179,7 @@ def find_any(name: str) -> list[Plugin]:
     Raises:
         UnknownNameError: there is none.
     """
+    name = name.replace("_", "-")
     everything = [plugin for group in KINDS for plugin in plugins(group)]
     matches = [plugin for plugin in everything if plugin.name == name]
     if not matches:
@@ -340,7 +341,9 @@ def parse(
     if _NAME.fullmatch(text):
         return text.replace("_", "-"), [], {}
     try:
-        node = ast.parse(text[:_LONGEST_TEXT], mode="eval").body
+        # Names have hyphens where they are listed, which Python would take for minus signs.
+        name, opening, rest = text[:_LONGEST_TEXT].partition("(")
+        node = ast.parse(name.replace("-", "_") + opening + rest, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _unreadable(group, text) from error
     if len(text) > _LONGEST_TEXT or not isinstance(node, ast.Call):

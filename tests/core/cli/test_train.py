@@ -78,7 +78,7 @@ def test_products_in_bfloat16_are_asked_for_by_every_command(irem: Irem, tmp_pat
         arguments = [*SMALL, "--batch-size", 8, "--iterations", 3, "--json", *options]
         arguments += ["--out", run / str(len(losses))]
         losses.append(json.loads(irem("train", *arguments).out)["evaluation"]["same"]["mse"])
-    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.1)
     for command in (["evaluate", "--problems", 50], ["solve", "--difficulty", "same"]):
         shown = [
             irem(command[0], run / "0", *command[1:], "--json", *each)

@@ -22,6 +22,7 @@ from irem_core import (
     FullUnroll,
     GINEEnergy,
     ImageSpace,
+    Landscape,
     LastStep,
     MatrixSpace,
     MLPEnergy,
@@ -502,3 +503,12 @@ def test_solvers_of_pairs_compile_what_they_hold():
     assert held.compiled
     assert held.solve(torch.cat([x, x, x], 1)[:, :8], max_steps=2).y.shape == (40, 4)
     assert len(solver.energy.programs)
+
+
+def test_an_energy_that_is_no_energy_of_an_author_says_that_it_cannot_be_compiled():
+    class Bare(Landscape):
+        def value(self, context, iterate):
+            return iterate.y.square().sum(-1)
+
+    with pytest.raises(CompileError, match="derive it from EnergyFn"):
+        Bare().compile()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -137,8 +137,8 @@ def _by_size(book: Book) -> Table:
     rows = [
         row
         for task, method in VERIFIERS
-        for record in book.of(task, method)[:1]
-        for row in _sizes_of(book, record)
+        if (records := book.of(task, method))
+        for row in _sizes_of(book, records)
     ]
     bounds = ["constant", "entrywise", "relative"]
     return Table(
@@ -146,36 +146,41 @@ def _by_size(book: Book) -> Table:
         columns=["task", "difficulty", "problems", "error", *bounds, "steps", "seconds a problem"],
         rows=rows,
         notes=[
-            "Seed 0; problems find their step sizes and halt by themselves. Constant and entrywise "
-            "are fitted to other problems of the same size, and relative is the error over the "
-            "constant's: 1 is no better than one number, whatever the size."
+            "Problems find their step sizes and halt by themselves. With several seeds: the "
+            "median, the smallest and the largest. Constant and entrywise are fitted to other "
+            "problems of the same size, and relative is the error over the constant's: 1 is no "
+            "better than one number, whatever the size."
         ],
     )
 
 
-def _sizes_of(book: Book, record: Record) -> Iterator[list[str]]:
-    """Write the rows of a record: of its sizes, and of what else it was tested on."""
-    task, measured = record["task"], record.get("measures", {})
-    name, named = f"{task}, {record['energy']}", sizes_of(load_task(task))
-    for size, each in measured.get("sizes", {}).items():
-        difficulty, errors = named[int(size)], [each["mse"]]
-        spent = (each["steps_mean"], each["seconds"])
-        bounds = book.bounds(task, difficulty, errors)
+def _sizes_of(book: Book, records: Sequence[Record]) -> Iterator[list[str]]:
+    """Write the rows of the seeds of a method: of its sizes, and of what else it was tested on."""
+    first = records[0]
+    task, measured = first["task"], [each.get("measures", {}) for each in records]
+    name, named = f"{task}, {first['energy']}", sizes_of(load_task(task))
+    for size, scores in measured[0].get("sizes", {}).items():
+        found = [each["sizes"][size] for each in measured if size in each.get("sizes", {})]
+        errors = [each["mse"] for each in found]
         yield [
             name,
-            difficulty,
-            str(each["problems"]),
-            *map(figure, errors),
-            *bounds,
-            *map(figure, spent),
+            named[int(size)],
+            str(scores["problems"]),
+            over_seeds(errors),
+            *book.bounds(task, named[int(size)], errors),
+            *(figure(median(each[of] for each in found)) for of in ("steps_mean", "seconds")),
         ]
-    for difficulty, each in record["evaluation"].items():
+    for difficulty, scores in first["evaluation"].items():
         if difficulty not in DIFFICULTIES:
-            bounds = book.bounds(task, difficulty, [each["mse"]])
-            yield [name, difficulty, str(each["problems"]), figure(each["mse"]), *bounds, "", ""]
-    if (chains := measured.get("hundredfold")) is not None:
-        error, taken = figure(chains["mse"]), figure(chains["steps_mean"])
-        yield [name, "100 applications", str(chains["problems"]), error, *[""] * 3, taken, ""]
+            tested = [each["evaluation"].get(difficulty) for each in records]
+            errors = [each["mse"] for each in tested if each is not None]
+            bounds = book.bounds(task, difficulty, errors)
+            yield [name, difficulty, str(scores["problems"]), over_seeds(errors), *bounds, "", ""]
+    chains = [each["hundredfold"] for each in measured if "hundredfold" in each]
+    if chains:
+        taken = figure(median(each["steps_mean"] for each in chains))
+        error = over_seeds([each["mse"] for each in chains])
+        yield [name, "100 applications", str(chains[0]["problems"]), error, *[""] * 3, taken, ""]
 
 
 def draw_sizes(book: Book, figure: Figure) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,7 +61,9 @@ def _described(plugin: Plugin) -> dict[str, Any]:
     if plugin.group == SOLVERS:
         described["presets"] = _presets(loaded.presets)
     if plugin.group == ENERGIES:
-        described["presets"] = _presets({"default": loaded.preset})
+        from irem_core.part import preset_of
+
+        described["presets"] = _presets({"default": partial(preset_of, loaded)})
     return described
 
 
@@ -103,7 +106,10 @@ def _presets(presets: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     space = VectorSpace(1)
     described = {}
     for name, made in presets.items():
-        preset = made(space, space)
+        try:
+            preset = made(space, space)
+        except TypeError:  # of a method of objects, where there is only their class
+            continue
         if preset is None:
             continue
         values = {key: repr(value) for key, value in {**preset.solver, **preset.training}.items()}

@@ -37,7 +37,7 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
     Raises:
         InputFileError: the file cannot be read, or its array has a shape that is not solved.
     """
-    if file.suffix in task.formats:
+    if file.suffix.lower() in task.formats:
         return task.read(file, device)
     arrays = read_arrays(file, also=task.formats)
     array = arrays[name_of_questions(file, arrays)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Threads
-from irem_core.errors import CheckpointError, SettingError
+from irem_core.errors import CheckpointError, SettingError, UnknownSettingError, near_matches
 
 if TYPE_CHECKING:
     from irem_core.tasks.task import Task
@@ -115,6 +116,11 @@ def train(
         "learning_rate": learning_rate,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
+    if unknown := settings.keys() - signature(fit).parameters.keys():
+        raise UnknownSettingError(
+            f"The preset sets {', '.join(sorted(unknown))}, which training does not have. "
+            f"{near_matches(min(unknown), signature(fit).parameters)}".rstrip()
+        )
     watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)

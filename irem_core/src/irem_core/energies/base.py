@@ -40,7 +40,7 @@ class Energy(Landscape):
         Raises:
             CompileError: when the energy is first evaluated, if torch cannot compile it.
         """
-        # The one import of a room further down: whoever compiles nothing does without it.
+        # The one import of a room that stands on this one: whoever compiles nothing does without.
         from irem_core.compiling.compilation import Programs
 
         self.programs = Programs(options)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core.energies.precision import products_in_bfloat16, wide
-from irem_core.errors import EnergyError, SettingError, ShapeError
+from irem_core.errors import CompileError, EnergyError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded, Source
 from irem_core.problems import graphs
 from irem_core.problems.iterate import Iterate
@@ -160,6 +160,17 @@ class Landscape(Recorded, nn.Module, ABC):
         problem = self.problem(x)
         return _valued(self, encoded(self, problem), Iterate(y, problem.layout))
 
+    def compile(self, **options: Any) -> None:
+        """Refuse, since only an `Energy` can be compiled.
+
+        Raises:
+            CompileError: always.
+        """
+        raise CompileError(
+            f"{type(self).__name__} cannot be compiled, since it derives from Landscape itself; "
+            "derive it from EnergyFn or ScratchpadEnergy."
+        )
+
     def autocast(self, wanted: bool = True) -> None:
         """Have layers multiply in bfloat16 wherever the energy is descended or trained.
 
@@ -184,7 +195,8 @@ class Landscape(Recorded, nn.Module, ABC):
     def preset(cls, question: Space, answer: Space) -> Preset | None:
         """Return the settings that suit the energy, which `irem train` takes unless told otherwise.
 
-        By default there are none, and the solver has some for any energy.
+        By default there are none, and the solver has some for any energy. Where they depend on no
+        space a class attribute will do: `preset = Preset(...)`.
 
         Args:
             question: the space of the questions to train on.

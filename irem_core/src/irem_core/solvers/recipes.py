@@ -11,7 +11,7 @@ import attrs
 from irem_core.descent import BarzilaiBorwein
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import UnknownNameError, near_matches
-from irem_core.part import Preset
+from irem_core.part import Preset, preset_of
 from irem_core.registry import (
     ENERGIES,
     SOLVERS,
@@ -98,7 +98,7 @@ def _preset(
     """Return the settings of a name, of an energy itself, or the first that suit it."""
     spaces = (task.question, task.answer)
     if energy is not None and issubclass(kind, IREM) and named in (None, _DEFAULT):
-        own = energy.preset(*spaces)
+        own = preset_of(energy, *spaces)
         if own is not None:
             return _DEFAULT, own
     made = {name: each(*spaces) for name, each in kind.presets.items()}

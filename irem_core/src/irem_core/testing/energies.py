@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from irem_core.energies.landscape import Landscape, checked, differentiate
-from irem_core.part import seeded, settings_of
+from irem_core.errors import SettingError
+from irem_core.part import preset_of, seeded, settings_of
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
@@ -57,7 +58,10 @@ def check_energy(energy: Landscape, task: Task, *, count: int = 6) -> None:
         _check_slope(energy, problem, at, values, title)
         _check_training(energy, problem, at, title)
     _check_rebuilt(energy, problem, at, values, title)
-    preset = energy.preset(task.question, task.answer)
+    try:
+        preset = preset_of(energy, task.question, task.answer)
+    except SettingError as error:
+        raise AssertionError(str(error)) from error
     if preset is not None:
         check_preset(preset, f"{title} has a preset that")
 

@@ -32,7 +32,7 @@ def read_cnf(file: Path) -> tuple[Int[Tensor, "clauses width"], int]:
         InputFileError: the file cannot be read, or is no DIMACS file; the error names the line.
     """
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError as error:
         raise InputFileError(f"There is no file {file}.") from error
     except OSError as error:
