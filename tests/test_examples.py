@@ -61,7 +61,7 @@ def test_train_add_and_draw_its_solves(example: Callable[..., str], tmp_path: Pa
 
 def test_a_constraint_is_imposed_on_what_was_learned(example: Callable[..., str]) -> None:
     printed = example(
-        "impose_constraint.py", *("--iterations", 300, "--size", 2, "--problems", 100)
+        "impose_constraint.py", *("--iterations", 200, "--size", 2, "--problems", 100)
     )
     _, learned, constrained = (line.split() for line in printed.splitlines())
     assert float(learned[-2]) < -1

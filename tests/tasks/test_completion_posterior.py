@@ -68,7 +68,7 @@ def test_nothing_is_nearer_to_the_answers(scale):
     assert abs(left.mean()) < 4 * left.std() / 250**0.5
 
 
-@pytest.mark.parametrize("scale", [0.05, 0.3])
+@pytest.mark.parametrize("scale", [0.05, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_the_task_answers_with_it_on_request(scale):
     difficulty = f"scale={scale}"
     task = MatrixCompletion(size=6, algorithm="posterior-mean")

@@ -258,7 +258,7 @@ def test_nothing_satisfiable_is_missed_at_ratio_3():
 
 @pytest.mark.parametrize("ratio", [4.0, 5.0, 7.0])
 def test_what_is_reported_agrees_with_a_complete_solver(ratio):
-    literals = draw(40, 20, ratio, seed=11)
+    literals = draw(20, 20, ratio, seed=11)
     satisfied, _ = solve_and_verify(literals, max_steps=2000)
     possible = [satisfiable(each) for each in literals]
 

@@ -120,3 +120,9 @@ def test_describe_every_kind_of_part(irem: Irem, name: str) -> None:
     assert shown.status == 0, shown.err
     assert name in shown.out
     assert "Settings" in shown.out or "rules" in shown.out or name == "last-step"
+
+
+def test_a_part_is_described_by_its_name_with_underscores_too(irem: Irem) -> None:
+    shown = [irem("describe", name, "--json") for name in ("energy_plateau", "energy-plateau")]
+    assert shown[0].status == 0
+    assert shown[0].out == shown[1].out

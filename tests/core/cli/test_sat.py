@@ -153,3 +153,9 @@ def test_a_malformed_file_is_one_line(irem: Irem, tmp_path: Path, text: str, mes
 )  # fmt: skip
 def test_mistakes_are_one_line(irem: Irem, arguments: tuple[object, ...], message: str) -> None:
     assert message in irem("solve", "sat(variables=6)", *arguments).mistake()
+
+
+def test_a_formula_may_have_a_mark_and_a_capital_ending(irem: Irem, tmp_path: Path) -> None:
+    file = tmp_path / "one.CNF"
+    file.write_bytes(b"\xef\xbb\xbfp cnf 1 1\n1 0\n")
+    assert "s SATISFIABLE" in irem("solve", "sat", "--input", file).out

@@ -27,7 +27,7 @@ def describe(
     """
     from irem_core.cli import show
 
-    described = [_described(find(each.group, name)) for each in find_any(name)]
+    described = [_described(find(each.group, each.name)) for each in find_any(name)]
     if as_json:
         show.json_document(described)
         return

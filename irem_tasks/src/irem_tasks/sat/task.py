@@ -100,7 +100,7 @@ class Sat(DenseTask):
         Raises:
             InputFileError: the file cannot be read, or is no .cnf; the error names the line.
         """
-        if file.suffix != ".cnf":
+        if file.suffix.lower() != ".cnf":
             raise InputFileError(f"{file} is no formula; expected a DIMACS file, named .cnf.")
         literals, variables = read_cnf(file)
         return Problem(literals[None].to(device), _assignments(variables))
