@@ -32,18 +32,11 @@ class _Added(torch.autograd.Function):
     """Adds up rows, bag by bag."""
 
     @staticmethod
-    def forward(
-        values: Tensor, order: Tensor, ends: Tensor, back_order: Tensor, back_ends: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, values: Tensor, *bags: Tensor) -> Tensor:
         """Return for each bag the sum of its rows."""
-        return functional.embedding_bag(
-            order, values, ends, mode="sum", include_last_offset=True
-        )
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Keep the bags."""
-        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_backward(*bags)
+        order, ends, _, _ = bags
+        return functional.embedding_bag(order, values, ends, mode="sum", include_last_offset=True)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:

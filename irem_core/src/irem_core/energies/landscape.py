@@ -102,7 +102,9 @@ class Landscape(Recorded, nn.Module, ABC):
         asked, answer = x.x if known else x, self.answer
         if answer is not None and self.size_free and isinstance(asked, Tensor):
             answer = answer if answer.ragged else answer.sized(tuple(asked.shape[1:]))
-        return Problem(asked, answer, x.layout if known else None)
+        if known:
+            return Problem(asked, answer, x.layout, verify=x.verify)
+        return Problem(asked, answer)
 
     def encode(self, problem: Problem) -> Any:
         """Compute whatever does not depend on y, once per solve.

@@ -63,7 +63,7 @@ class FactorSpace(Space):
 
     def __attrs_post_init__(self) -> None:
         """Check names and widths."""
-        super().__attrs_post_init__()
+        Space.__attrs_post_init__(self)
         known, roles = dict(self.kinds), dict(self.roles)
         names = [*known, *(role for each in roles.values() for role in each)]
         words = all(isinstance(name, str) and name.isidentifier() for name in names)

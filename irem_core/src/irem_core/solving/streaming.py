@@ -210,7 +210,7 @@ class _Stream:
         """Yield the solutions of the batches that are done, up to the first that is not."""
         while self.batches and not self.batches[0].left:
             batch = self.batches.popleft()
-            yield batch.found.solution(batch.problem.layout)
+            yield batch.found.solution(batch.problem.layout).checked(batch.problem)
 
     def _stop_where_spent(self) -> None:
         assert self.held is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core import Between, EntrySpace, FactorSpace, Problem, choices
@@ -44,11 +44,16 @@ class Sudoku(DeclaredTask):
         x = choices.build(given, 9, units(generator.device))
         return Problem(x, self.answer), choices.answers(solutions, 9)
 
+    def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
+        """Say which boards are solved."""
+        return choices.verify(problem, y)
+
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
     ) -> dict[str, Float[Tensor, " problems"]]:
-        """Say which boards are solved."""
-        return {"solved": choices.verify(problem, y).to(y)}
+        """Return the share of cells that have the right value."""
+        right = choices.decoded(problem.x, y) & (target[:, 0] > 0)
+        return {"cells": problem.layout.mean(right.to(y)) * 9}
 
 
 def units(device: torch.device) -> Tensor:
