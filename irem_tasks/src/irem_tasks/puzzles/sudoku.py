@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irem_core import Between, EntrySpace, FactorSpace, Problem, choices
 from irem_tasks._declared import DeclaredTask, Range
+from irem_tasks.puzzles import base_sets
 
 Givens = Annotated[
     int | Between[int], Range("from 0 to 81", lambda givens: 0 <= givens <= 81)
@@ -36,13 +37,9 @@ class Sudoku(DeclaredTask):
         self, count: int, generator: torch.Generator, *, givens: Givens = _TRAINED
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
         """Draw boards."""
-        solutions = symmetric(count, generator)
-        wanted = Between.of(givens).draw(count, generator, generator.device)
-        order = torch.rand(solutions.shape, generator=generator, device=generator.device)
-        shown = order.argsort(1).argsort(1) < wanted[:, None]
-        given = torch.where(shown, solutions, -1)
-        x = choices.build(given, 9, units(generator.device))
-        return Problem(x, self.answer), choices.answers(solutions, 9)
+        boards = base_sets.draw(count, givens, generator=generator, device=generator.device)
+        x = choices.build(boards.givens - 1, boards.kind.size, boards.groups)
+        return Problem(x, self.answer), choices.answers(boards.solutions - 1, boards.kind.size)
 
     def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
         """Say which boards are solved."""
@@ -54,27 +51,3 @@ class Sudoku(DeclaredTask):
         """Return the share of cells that have the right value."""
         right = choices.decoded(problem.x, y) & (target[:, 0] > 0)
         return {"cells": problem.layout.mean(right.to(y)) * 9}
-
-
-def units(device: torch.device) -> Tensor:
-    """Return the cells of rows, columns and boxes."""
-    grid = torch.arange(81, device=device).view(9, 9)
-    boxes = grid.view(3, 3, 3, 3).transpose(1, 2).reshape(9, 9)
-    return torch.cat([grid, grid.T, boxes])
-
-
-def symmetric(count: int, generator: torch.Generator) -> Tensor:
-    """Draw symmetries of one solved board."""
-    device = generator.device
-    line = torch.arange(9, device=device)
-    board = (line[:, None] * 3 + line[:, None] // 3 + line) % 9
-
-    def lines() -> Tensor:
-        band = torch.rand(count, 3, generator=generator, device=device).argsort(1)
-        within = torch.rand(count, 3, 3, generator=generator, device=device).argsort(2)
-        return (band[:, :, None] * 3 + within).view(count, 9)
-
-    rows, columns = lines(), lines()
-    values = torch.rand(count, 9, generator=generator, device=device).argsort(1)
-    cells = board[rows[:, :, None], columns[:, None, :]].view(count, 81)
-    return values.gather(1, cells)
