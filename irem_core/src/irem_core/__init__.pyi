@@ -81,6 +81,7 @@ from .part import settings_of as settings_of
 from .problems import choices as choices
 from .problems import factor_graphs as factor_graphs
 from .problems import graphs as graphs
+from .problems.constraints import Constraints as Constraints
 from .problems.factored import EntrySpace as EntrySpace
 from .problems.factored import FactorSpace as FactorSpace
 from .problems.iterate import Iterate as Iterate

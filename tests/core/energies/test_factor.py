@@ -8,8 +8,8 @@ from torch.nn import functional
 from torch_geometric.data import Batch, HeteroData
 
 from irem_core import (
-    EntrySpace,
     EnergyPlateau,
+    EntrySpace,
     FactorEnergy,
     FactorSpace,
     FixedSteps,

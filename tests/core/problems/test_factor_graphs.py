@@ -7,9 +7,7 @@ from torch_geometric.data import Batch, HeteroData
 from irem_core import EntrySpace, FactorSpace, Layout, Problem, ShapeError, factor_graphs, graphs
 from irem_core.problems import trees
 
-SPACE = FactorSpace(
-    2, kinds={"pair": 1, "clause": 0}, roles={"clause": ("positive", "negative")}
-)
+SPACE = FactorSpace(2, kinds={"pair": 1, "clause": 0}, roles={"clause": ("positive", "negative")})
 
 
 def graph(entries, pairs, positive, negative, seed=0):
@@ -20,7 +18,9 @@ def graph(entries, pairs, positive, negative, seed=0):
     made["pair"].x = torch.rand(len(pairs), 1, generator=generator)
     made["clause"].num_nodes = len(positive)
     links = [(f, e) for f, pair in enumerate(pairs) for e in pair]
-    made["pair", "member", "entry"].edge_index = torch.tensor(links, dtype=torch.int64).reshape(-1, 2).T
+    made["pair", "member", "entry"].edge_index = (
+        torch.tensor(links, dtype=torch.int64).reshape(-1, 2).T
+    )
     for role, clauses in (("positive", positive), ("negative", negative)):
         links = [(f, e) for f, clause in enumerate(clauses) for e in clause]
         index = torch.tensor(links, dtype=torch.int64).reshape(-1, 2).T
@@ -65,9 +65,7 @@ def test_problems_are_selected_and_joined_with_their_rows():
 
 
 def test_padded_lists_make_the_same_graphs_as_by_hand():
-    features = graphs.Column(
-        torch.cat([SMALL["entry"].x, LARGE["entry"].x]), torch.tensor([3, 5])
-    )
+    features = graphs.Column(torch.cat([SMALL["entry"].x, LARGE["entry"].x]), torch.tensor([3, 5]))
     none = -1
     built = factor_graphs.build(
         features,

@@ -137,7 +137,9 @@ class FactorEnergy(EnergyFn):
         features = self.question_map(problem.x["entry"].x)
         return _Parts(problem.layout, features, both_ways(problem.x))
 
-    def energy(self, context: _Parts, y: Float[Tensor, "rows channels"]) -> Float[Tensor, " problems"]:
+    def energy(
+        self, context: _Parts, y: Float[Tensor, "rows channels"]
+    ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)` of values of entries."""
         found = [layout.sum(self._squares(each)) for layout, each in self._misfits(context, y)]
         return torch.stack(found).sum(0)

@@ -80,9 +80,7 @@ def build(
     columns = {f"{ENTRY} {_COUNT}": Column(entries.lengths), f"{ENTRY} x": entries}
     for kind, given in factors.items():
         roles = given if isinstance(given, Mapping) else {ROLE: given}
-        members = {
-            role: each.expand(problems, *each.shape[-2:]) for role, each in roles.items()
-        }
+        members = {role: each.expand(problems, *each.shape[-2:]) for role, each in roles.items()}
         real = torch.stack([(each >= 0).any(-1) for each in members.values()]).any(0)
         number = real.cumsum(1) - 1
         columns[f"{kind} {_COUNT}"] = Column(real.sum(1))

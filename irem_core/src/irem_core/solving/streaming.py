@@ -259,4 +259,5 @@ def _kind(problem: Problem) -> Any:
     return (
         [(each.values.shape[1:], each.values.dtype) for each in held],
         None if answer is None else (answer.ragged, answer.shape),
+        problem.verify,
     )

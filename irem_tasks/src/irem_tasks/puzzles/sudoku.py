@@ -12,9 +12,7 @@ from irem_core import Between, EntrySpace, FactorSpace, Problem, choices
 from irem_tasks._declared import DeclaredTask, Range
 from irem_tasks.puzzles import base_sets
 
-Givens = Annotated[
-    int | Between[int], Range("from 0 to 81", lambda givens: 0 <= givens <= 81)
-]
+Givens = Annotated[int | Between[int], Range("from 0 to 81", lambda givens: 0 <= givens <= 81)]
 _TRAINED = Between(31, 42)
 
 
