@@ -93,9 +93,10 @@ def test_kinds_of_ones_own_are_checked_by_ones_own_rule_or_count_as_broken():
     )
     problem = puzzle.problem()
     first, second = (problem.x["implies", role, "entry"].edge_index for role in ("if", "then"))
-    assert first.tolist() == [[0], [1]] and second.tolist() == [[0], [3]]
+    assert [first.tolist(), second.tolist()] == [[[0], [1]], [[0], [3]]]
     y = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
-    assert not problem.verified(y) and problem.verified(1 - y)
+    assert not problem.verified(y)
+    assert problem.verified(1 - y)
     assert puzzle.broken([True, False]) == ["implies of a = True, b = True"]
     puzzle.factor("odd", [a[True]])
     assert puzzle.broken([True, True]) == ["odd of a = True"]
@@ -130,8 +131,10 @@ def test_a_problem_is_solved_as_it_is_until_it_is_verified():
     solution = minimize(
         Wishes(wish), puzzle, descent=GradientDescent(step_size=0.1), halting=Verified()
     )
-    assert solution.verified.item() and solution.outcome.item() == Outcome.VERIFIED
-    assert puzzle.broken(puzzle.values(solution.y)) == [] and solution.steps < 30
+    assert solution.verified.item()
+    assert solution.outcome.item() == Outcome.VERIFIED
+    assert solution.steps < 30
+    assert puzzle.broken(puzzle.values(solution.y)) == []
     solution.check()
 
 
@@ -139,7 +142,7 @@ def test_kinds_that_an_energy_was_not_trained_with_are_refused_by_name():
     puzzle = Constraints()
     puzzle.clause([puzzle.variable()[True]])
     known = FactorSpace(choices.FEATURES, kinds={"variable": 0, "all_different": 0})
-    with pytest.raises(ShapeError, match="'clause', 'member'.*learned in training"):
+    with pytest.raises(ShapeError, match=r"'clause', 'member'.*learned in training"):
         minimize(FactorEnergy(known, EntrySpace()), puzzle, descent=GradientDescent(step_size=1.0))
 
 

@@ -61,7 +61,8 @@ def test_problems_are_selected_and_joined_with_their_rows():
     same(part.x, Batch.from_data_list([LARGE, SMALL]))
     joined, layout = trees.join(part, part.layout, problem, problem.layout)
     same(joined.x, Batch.from_data_list([LARGE, SMALL, SMALL, LARGE, SMALL]))
-    assert layout.count == 5 and torch.equal(layout.owner, joined.x["entry"].batch)
+    assert layout.count == 5
+    assert torch.equal(layout.owner, joined.x["entry"].batch)
 
 
 def test_padded_lists_make_the_same_graphs_as_by_hand():
@@ -170,7 +171,7 @@ def test_kinds_roles_and_widths_that_were_not_trained_are_refused(change, said):
 
 
 def test_features_of_another_type_than_the_weights_are_refused():
-    with pytest.raises(ShapeError, match="features of torch.float32 on cpu and has weights of"):
+    with pytest.raises(ShapeError, match=r"features of torch.float32 on cpu and has weights of"):
         SPACE.check_graphs("Test", BATCH, torch.zeros((), dtype=torch.float64))
 
 

@@ -51,8 +51,8 @@ class _Parts:
 class FactorEnergy(EnergyFn):
     """E(x, y) = scale / 2 sum_i mean_c r_ic^2, with residuals r_i of entries, factors, or both.
 
-    Each entry i has features h_i, which begin as a linear map of y_i and x_i. In a round every
-    factor f of a kind k makes a message of its entries, each entry adds up those of its factors, and
+    Each entry i has features h_i, which begin as a linear map of y_i and x_i. In a round each
+    factor f of a kind k makes a message of its entries, an entry adds up those of its factors, and
 
         m_f = MLP_k[sum_i in f SiLU(A h_i) / 3, x_f],    h_i <- h_i + MLP[h_i, sum_f with i m_f].
 
@@ -166,7 +166,7 @@ class FactorEnergy(EnergyFn):
         return self.log_scale.exp() / 2 * misfit.square().mean(-1)
 
     def _misfits(self, context: _Parts, y: Tensor) -> list[tuple[Layout, Tensor]]:
-        """Return the residuals of entries, then those of each kind of factor, with whose they are."""
+        """Return the residuals of entries, then of each kind of factor, with whose they are."""
         graph = context.graph
         links = incidences(graph, self.question.links())
         features = context.features + self.answer_map(y)

@@ -54,12 +54,11 @@ def build(
     Returns:
         A batch of factor graphs.
     """
-    count, variables = givens.shape
     numbers = torch.arange(values, device=givens.device)
     given = givens[:, :, None] == numbers
     known = (givens >= 0)[:, :, None].expand_as(given)
     features = torch.stack([given, known], -1).to(torch.get_default_dtype())
-    entries = torch.arange(variables * values, device=givens.device)
+    entries = torch.arange(givens.shape[1] * values, device=givens.device)
     # For each group and value the entries of its variables.
     alike = groups[..., None, :] * values + numbers[:, None]
     return factor_graphs.build(

@@ -165,8 +165,8 @@ class Constraints:
         values = tuple(dict.fromkeys(value for each in given for value in each.values))
         if len(values) < len(given):
             raise SettingError(
-                f"{len(given)} variables cannot all be different, since they have the {len(values)} "
-                f"values {', '.join(map(repr, values))} only."
+                f"{len(given)} variables cannot all be different, since they have the "
+                f"{len(values)} values {', '.join(map(repr, values))} only."
             )
         kind = ALL_DIFFERENT if len(values) == len(given) else "at_most_one"
         for value in values:
@@ -218,9 +218,9 @@ class Constraints:
         ]
         if not given or len(set(given)) < len(given) or foreign or len(roles) != len(given):
             raise SettingError(
-                f"A factor of the kind {kind!r} got the entries {', '.join(map(str, given)) or '-'} "
-                f"and roles={roles}; expected at least one entry of this problem, none of them "
-                "twice, and a role for each or none at all."
+                f"A factor of the kind {kind!r} got the entries "
+                f"{', '.join(map(str, given)) or '-'} and roles={roles}; expected at least one "
+                "entry of this problem, none of them twice, and a role for each or none at all."
             )
         if holds is None and kind in BOUNDS:
             holds = _bounded(kind)
@@ -231,8 +231,8 @@ class Constraints:
         """Return the value that an answer gives to each variable, the one of its largest entry."""
         if y.shape != (self._rows, 1):
             raise ShapeError(
-                f"The answer has shape {tuple(y.shape)}; expected ({self._rows}, 1), a row for each "
-                "value of each variable."
+                f"The answer has shape {tuple(y.shape)}; expected ({self._rows}, 1), a row for "
+                "each value of each variable."
             )
         parts = y[:, 0].split([len(each.values) for each in self.variables])
         return [

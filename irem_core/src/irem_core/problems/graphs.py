@@ -2,8 +2,8 @@
 
 torch-geometric keeps a batch of graphs as one large graph. Here a batch is taken apart into columns
 in which every graph counts its own nodes from 0, so that graphs can be selected, stored, joined and
-drawn by the thousand; `assemble` gives a torch-geometric `Batch` again. Batches of factor graphs are
-taken apart likewise (see `factor_graphs`).
+drawn by the thousand; `assemble` gives a torch-geometric `Batch` again. Batches of factor graphs
+are taken apart likewise (see `factor_graphs`).
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class Solution:
     def or_better(self, other: Solution) -> Solution:
         """Return for each problem the answer that is verified, else that of the lower energy.
 
-        This one's where both are equal. Energy evaluations add up; all else is of the solution that an answer is from. Traces and
-        parts are left out.
+        This one's where both are equal. Energy evaluations add up; all else is of the solution that
+        an answer is from. Traces and parts are left out.
 
         Args:
             other: of the same problems.
