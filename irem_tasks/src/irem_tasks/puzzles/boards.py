@@ -55,9 +55,10 @@ class Kind:
             SettingError: jigsaw boards came without regions, or others with them.
         """
         if (regions is None) == (self.variant == "jigsaw"):
+            given = "none" if regions is None else "some"
             raise SettingError(
-                f"Boards that are {self.variant} got regions={'none' if regions is None else 'some'}; "
-                "expected a region for each cell of jigsaw boards, and none for others."
+                f"Boards that are {self.variant} got regions={given}; expected a region for each "
+                "cell of jigsaw boards, and none for others."
             )
         grid = torch.arange(self.cells).view(self.size, self.size)
         parts = [grid, grid.T]

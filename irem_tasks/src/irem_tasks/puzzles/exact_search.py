@@ -43,7 +43,7 @@ def search(
     *,
     at_most: int = 2,
     branches: int = 100_000,
-    chunk: int = 512,
+    chunk: int = 256,
 ) -> Found:
     """Find solutions of boards by an exact search.
 
@@ -68,7 +68,7 @@ def search_candidates(
     *,
     at_most: int = 2,
     branches: int = 100_000,
-    chunk: int = 512,
+    chunk: int = 256,
 ) -> Found:
     """Find solutions whose every value is one of its cell's candidates (see `search`).
 
@@ -86,8 +86,10 @@ def search_candidates(
     solutions, owners = [owner.new_zeros(0, candidates.shape[2])], [owner[:0]]
     complete = torch.ones(boards, dtype=torch.bool, device=device)
     while len(owner):
-        left, mine = states[-chunk:].float(), owner[-chunk:]
-        states, owner = states[:-chunk], owner[:-chunk]
+        now = _newest(owner, chunk)
+        left, mine = states[now].float(), owner[now]
+        kept = torch.ones_like(owner, dtype=torch.bool).index_fill_(0, now, False)
+        states, owner = states[kept], owner[kept]
         left, alive = propagate(left, of_states(incidence, mine))
         ends = solved(left) & alive
         solutions.append(values_of(left[ends]))
@@ -109,6 +111,15 @@ def search_candidates(
         branches=tried,
         complete=complete,
     )
+
+
+def _newest(owner: Int[Tensor, " states"], most: int) -> Int[Tensor, " chosen"]:
+    """Choose states to go on with: of each board as many as of others, those added last."""
+    order = owner.flip(0).argsort(stable=True)
+    sizes = owner.bincount()
+    first = (sizes.cumsum(0) - sizes)[owner.flip(0)[order]]
+    rank = torch.arange(len(owner), device=owner.device) - first
+    return len(owner) - 1 - order[rank.argsort(stable=True)[:most]]
 
 
 def incidence_of(groups: Groups, cells: int) -> Incidence:

@@ -14,6 +14,7 @@ from irem_tasks.puzzles.exact_search import (
     of_states,
     placed_at,
     propagate,
+    search,
     search_candidates,
     solved,
     values_of,
@@ -108,3 +109,48 @@ def has_other(
     left[row, solutions[row, cell] - 1, cell] = 0.0
     found = search_candidates(left, groups, at_most=1, branches=branches)
     return (found.count > 0) | ~found.complete
+
+
+def exchanged(
+    givens: Cells,
+    solutions: Cells,
+    groups: Groups,
+    *,
+    away: int,
+    tries: int = 32,
+    generator: torch.Generator,
+    at_most: int = 32,
+) -> Cells:
+    """Take some givens away and give one other cell instead, so that there is still one solution.
+
+    Each further solution that boards have without the givens differs from the known one in some
+    cells; a cell in which all of them differ may be given instead.
+
+    Args:
+        givens: `(B, cells)` boards of one solution.
+        solutions: `(B, cells)` the solutions.
+        groups: see `Kind.groups`.
+        away: how many givens are taken away.
+        tries: of how many choices of them.
+        generator: the only source of randomness.
+        at_most: choices that leave as many other solutions are passed over.
+
+    Returns:
+        `(B, cells)` boards of one solution; those where no try went well are as they were.
+    """
+    count, cells = givens.shape
+    chance = torch.rand((count, tries, cells), generator=generator) * (givens[:, None] > 0)
+    fewer = givens[:, None].repeat(1, tries, 1).scatter(2, chance.topk(away).indices, 0)
+    theirs = groups if groups.ndim == 2 else groups.repeat_interleave(tries, 0)
+    found = search(fewer.flatten(0, 1), theirs, at_most=at_most)
+    apart = (found.solutions != solutions[found.owner // tries]).float()
+    others = torch.zeros(count * tries, cells).index_add_(0, found.owner, apart)
+    known = found.complete & (found.count < at_most)
+    fits = (others == (found.count - 1)[:, None]) & known[:, None]
+    fits = fits.view(count, tries * cells)
+    fits &= (fewer == 0).flatten(1) & (givens == 0).repeat(1, tries)
+    chosen = (fits * torch.rand(fits.shape, generator=generator)).argmax(1)
+    row, cell = torch.arange(count), chosen % cells
+    better = fewer[row, chosen // cells]
+    better[row, cell] = solutions[row, cell]
+    return torch.where(fits.any(1, keepdim=True), better, givens)

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from irem_tasks.puzzles.boards import BOXES, Cells, Kind
+from irem_tasks.puzzles.boards import BOXES, Cells, Groups, Kind
+
+_ROUNDS = 8
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -126,3 +128,35 @@ def _banded(size: int, high: int) -> set[tuple[int, ...]]:
         for order in permutations(range(bands))
         for inners in product(within, repeat=bands)
     }
+
+
+def fingerprints(solutions: Cells, givens: Cells, groups: Groups) -> Int[Tensor, " boards"]:
+    """Return a number of each board that no symmetry changes, by refining colours.
+
+    Boards of different numbers are different up to symmetry; those of one are, most likely, one
+    board (Weisfeiler and Leman, 1968). Rows and columns count as alike.
+
+    Args:
+        solutions: `(B, cells)` from 1 to size.
+        givens: `(B, cells)` the same, 0 where a cell is blank.
+        groups: see `Kind.groups`.
+    """
+    boards, size = len(solutions), groups.shape[-1]
+    groups = groups.expand(boards, -1, -1)
+    inside = groups.flatten(1)
+    line = (torch.arange(groups.shape[1]) < 2 * size).long().expand(boards, -1)
+    cells = (givens > 0).long()
+    for _ in range(_ROUNDS):
+        mixed = _mixed(cells)
+        of_groups = _mixed(mixed.gather(1, inside).view_as(groups).sum(-1) + line)
+        of_values = _mixed(torch.zeros(boards, size + 1).long().scatter_add(1, solutions, mixed))
+        near = of_groups[..., None].expand_as(groups).flatten(1)
+        cells = mixed + 3 * of_values.gather(1, solutions).scatter_add(1, inside, near)
+    return _mixed(cells).sum(1)
+
+
+def _mixed(numbers: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
+    """Scatter 64-bit numbers, so that sums of them tell which were added (Steele et al., 2014)."""
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        numbers = (numbers ^ (numbers >> shift)) * factor + 1
+    return numbers ^ (numbers >> 31)
