@@ -17,7 +17,8 @@ from torch import Tensor
 
 from irem_core.errors import ShapeError
 from irem_core.problems import factor_graphs
-from irem_core.problems.factor_graphs import ENTRY, ROLE
+from irem_core.problems.factor_graphs import ENTRY as ENTRY
+from irem_core.problems.factor_graphs import ROLE
 from irem_core.problems.problem import Problem
 
 if TYPE_CHECKING:
