@@ -32,6 +32,7 @@ TASK_CASES = {
     "sparse-components": [("sparse_components()", {"floors": False, "count": 3})],
     "sparse-shortest-path": [("sparse_shortest_path()", {"floors": False, "count": 3})],
     "square": [("square(size=3)", {})],
+    "sudoku": [("sudoku()", {"count": 3})],
 }
 # A task with small settings, and an energy for it.
 ENERGY_CASES = {
@@ -45,6 +46,10 @@ ENERGY_CASES = {
         ("negate(size=5)", "elementwise(width=4, neighbours=2)"),
         ("square(size=3)", "elementwise(width=4)"),
         ("edge_copy()", "elementwise(width=4)"),
+    ],
+    "factor": [
+        ("sudoku()", "factor(width=4)"),
+        ("sudoku()", "factor(width=4, rounds=1, read='both')"),
     ],
     "gine": [
         ("edge_copy()", "gine(width=8)"),
@@ -105,6 +110,7 @@ SOLVER_CASES = {
         ("add(size=3)", f"irem({IREM}, supervise='every')", MLP),
         ("add(size=3)", f"irem({IREM})", SCRATCHPAD),
         ("edge_copy()", f"irem({IREM}, replay=20)", "gine(width=8)"),
+        ("sudoku()", f"irem({IREM}, replay=20)", "factor(width=4)"),
     ],
     "feedforward": [
         ("add(size=3)", "feedforward(width=8, depth=1)", None),

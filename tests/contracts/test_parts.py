@@ -28,6 +28,7 @@ HALTING_CASES = {
     "energy-plateau": ["energy_plateau()", "energy_plateau(tolerance=0.9, patience=1)"],
     "gradient-norm": ["gradient_norm()"],
     "settled": ["settled()", "settled(relative=1e-2, patience=1)"],
+    "verified": ["verified()"],
     "any-of": ["any_of(gradient_norm(), fixed_steps(steps=150))"],
     "all-of": ["all_of(energy_plateau(), fixed_steps(steps=4))"],
 }
@@ -41,6 +42,8 @@ SPACE_CASES = {
     "vector": ["vector(5)", "vector(5, low=0.0)", "vector(3, low=-0.5, high=0.25)"],
     "matrix": ["matrix(2, 4)", "matrix(2, 2, high=0.5)"],
     "edge": ["edge()", "edge(2, low=0.0)", "edge(complete=True)"],
+    "entries": ["entries()", "entries(2, low=0.0)"],
+    "factor-graph": ["factor_graph(2, kinds={'pair': 1})"],
     "simplex": ["simplex(4)", "simplex(3, total=2.5)"],
     "ball": ["ball(3)", "ball(2, radius=0.5, center=0.25)"],
     "affine": ["affine([[1, 1, 1], [1, -1, 0]], [1, 0.5])"],

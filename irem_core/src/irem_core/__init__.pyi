@@ -23,6 +23,7 @@ from .energies.base import WeightedEnergies as WeightedEnergies
 from .energies.conv import ConvEnergy as ConvEnergy
 from .energies.distance import DistanceEnergy as DistanceEnergy
 from .energies.elementwise import ElementwiseEnergy as ElementwiseEnergy
+from .energies.factor import FactorEnergy as FactorEnergy
 from .energies.gine import GINEEnergy as GINEEnergy
 from .energies.landscape import Evaluation as Evaluation
 from .energies.landscape import Landscape as Landscape
@@ -77,7 +78,12 @@ from .part import Preset as Preset
 from .part import Recorded as Recorded
 from .part import seeded as seeded
 from .part import settings_of as settings_of
+from .problems import choices as choices
+from .problems import factor_graphs as factor_graphs
 from .problems import graphs as graphs
+from .problems.constraints import Constraints as Constraints
+from .problems.factored import EntrySpace as EntrySpace
+from .problems.factored import FactorSpace as FactorSpace
 from .problems.iterate import Iterate as Iterate
 from .problems.layout import Layout as Layout
 from .problems.problem import Problem as Problem
@@ -124,6 +130,7 @@ from .solving.halting import EnergyPlateau as EnergyPlateau
 from .solving.halting import FixedSteps as FixedSteps
 from .solving.halting import GradientNorm as GradientNorm
 from .solving.halting import HaltingCriterion as HaltingCriterion
+from .solving.halting import Verified as Verified
 from .solving.halting import all_of as all_of
 from .solving.halting import any_of as any_of
 from .solving.minimization import Observer as Observer

@@ -132,4 +132,4 @@ def test_restarts_are_counted(restarts):
 def test_solutions_without_energies_are_not_compared():
     answered = Solution.answered(torch.zeros(2, 1), Problem(torch.zeros(2, 1)).layout)
     with pytest.raises(EnergyError, match="without energies"):
-        answered.or_lower(answered)
+        answered.or_better(answered)

@@ -6,10 +6,15 @@ from importlib import import_module
 from typing import cast
 
 from irem_core.energies.landscape import Landscape
+from irem_core.problems.factored import EntrySpace
 from irem_core.problems.space import EdgeSpace, ImageSpace, Space
 
 # By module, since torch-geometric takes seconds to import and few tasks need it.
-_DEFAULTS = {EdgeSpace: ("gine", "GINEEnergy"), ImageSpace: ("conv", "ConvEnergy")}
+_DEFAULTS = {
+    EdgeSpace: ("gine", "GINEEnergy"),
+    EntrySpace: ("factor", "FactorEnergy"),
+    ImageSpace: ("conv", "ConvEnergy"),
+}
 
 
 def default_energy(answer: Space) -> type[Landscape]:

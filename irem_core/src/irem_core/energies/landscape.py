@@ -91,18 +91,23 @@ class Landscape(Recorded, nn.Module, ABC):
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
 
+        What has a method `problem`, such as `Constraints`, is asked for it.
+
         The answers of a size-free energy are as large as the questions.
 
         Raises:
             ShapeError: x has another number of dimensions or channels than the energy takes.
         """
+        x = x.problem() if hasattr(x, "problem") else x
         known = isinstance(x, Problem)
         if known and (x.answer is not None or self.answer is None):
             return cast(Problem, x)
         asked, answer = x.x if known else x, self.answer
         if answer is not None and self.size_free and isinstance(asked, Tensor):
             answer = answer if answer.ragged else answer.sized(tuple(asked.shape[1:]))
-        return Problem(asked, answer, x.layout if known else None)
+        if known:
+            return Problem(asked, answer, x.layout, verify=x.verify)
+        return Problem(asked, answer)
 
     def encode(self, problem: Problem) -> Any:
         """Compute whatever does not depend on y, once per solve.

@@ -50,7 +50,8 @@ class Scores:
         steps_mean: mean steps taken.
         evaluations_mean: mean energy evaluations spent.
         outcomes: how many problems ended in each way.
-        measures: means of what else the task measures, by name (`Task.measures`).
+        measures: means of what else the task measures, by name (`Task.measures`), and the share of
+            answers that hold as "solved", where they can be checked (`Task.verify`).
         measures_by_step: likewise of iterate t, as with `mse_by_step`.
         energy_by_step: the mean energy of iterate t, likewise; None for a solver without one.
         errors: `(problems,)` the mean squared error of each problem.
@@ -217,6 +218,9 @@ class _Watch:
         """Add up the squared errors of answers, and what else the task measures."""
         measured = self.task.measures(self.problem, y, self.target)
         sums = {name: float(values.double().sum()) for name, values in measured.items()}
+        holds = self.problem.verified(y)
+        if holds is not None:
+            sums["solved"] = float(holds.sum())
         return {_SQUARED: float((y - self.target).double().square().sum()), **sums}
 
 

@@ -2,19 +2,21 @@
 
 torch-geometric keeps a batch of graphs as one large graph. Here a batch is taken apart into columns
 in which every graph counts its own nodes from 0, so that graphs can be selected, stored, joined and
-drawn by the thousand; `assemble` gives a torch-geometric `Batch` again.
+drawn by the thousand; `assemble` gives a torch-geometric `Batch` again. Batches of factor graphs
+are taken apart likewise (see `factor_graphs`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from irem_core.errors import ShapeError
+from irem_core.problems import factor_graphs
+from irem_core.problems.columns import Column, within
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -26,58 +28,19 @@ Like `edge_index` it is `(2, pairs)`, and torch-geometric treats it so.
 """
 
 
-@attrs.frozen(eq=False)
-class Column:
-    """A tensor of a batch of problems.
-
-    Args:
-        values: an entry per problem; or all entries of the first problem, then of the second, ...
-        counts: how many entries each problem has; None where each has one.
-    """
-
-    values: Shaped[Tensor, "entries *shape"]
-    counts: Int[Tensor, " problems"] | None = None
-
-    @property
-    def lengths(self) -> Int[Tensor, " problems"]:
-        """How many entries each problem has."""
-        if self.counts is not None:
-            return self.counts
-        return torch.ones(self.values.shape[0], dtype=torch.int64, device=self.values.device)
-
-    def select(self, problems: Int[Tensor, " kept"]) -> Column:
-        """Return the entries of some problems, in any order and with repetitions."""
-        if self.counts is None:
-            return Column(self.values[problems])
-        counts = self.counts[problems]
-        first = (self.counts.cumsum(0) - self.counts)[problems]
-        return Column(self.values[within(counts) + first.repeat_interleave(counts)], counts)
-
-    def joined(self, other: Column) -> Column:
-        """Return the entries of two batches of problems, this one's first."""
-        values = torch.cat([self.values, other.values])
-        if self.counts is None and other.counts is None:
-            return Column(values)
-        return Column(values, torch.cat([self.lengths, other.lengths]))
-
-
-def within(counts: Int[Tensor, " problems"]) -> Int[Tensor, " entries"]:
-    """Number the entries of each problem from 0: `[2, 3]` gives `[0, 1, 0, 1, 2]`."""
-    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    return torch.arange(first.shape[0], device=counts.device) - first
-
-
 def is_batch(x: Any) -> bool:
     """Say whether x is a torch-geometric batch, without importing torch-geometric."""
     return hasattr(x, "num_graphs")
 
 
 def owner(batch: Batch) -> Int[Tensor, " rows"]:
-    """Return the graph of each pair of nodes whose answer is wanted.
+    """Return the graph of each pair of nodes whose answer is wanted, or of each entry.
 
     Raises:
         ShapeError: a graph has no such pair, or the pairs are not sorted by graph.
     """
+    if factor_graphs.is_one(batch):
+        return factor_graphs.owner(batch)
     index = batch.get(PAIRS, batch.edge_index)
     graph: Tensor = batch.batch[:0] if index is None else batch.batch[index[0]]
     counts = torch.bincount(graph, minlength=int(batch.num_graphs))
@@ -104,6 +67,8 @@ def take_apart(batch: Batch) -> dict[str, Column]:
     Raises:
         ShapeError: a tensor leads with neither nodes, edges nor graphs.
     """
+    if factor_graphs.is_one(batch):
+        return factor_graphs.take_apart(batch)
     nodes = batch.ptr.diff()
     columns = {"num_nodes": Column(nodes)}
     for name, values in batch.to_dict().items():
@@ -137,6 +102,8 @@ def assemble(columns: dict[str, Column]) -> Batch:
     """
     from torch_geometric.data import Batch
 
+    if "num_nodes" not in columns:
+        return factor_graphs.assemble(columns)
     nodes = columns["num_nodes"].values
     numbers = torch.arange(nodes.shape[0], device=nodes.device)
     ptr = torch.cat([nodes.new_zeros(1), nodes.cumsum(0)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from irem_core.errors import ShapeError
@@ -46,6 +48,8 @@ class Problem:
         owner: `(rows,)` the problem that each answer row belongs to, ascending from 0; None where
             each problem's answer is one row. Read from x where that is a torch-geometric batch
             (see `graphs.owner`). Kept as the attribute `layout`.
+        verify: says of these problems, and of answers y, which answers hold, `(B,)`; None where
+            that cannot be said without the right ones. `Task.sample` sets it for tasks that can.
 
     Raises:
         ShapeError: x leads with no common number of problems, `owner` leaves a gap, or a graph has
@@ -55,9 +59,15 @@ class Problem:
     x: Any
     answer: Space | None
     layout: Layout = attrs.field(alias="owner")
+    verify: Callable[[Problem, Tensor], Bool[Tensor, " problems"]] | None = None
 
     def __init__(
-        self, x: Any, answer: Space | None = None, owner: Tensor | Layout | None = None
+        self,
+        x: Any,
+        answer: Space | None = None,
+        owner: Tensor | Layout | None = None,
+        *,
+        verify: Callable[[Problem, Tensor], Bool[Tensor, " problems"]] | None = None,
     ) -> None:
         if owner is None and graphs.is_batch(x) and (answer is None or answer.ragged):
             owner = graphs.owner(x)
@@ -65,7 +75,11 @@ class Problem:
             layout = Layout(_count_problems(x))
         else:
             layout = owner if isinstance(owner, Layout) else Layout.of_owner(owner)
-        self.__attrs_init__(x, answer, layout)
+        self.__attrs_init__(x, answer, layout, verify)
+
+    def verified(self, y: Tensor) -> Bool[Tensor, " problems"] | None:
+        """Say which answers hold; None where they cannot be checked."""
+        return None if self.verify is None else self.verify(self, y)
 
     @property
     def device(self) -> torch.device:

@@ -13,7 +13,7 @@ from irem_core import checks
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems.layout import Layout
 from irem_core.solvers.base import Solver
-from irem_core.solving.outcome import Outcome
+from irem_core.solving.outcome import ARRIVED
 from irem_core.solving.solution import Solution
 
 Join = Callable[..., Any]
@@ -104,7 +104,7 @@ class Composition:
         last = parts[-1]
         stacked = torch.stack([part.outcome for part in parts])
         # The first application that fell short tells how the whole went.
-        bad = (stacked != Outcome.CONVERGED) & (stacked != Outcome.ANSWERED)
+        bad = torch.isin(stacked, torch.tensor(ARRIVED, device=stacked.device), invert=True)
         first = torch.where(bad.any(0), bad.int().argmax(0), len(parts) - 1)
         return Solution(
             y=last.y,

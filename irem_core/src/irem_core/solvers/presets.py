@@ -8,7 +8,7 @@ from irem_core.descent import GradientDescent
 from irem_core.energies import default_energy
 from irem_core.energies.mlp import MLPEnergy
 from irem_core.energies.pairwise import PairwiseEnergy
-from irem_core.part import Preset
+from irem_core.part import Preset, preset_of
 from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace, Space
 from irem_core.solvers.backprop import LastStep
 
@@ -26,7 +26,8 @@ def default(question: Space, answer: Space) -> Preset:
     square = isinstance(answer, MatrixSpace) and answer.height == answer.width
     if (complete or square) and question.shape == answer.shape:
         return attrs.evolve(PairwiseEnergy.preset(question, answer), energy=PairwiseEnergy)
-    energy, preset = default_energy(answer), tuned(question, answer)
+    energy = default_energy(answer)
+    preset = preset_of(energy, question, answer) or tuned(question, answer)
     if energy is MLPEnergy:
         training = {
             **preset.training,

@@ -80,7 +80,7 @@ def begin(
         current=current,
         found=Found(bare, current.iterate, ones * 0, ones, outcome),
         descent_state=descent.init(current),
-        halting_state=halting.init(current),
+        halting_state=halting.begin(current, problem),
     )
 
 
@@ -110,8 +110,9 @@ def advance(
     verdict = torch.where(unknown, int(Outcome.STALLED), verdict)
     moved = running & finite
     current = trees.where(moved, layout, after, before)
-    # Where energies are equal to the bit the later iterate has come further.
-    lower = moved & (after.energy <= found.best.energy)
+    # Where energies are equal to the bit the later iterate has come further; one that is verified
+    # is the answer whatever its energy.
+    lower = moved & ((after.energy <= found.best.energy) | (verdict == Outcome.VERIFIED))
     reached = torch.where(finite, verdict, int(Outcome.NONFINITE))
     return Descending(
         problems=held.problems,

@@ -14,6 +14,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError
+from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
 from irem_core.solving.outcome import Outcome
 
@@ -37,6 +38,13 @@ class HaltingCriterion(ABC):
     @abstractmethod
     def init(self, evaluation: Evaluation) -> Any:
         """Return the state before the first step, a tree that leads with problems."""
+
+    def begin(self, evaluation: Evaluation, problem: Problem) -> Any:
+        """Return the state before the first step, knowing the problems: what the loop calls.
+
+        By default it is what `init` returns, of rules that need not know them.
+        """
+        return self.init(evaluation)
 
     @abstractmethod
     def update(
@@ -157,6 +165,40 @@ class GradientNorm(HaltingCriterion):
         return _outcomes(after.slope.norm() <= self.tolerance, Outcome.CONVERGED), None
 
 
+@attrs.frozen
+class Verified(HaltingCriterion):
+    """Stop where the answer holds, with `Outcome.VERIFIED`: for problems that can be checked.
+
+    It stops nothing else, so combine it: `any_of(verified(), energy_plateau())`.
+
+    Raises:
+        SettingError: on solving, of problems whose answers cannot be checked.
+    """
+
+    promises_arrival: ClassVar[bool] = False
+
+    def init(self, evaluation: Evaluation) -> None:
+        """Know nothing of the problems, and so stop none."""
+
+    def begin(self, evaluation: Evaluation, problem: Problem) -> Problem:
+        """Remember the problems."""
+        if problem.verify is None:
+            raise SettingError(
+                "The halting rule verified was asked about problems whose answers cannot be "
+                "checked; take another rule, or give the task a method verify."
+            )
+        return problem
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Problem | None
+    ) -> tuple[Int[Tensor, " problems"], Problem | None]:
+        """Check the answers after the step."""
+        holds = None if state is None else state.verified(after.iterate.y)
+        if holds is None:
+            holds = torch.zeros_like(after.energy, dtype=torch.bool)
+        return _outcomes(holds, Outcome.VERIFIED), state
+
+
 @attrs.frozen(init=False)
 class _Combination(HaltingCriterion):
     criteria: tuple[HaltingCriterion, ...]
@@ -177,6 +219,10 @@ class _Combination(HaltingCriterion):
     def init(self, evaluation: Evaluation) -> tuple[Any, ...]:
         """Start every rule."""
         return tuple(rule.init(evaluation) for rule in self.criteria)
+
+    def begin(self, evaluation: Evaluation, problem: Problem) -> tuple[Any, ...]:
+        """Start every rule, knowing the problems."""
+        return tuple(rule.begin(evaluation, problem) for rule in self.criteria)
 
     def update(
         self, before: Evaluation, after: Evaluation, state: tuple[Any, ...]
@@ -205,9 +251,9 @@ class _Combination(HaltingCriterion):
 
 
 def _first_of(verdicts: Int[Tensor, "rules problems"]) -> Int[Tensor, " problems"]:
-    """Return CONVERGED where any rule says so, else STALLED likewise, else BUDGET_SPENT."""
+    """Return VERIFIED where any rule says so, else CONVERGED, else STALLED, else BUDGET_SPENT."""
     outcome = torch.full_like(verdicts[0], int(Outcome.BUDGET_SPENT))
-    for said in (Outcome.STALLED, Outcome.CONVERGED):
+    for said in (Outcome.STALLED, Outcome.CONVERGED, Outcome.VERIFIED):
         outcome = torch.where((verdicts == said).any(0), int(said), outcome)
     return outcome
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import attrs
@@ -93,7 +93,8 @@ def minimize(
         start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
         restarts: how often each problem is descended again, from another random start. The answer
             is that of the lowest energy; steps and outcome are of the descent that found it, energy
-            evaluations of all.
+            evaluations of all. Problems whose answers can be checked are descended again only until
+            one holds, which then is the answer.
         generator: where random starts come from; seed 0 if None.
         record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
             with restarts, of the first descent.
@@ -130,11 +131,10 @@ def minimize(
         watch = [each for each in (recorder, observer) if each is not None]
         context = encoded(energy, problem) if attached is None else ordinary(attached)
         begin = _start(energy, problem, start, generator)
-        solution = _descend(energy, problem, context, begin, descent, halting, max_steps, watch)
-        for _ in range(restarts):
-            begin = _another(energy, problem, begin, generator)
-            again = _descend(energy, problem, context, begin, descent, halting, max_steps)
-            solution = solution.or_lower(again)
+        parts = {"descent": descent, "halting": halting, "max_steps": max_steps}
+        solution = _descend(energy, problem, context, begin, **parts, watch=watch)
+        held = (problem, context, begin, solution)
+        _restart(restarts, energy, held, generator, parts)
         if recorder is not None:
             solution = attrs.evolve(solution, trace=recorder.trace())
         if differentiable is None or attached is None:
@@ -147,6 +147,7 @@ def _descend(
     problem: Problem,
     context: Any,
     start: Iterate,
+    *,
     descent: Descent,
     halting: HaltingCriterion,
     max_steps: int,
@@ -169,7 +170,40 @@ def _descend(
             held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
         held = advance(energy, problem.answer, held, descent, halting)
     trees.put(found, problem.layout, held.problems, held.found)
-    return found.solution(problem.layout)
+    return found.solution(problem.layout).checked(problem)
+
+
+def _restart(
+    restarts: int,
+    energy: Landscape,
+    held: tuple[Problem, Any, Iterate, Solution],
+    generator: torch.Generator,
+    parts: Mapping[str, Any],
+) -> None:
+    """Descend again and again, and write better answers into the solution.
+
+    Args:
+        restarts: how often.
+        energy: what to descend.
+        held: problems, their context, the first starts, and what was found from these.
+        generator: where starts come from.
+        parts: how to descend.
+    """
+    solution, layout = held[3], held[0].layout
+    numbers = torch.arange(layout.count, device=solution.y.device)
+    for _ in range(restarts):
+        found = held[3]
+        if found.verified is not None:
+            left = (~found.verified).nonzero().squeeze(1)
+            if not left.numel():
+                return
+            held = trees.select(held, held[0].layout, left)
+            numbers = numbers[left]
+        problem, context, start, found = held
+        start = _another(energy, problem, start, generator)
+        found = found.or_better(_descend(energy, problem, context, start, **parts))
+        held = (problem, context, start, found)
+        trees.put(solution, layout, numbers, found)
 
 
 def _start(

@@ -14,6 +14,7 @@ class Outcome(IntEnum):
     NONFINITE = 3
     ANSWERED = 4
     STALLED = 5
+    VERIFIED = 6
 
     @property
     def explanation(self) -> str:
@@ -27,6 +28,10 @@ _EXPLANATIONS = {
     Outcome.BUDGET_SPENT: "spent its budget of steps before its halting rule was met",
     Outcome.NONFINITE: "turned NaN or infinite and stopped at its last finite iterate",
     Outcome.ANSWERED: "was answered by a solver without an energy",
+    Outcome.VERIFIED: "was checked, and its answer holds",
     Outcome.STALLED: "stalled: its descent found no step, or none that its numbers resolve, where "
     "the gradient is not small or has no value",
 }
+
+ARRIVED = (Outcome.CONVERGED, Outcome.VERIFIED, Outcome.ANSWERED)
+"""The outcomes of problems that have an answer."""

@@ -13,7 +13,8 @@ from irem_core.energies.landscape import Evaluation
 from irem_core.errors import EnergyError, NotConvergedError
 from irem_core.problems import trees
 from irem_core.problems.layout import Layout
-from irem_core.solving.outcome import Outcome
+from irem_core.problems.problem import Problem
+from irem_core.solving.outcome import ARRIVED, Outcome
 
 
 @attrs.frozen(eq=False)
@@ -62,6 +63,7 @@ class Solution:
             converged. That of others is zero.
         residual: `(B,)` the relative residual of the linear system that the gradient of `Implicit`
             is found by; NaN until it has been, by `backward`.
+        verified: `(B,)` which answers were checked and hold; None where they cannot be checked.
     """
 
     y: Tensor
@@ -76,6 +78,7 @@ class Solution:
     parts: tuple[Solution, ...] = ()
     carries: Bool[Tensor, " problems"] | None = None
     residual: Float[Tensor, " problems"] | None = None
+    verified: Bool[Tensor, " problems"] | None = None
 
     @classmethod
     def answered(cls, y: Tensor, layout: Layout) -> Self:
@@ -83,11 +86,15 @@ class Solution:
         ones = torch.ones(layout.count, dtype=torch.int64, device=y.device)
         return cls(y, y, None, ones, ones, ones * int(Outcome.ANSWERED), layout)
 
-    def or_lower(self, other: Solution) -> Solution:
-        """Return for each problem the answer of the lower energy, this one's where they are equal.
+    def checked(self, problem: Problem) -> Self:
+        """Return the solution of a problem that says which answers hold, where that can be said."""
+        return attrs.evolve(self, verified=problem.verified(self.y))
 
-        Energy evaluations add up; all else is of the solution that an answer is from. Traces and
-        parts are left out.
+    def or_better(self, other: Solution) -> Solution:
+        """Return for each problem the answer that is verified, else that of the lower energy.
+
+        This one's where both are equal. Energy evaluations add up; all else is of the solution that
+        an answer is from. Traces and parts are left out.
 
         Args:
             other: of the same problems.
@@ -100,18 +107,20 @@ class Solution:
                 "A solution without energies cannot be compared; expected both to come from a "
                 "descent."
             )
-        lower = other.energy.nan_to_num(torch.inf) < self.energy.nan_to_num(torch.inf)
+        better = other.energy.nan_to_num(torch.inf) < self.energy.nan_to_num(torch.inf)
+        if self.verified is not None and other.verified is not None:
+            better = torch.where(self.verified == other.verified, better, other.verified)
         mine, theirs = (attrs.evolve(each, trace=None, parts=()) for each in (self, other))
-        chosen = trees.where(lower, self.layout, theirs, mine)
+        chosen = trees.where(better, self.layout, theirs, mine)
         return attrs.evolve(chosen, evaluations=self.evaluations + other.evaluations)
 
     def check(self) -> Self:
-        """Return the solution if every problem converged or was answered.
+        """Return the solution if every problem converged, was verified, or was answered.
 
         Raises:
             NotConvergedError: some did not; the error names them.
         """
-        good = (self.outcome == Outcome.CONVERGED) | (self.outcome == Outcome.ANSWERED)
+        good = torch.isin(self.outcome, torch.tensor(ARRIVED, device=self.outcome.device))
         if bool(good.all()):
             return self
         sentences = []

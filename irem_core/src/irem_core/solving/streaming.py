@@ -210,7 +210,7 @@ class _Stream:
         """Yield the solutions of the batches that are done, up to the first that is not."""
         while self.batches and not self.batches[0].left:
             batch = self.batches.popleft()
-            yield batch.found.solution(batch.problem.layout)
+            yield batch.found.solution(batch.problem.layout).checked(batch.problem)
 
     def _stop_where_spent(self) -> None:
         assert self.held is not None
@@ -259,4 +259,5 @@ def _kind(problem: Problem) -> Any:
     return (
         [(each.values.shape[1:], each.values.dtype) for each in held],
         None if answer is None else (answer.ragged, answer.shape),
+        problem.verify,
     )

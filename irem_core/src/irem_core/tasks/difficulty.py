@@ -115,6 +115,8 @@ def parse(
 
 
 def _value(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
     if not isinstance(default, Between):
         return _number(name, text, type(default))
     kind = type(default.low)

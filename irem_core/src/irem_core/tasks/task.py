@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from irem_core import checks
@@ -131,7 +131,28 @@ class Task(Recorded, ABC):
                 "questions x and a tensor of their answers y."
             )
         x, y = drawn
-        return (x if isinstance(x, Problem) else Problem(x, self.answer)), y
+        return self.checked(x if isinstance(x, Problem) else Problem(x, self.answer)), y
+
+    def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
+        """Say of which problems the answers hold, without knowing the right ones.
+
+        A task that can check an answer so says it here: evaluation then counts how many are solved,
+        restarts go on only where the answer does not hold yet, and the halting rule `verified` can
+        be used.
+
+        Args:
+            problem: the questions.
+            y: `(B, ...)` or `(rows, ...)` the answers, as a descent leaves them.
+
+        Raises:
+            NotImplementedError: the task cannot.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot check answers.")
+
+    def checked(self, problem: Problem) -> Problem:
+        """Return problems that know how their answers are checked, where the task can."""
+        known = type(self).verify is not Task.verify and problem.verify is None
+        return attrs.evolve(problem, verify=self.verify) if known else problem
 
     def difficulty(self, text: str | Difficulty) -> Difficulty:
         """Read a difficulty: a name, or parameters joined by commas as in "nodes=30,scale=2".

@@ -15,6 +15,7 @@ from irem_core.part import settings_of
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.layout import Layout
+from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
@@ -80,7 +81,7 @@ def check_halting(rule: HaltingCriterion, *, within: int = 1000) -> None:
     energies = torch.rand(6, layout.count, generator=seeded_generator(0)).cumsum(0).flip(0)
     slope = Iterate(torch.ones(layout.rows, 2), layout)
     steps = [Evaluation(slope, energy, slope) for energy in energies]
-    state = rule.init(steps[0])
+    state = rule.begin(steps[0], _asked(layout))
     for before, after in pairwise(steps):
         fewer = trees.select((before, after, state), layout, some)
         kept = copied((before, after, state))
@@ -99,23 +100,29 @@ def check_halting(rule: HaltingCriterion, *, within: int = 1000) -> None:
         _check_promise(rule, title)
 
 
+def _asked(layout: Layout) -> Problem:
+    """Return problems of which any answer holds."""
+    x = torch.zeros(layout.count, 1)
+    return Problem(x, None, layout, verify=lambda asked, _: torch.ones(asked.layout.count) > 0)
+
+
 def _check_outcome(outcome: Any, count: int, title: str) -> None:
     fits = isinstance(outcome, Tensor) and outcome.shape == (count,)
     assert fits and outcome.dtype == torch.int64, (
         f"{title} returned {outcome!r} as outcomes of {count} problems; expected a tensor of shape "
         f"({count},) and type torch.int64"
     )
-    allowed = {Outcome.RUNNING, Outcome.CONVERGED, Outcome.BUDGET_SPENT, Outcome.STALLED}
+    allowed = set(Outcome) - {Outcome.NONFINITE, Outcome.ANSWERED}
     assert set(outcome.tolist()) <= allowed, (
         f"{title} returned the outcomes {outcome.tolist()}; expected numbers of Outcome.RUNNING, "
-        "Outcome.CONVERGED, Outcome.BUDGET_SPENT or Outcome.STALLED"
+        "Outcome.CONVERGED, Outcome.VERIFIED, Outcome.BUDGET_SPENT or Outcome.STALLED"
     )
 
 
 def _check_end(rule: HaltingCriterion, layout: Layout, within: int, title: str) -> None:
     still = Iterate(torch.zeros(layout.rows, 2), layout)
     evaluation = Evaluation(still, torch.zeros(layout.count), still)
-    state = rule.init(evaluation)
+    state = rule.begin(evaluation, _asked(layout))
     halted = torch.zeros(layout.count, dtype=torch.bool)
     for _ in range(within):
         outcome, state = rule.update(evaluation, evaluation, state)

@@ -1,0 +1,228 @@
+"""Discrete problems of one's own: what is built of them, decoded and checked."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from irem_core import (
+    Constraints,
+    EnergyFn,
+    EntrySpace,
+    FactorEnergy,
+    FactorSpace,
+    GradientDescent,
+    SettingError,
+    ShapeError,
+    Verified,
+    choices,
+    minimize,
+)
+from irem_core.solving.outcome import Outcome
+
+
+def latin(size=3):
+    puzzle = Constraints()
+    cells = [
+        [puzzle.variable(range(1, size + 1), name=f"r{r}c{c}") for c in range(size)]
+        for r in range(size)
+    ]
+    for line in (*cells, *zip(*cells, strict=True)):
+        puzzle.all_different(line)
+    puzzle.given(cells[0][0], 2)
+    return puzzle, cells
+
+
+def one_hot(values, size):
+    return torch.nn.functional.one_hot(torch.tensor(values) - 1, size).view(-1, 1).float()
+
+
+def test_latin_squares_are_built_as_the_task_builds_them():
+    puzzle, _ = latin()
+    grid = torch.arange(9).view(3, 3)
+    givens = torch.tensor([[1, -1, -1, -1, -1, -1, -1, -1, -1]])
+    built, expected = puzzle.problem().x, choices.build(givens, 3, torch.cat([grid, grid.T]))
+    assert built.metadata() == expected.metadata()
+    for kind in built.node_types:
+        if "x" in built[kind]:
+            assert torch.equal(built[kind].x, expected[kind].x)
+    for key in built.edge_types:
+        assert torch.equal(built[key].edge_index, expected[key].edge_index)
+
+
+def test_answers_are_checked_alike_in_batches_and_in_words():
+    puzzle, _ = latin()
+    problem = puzzle.problem()
+    solved = 0
+    for rest in product((1, 2, 3), repeat=4):
+        values = [2, 1, 3, rest[0], 3, rest[1], 3, rest[2], rest[3]]
+        broken = puzzle.broken(values)
+        y = one_hot(values, 3)
+        assert puzzle.values(y) == values
+        assert bool(problem.verified(y)) == (not broken)
+        solved += not broken
+    assert solved == 1
+    values = [3, 1, 2, 1, 2, 3, 2, 3, 1]
+    assert puzzle.broken(values) == ["r0c0 is given as 2"]
+    assert not problem.verified(one_hot(values, 3))
+
+
+def test_every_kind_means_what_it_says():
+    puzzle = Constraints()
+    a, b, c = (puzzle.variable(name=name) for name in "abc")
+    puzzle.clause([a[True], b[False]])
+    puzzle.at_most_one([b[True], c[True]])
+    puzzle.exactly_one([a[True], c[False], b[True]])
+    problem = puzzle.problem()
+    for values in product((False, True), repeat=3):
+        true = dict(zip("abc", values, strict=True))
+        holds = (
+            (true["a"] or not true["b"])
+            and not (true["b"] and true["c"])
+            and (true["a"] + (not true["c"]) + true["b"] == 1)
+        )
+        y = torch.tensor([[float(v == each)] for each in values for v in (False, True)])
+        assert bool(problem.verified(y)) == holds == (not puzzle.broken(values))
+
+
+def test_kinds_of_ones_own_are_checked_by_ones_own_rule_or_count_as_broken():
+    puzzle = Constraints()
+    a, b = puzzle.variable(name="a"), puzzle.variable(name="b")
+    puzzle.factor(
+        "implies", [a[True], b[True]], roles=["if", "then"], holds=lambda e: not e[0] or e[1]
+    )
+    problem = puzzle.problem()
+    first, second = (problem.x["implies", role, "entry"].edge_index for role in ("if", "then"))
+    assert [first.tolist(), second.tolist()] == [[[0], [1]], [[0], [3]]]
+    y = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    assert not problem.verified(y)
+    assert problem.verified(1 - y)
+    assert puzzle.broken([True, False]) == ["implies of a = True, b = True"]
+    puzzle.factor("odd", [a[True]])
+    assert puzzle.broken([True, True]) == ["odd of a = True"]
+    assert not puzzle.problem().verified(1 - y)
+
+
+def test_fewer_variables_than_values_are_at_most_one_of_each():
+    puzzle = Constraints()
+    puzzle.all_different([puzzle.variable("abc"), puzzle.variable("abc")])
+    assert puzzle.problem().x.node_types == ["entry", "variable", "at_most_one"]
+    assert puzzle.broken(["a", "a"]) == ["a occurs once among variable 0, variable 1"]
+    assert puzzle.broken(["c", "a"]) == []
+
+
+class Wishes(EnergyFn):
+    """Zero where each entry is as wished."""
+
+    def __init__(self, wish):
+        super().__init__()
+        self.wish = torch.nn.Parameter(wish)
+
+    def encode(self, problem):
+        return problem.layout
+
+    def energy(self, context, y):
+        return context.sum((y - self.wish).square())
+
+
+def test_a_problem_is_solved_as_it_is_until_it_is_verified():
+    puzzle, _ = latin()
+    wish = one_hot([2, 1, 3, 1, 3, 2, 3, 2, 1], 3)
+    solution = minimize(
+        Wishes(wish), puzzle, descent=GradientDescent(step_size=0.1), halting=Verified()
+    )
+    assert solution.verified.item()
+    assert solution.outcome.item() == Outcome.VERIFIED
+    assert solution.steps < 30
+    assert puzzle.broken(puzzle.values(solution.y)) == []
+    solution.check()
+
+
+def test_kinds_that_an_energy_was_not_trained_with_are_refused_by_name():
+    puzzle = Constraints()
+    puzzle.clause([puzzle.variable()[True]])
+    known = FactorSpace(choices.FEATURES, kinds={"variable": 0, "all_different": 0})
+    with pytest.raises(ShapeError, match=r"'clause', 'member'.*learned in training"):
+        minimize(FactorEnergy(known, EntrySpace()), puzzle, descent=GradientDescent(step_size=1.0))
+
+
+def three():
+    puzzle = Constraints()
+    return puzzle, [puzzle.variable((1, 2, 3), name=f"v{n}") for n in range(3)]
+
+
+def outside(puzzle, v):
+    puzzle.given(v[0], 4)
+
+
+def two(puzzle, v):
+    puzzle.given(v[0], 1)
+    puzzle.given(v[0], 2)
+
+
+def contradiction(puzzle, v):
+    puzzle.all_different(v)
+    puzzle.given(v[0], 1)
+    puzzle.given(v[2], 1)
+    puzzle.problem()
+
+
+def unmet(puzzle, v):
+    puzzle.clause([v[0][1], v[1][2]])
+    puzzle.given(v[0], 2)
+    puzzle.given(v[1], 1)
+    puzzle.problem()
+
+
+def too_many(puzzle, v):
+    puzzle.all_different([*v, puzzle.variable((1, 2, 3))])
+
+
+def repeated(puzzle, v):
+    puzzle.clause([v[0][1], v[0][1]])
+
+
+def none(puzzle, v):
+    puzzle.exactly_one([])
+
+
+def foreign(puzzle, v):
+    puzzle.clause([Constraints().variable((7, 8))[7]])
+
+
+def short(puzzle, v):
+    puzzle.factor("own", [v[0][1], v[1][1]], roles=["a"])
+
+
+def empty(puzzle, v):
+    puzzle.variable(())
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (outside, "The variable v0 was given the value 4; it has the values 1, 2, 3"),
+        (two, "v0 was given the values 1 and 2; expected one"),
+        (contradiction, "givens contradict each other: 1 occurs once among v0, v1, v2"),
+        (unmet, "givens contradict each other: clause of v0 = 1, v1 = 2"),
+        (too_many, "4 variables cannot all be different, since they have the 3 values"),
+        (repeated, "none of them twice"),
+        (none, "got the entries - and"),
+        (foreign, "expected at least one entry of this problem"),
+        (short, "a role for each or none at all"),
+        (empty, "expected at least one, and none twice"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(write, said):
+    with pytest.raises(SettingError, match=said):
+        write(*three())
+
+
+def test_answers_of_another_problem_are_refused():
+    puzzle, _ = three()
+    with pytest.raises(ShapeError, match=r"expected \(9, 1\)"):
+        puzzle.values(torch.zeros(8, 1))
+    with pytest.raises(ShapeError, match="expected 3, one for each variable"):
+        puzzle.broken([1, 2])
+    with pytest.raises(SettingError, match="no variable"):
+        Constraints().problem()
