@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -61,6 +62,17 @@ class Boards:
             givens=self.givens.to(device),
             solutions=self.solutions.to(device),
             regions=regions,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Boards]) -> Boards:
+        """Return the boards of several batches of one kind as one."""
+        regions = [each.regions for each in parts if each.regions is not None]
+        return cls(
+            kind=parts[0].kind,
+            givens=torch.cat([each.givens for each in parts]),
+            solutions=torch.cat([each.solutions for each in parts]),
+            regions=torch.cat(regions) if regions else None,
         )
 
     @property
@@ -141,6 +153,18 @@ def known_kinds() -> list[Kind]:
 
 def _folder() -> Traversable:
     return files("irem_tasks.puzzles") / "base"
+
+
+def usual_givens(kind: Kind) -> Between[int]:
+    """Return how many givens boards have in training: of 9 x 9, those of the published sets.
+
+    Of other sizes, as large a share of their cells; of 16 x 16, whose boards of so few givens are
+    all but unsolvable by anyone, from 130 to 150.
+    """
+    if kind.size == 16:
+        return Between(130, 150)
+    share = kind.cells / PLAIN.cells
+    return Between(round(PUBLISHED_GIVENS.low * share), round(PUBLISHED_GIVENS.high * share))
 
 
 @cache
