@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import attrs
@@ -131,6 +132,17 @@ def draw(
     return base[chosen].permuted(generator).with_givens(number, generator)
 
 
+def known_kinds() -> list[Kind]:
+    """Return the kinds of boards that come with the package."""
+    names = sorted(each.name for each in _folder().iterdir() if each.name.endswith(".npz"))
+    parts = (name.removesuffix(".npz").split("-") for name in names)
+    return [Kind(int(size), variant) for variant, size in parts]
+
+
+def _folder() -> Traversable:
+    return files("irem_tasks.puzzles") / "base"
+
+
 @cache
 def base_set(kind: Kind, part: str) -> Boards:
     """Return the boards that come with the package, fewest givens first.
@@ -142,15 +154,13 @@ def base_set(kind: Kind, part: str) -> Boards:
     Raises:
         SettingError: there are none of that kind.
     """
-    folder = files("irem_tasks.puzzles") / "base"
-    name = f"{kind.variant}-{kind.size}.npz"
-    known = sorted(each.name for each in folder.iterdir() if each.name.endswith(".npz"))
-    if name not in known:
+    if kind not in known_kinds():
+        names = ", ".join(f"{each.variant}-{each.size}" for each in known_kinds())
         raise SettingError(
             f"No boards of size {kind.size}, {kind.variant}, come with irem-tasks; there are: "
-            f"{', '.join(each.removesuffix('.npz') for each in known)}."
+            f"{names}."
         )
-    with as_file(folder / name) as file:
+    with as_file(_folder() / f"{kind.variant}-{kind.size}.npz") as file:
         boards = load(kind, file)
     place = torch.arange(len(boards)) % _EVERY == 0
     return boards[place if part == "test" else ~place]

@@ -195,7 +195,9 @@ def placed_at(
     return left
 
 
-def _branched(left: Candidates) -> tuple[Candidates, Int[Tensor, " children"]]:
+def _branched(
+    left: Candidates,
+) -> tuple[Float[Tensor, "children values cells"], Int[Tensor, " children"]]:
     """Try a cell of fewest candidates with each of them; say which state each child is of."""
     many = left.sum(1)
     cell = torch.where(many > 1, many, torch.inf).argmin(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import torch
 from jaxtyping import Int
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from irem_tasks.puzzles.boards import Cells, Kind
 
-_MOVES = 200
+_MOVES = 100
 
 
 def random_regions(count: int, kind: Kind, *, generator: torch.Generator) -> Cells:
@@ -41,14 +42,14 @@ def _wandered(regions: list[int], size: int, draws: random.Random) -> list[int]:
     while moved < _MOVES:
         ours = draws.randrange(size * size)
         mine, theirs = regions[ours], regions[draws.choice(_neighbours(ours, size))]
+        if mine == theirs:
+            continue
         # A cell of the neighbouring region that lies at ours, so that one comes for the one gone.
         back = [
             cell
             for cell, region in enumerate(regions)
             if region == theirs and any(regions[near] == mine for near in _neighbours(cell, size))
         ]
-        if mine == theirs or not back:
-            continue
         other = draws.choice(back)
         regions[ours], regions[other] = theirs, mine
         if _joined(regions, size, mine) and _joined(regions, size, theirs):
@@ -58,6 +59,7 @@ def _wandered(regions: list[int], size: int, draws: random.Random) -> list[int]:
     return regions
 
 
+@cache
 def _neighbours(cell: int, size: int) -> list[int]:
     row, column = divmod(cell, size)
     near = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
