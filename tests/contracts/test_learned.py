@@ -10,6 +10,7 @@ from official import cases, missing
 # A task with small settings, and how to check it.
 TASK_CASES = {
     "add": [("add(size=3)", {}), ("add(size=1)", {})],
+    "assignment": [("assignment()", {})],
     "connected-components": [("connected_components()", {})],
     "denoise": [("denoise(patch=12)", {"count": 3})],
     "determinant": [("determinant(size=3)", {})],
@@ -22,6 +23,7 @@ TASK_CASES = {
         ("matrix_inverse(size=3)", {}),
         ("matrix_inverse(size=3, variant='paper')", {}),
     ],
+    "maze": [("maze()", {"count": 5})],
     "negate": [("negate(size=5)", {})],
     "parity": [("parity(bits=6)", {})],
     "qr": [("qr(size=3)", {})],

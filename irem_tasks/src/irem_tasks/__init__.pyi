@@ -12,6 +12,8 @@ from .matrices import Determinant as Determinant
 from .matrices import MatrixCompletion as MatrixCompletion
 from .matrices import MatrixInverse as MatrixInverse
 from .matrices import Square as Square
+from .puzzles.assignment import Assignment as Assignment
+from .puzzles.maze import Maze as Maze
 from .puzzles.sudoku import Sudoku as Sudoku
 from .sat import Sat as Sat
 from .sat import SatEnergy as SatEnergy

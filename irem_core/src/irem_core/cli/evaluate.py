@@ -15,6 +15,7 @@ from irem_core.cli.options import (
     Halting,
     Json,
     MaxSteps,
+    Restarts,
     RunArgument,
     TestSeed,
     Threads,
@@ -32,6 +33,7 @@ def evaluate(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
+    restarts: Restarts = 0,
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
@@ -63,7 +65,7 @@ def evaluate(
         task = with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
-    options = loading.parts(descent, halting) | {"max_steps": max_steps}
+    options = loading.parts(descent, halting) | {"max_steps": max_steps, "restarts": restarts}
     options |= {"problems": problems, "seed": seed, "ranks": ranks}
     with ranks.joined(place):
         scores = {name: score(solver, task, difficulty=name, **options).to_dict() for name in names}

@@ -23,6 +23,14 @@ Halting = Annotated[
     str | None,
     typer.Option(help='When a problem has arrived, such as "energy_plateau(patience=5)".'),
 ]
+Restarts = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="How often problems are descended again, from other starts; where answers can be "
+        "checked, those alone whose answer does not hold yet.",
+    ),
+]
 MaxSteps = Annotated[
     int | None, typer.Option(min=0, help="The most steps of any problem; the task's if unset.")
 ]

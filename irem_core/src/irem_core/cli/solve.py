@@ -16,6 +16,7 @@ from irem_core.cli.options import (
     Halting,
     Json,
     MaxSteps,
+    Restarts,
     TestSeed,
     Threads,
 )
@@ -51,6 +52,7 @@ def solve(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
+    restarts: Restarts = 0,
     capacity: Annotated[
         int, typer.Option(min=1, help="How many problems of a large file are solved at a time.")
     ] = 1024,
@@ -73,6 +75,7 @@ def solve(
     """
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
+    from irem_core.solvers.base import restarting
 
     _check_source(file, difficulty)
     loading.threads(threads)
@@ -86,7 +89,13 @@ def solve(
         "max_steps": task.max_steps if max_steps is None else max_steps,
         **loading.parts(descent, halting),
     }
+    again = restarting(solver, restarts)
     if file is not None and output is not None and files.in_parts(file, output, task, capacity):
+        if again:
+            raise SettingError(
+                f"{file} is solved in parts, which are descended once each; leave --restarts out, "
+                "or give a --capacity of all of its problems."
+            )
         options |= {"capacity": capacity, "seed": seed, "resume": resume}
         _solve_in_parts(solver, task, file, output, options, as_json=as_json)
         return
@@ -97,7 +106,8 @@ def solve(
             "the number of problems, or start it without torchrun."
         )
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
-    solution, errors, trace = _solve(solver, problem, target, options, seed)
+    problem = task.checked(problem)
+    solution, errors, trace = _solve(solver, problem, target, options | again, seed)
     if output is not None:
         files.write_answers(output, task, problem, solution)
     rows = _rows(solution, errors)
@@ -247,7 +257,7 @@ def _solve_in_parts(
 def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
     from irem_core.solving.outcome import Outcome
 
-    energies = solution.energy
+    energies, checked = solution.energy, solution.verified
     return [
         {
             "problem": index,
@@ -255,6 +265,7 @@ def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]
             "steps": int(solution.steps[index]),
             "energy": None if energies is None else float(energies[index]),
             "error": None if errors is None else errors[index],
+            **({} if checked is None else {"verified": bool(checked[index])}),
         }
         for index, outcome in enumerate(solution.outcome)
     ]

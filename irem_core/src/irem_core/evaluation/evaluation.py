@@ -18,7 +18,7 @@ from irem_core.distributed import Ranks, derive
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems.problem import Problem
-from irem_core.solvers.base import Solver, place_of
+from irem_core.solvers.base import Solver, place_of, restarting
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
@@ -125,6 +125,7 @@ def evaluate(
     max_steps: int | None = None,
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
+    restarts: int = 0,
     device: torch.device | str | None = None,
     ranks: Ranks | None = None,
 ) -> Scores:
@@ -142,17 +143,20 @@ def evaluate(
         max_steps: the most steps of any problem; the task's default if None.
         descent: how to step; that of training if None.
         halting: when a problem has arrived; never, if None.
+        restarts: how often problems are descended again (see `minimize`); errors by step are those
+            of the first descents.
         device: where to solve; where the solver is, if None.
         ranks: this process among those that share the problems between them, batch by batch; all
             return the scores of all. Solvers that draw random numbers for their starts alone get
             the scores that one process would. None for a process that is alone.
 
     Raises:
-        SettingError: a number is out of range.
+        SettingError: a number is out of range, or the solver does not start again.
         UnknownNameError: the task has no such difficulty.
         ShapeError: the solver cannot take problems of this size.
     """
     checks.check(checks.count, "evaluate", problems=problems)
+    again = restarting(solver, restarts)
     wanted = task.difficulty(difficulty)
     place = place_of(solver)[0] if device is None else torch.device(device)
     budget = task.max_steps if max_steps is None else max_steps
@@ -174,6 +178,7 @@ def evaluate(
             halting=halting or FixedSteps(steps=max(budget, 1)),
             generator=generator,
             observer=watch,
+            **again,
         )
         tally.add(number, solution, watch)
     tally.share(ranks)

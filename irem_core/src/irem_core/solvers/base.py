@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -172,6 +173,22 @@ class Solver(Recorded, nn.Module, ABC):
 
     def restore_training_state(self, state: dict[str, Tensor]) -> None:
         """Take over what `training_state` returned."""
+
+
+def restarting(solver: Solver, restarts: int) -> dict[str, int]:
+    """Return the argument of `solve` that has problems descended again; nothing for none.
+
+    Raises:
+        SettingError: the solver cannot.
+    """
+    if not restarts:
+        return {}
+    taken = inspect.signature(solver.solve).parameters.values()
+    if not any(each.name == "restarts" or each.kind is each.VAR_KEYWORD for each in taken):
+        raise SettingError(
+            f"{type(solver).__name__} does not start again from elsewhere; leave restarts out."
+        )
+    return {"restarts": restarts}
 
 
 def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:

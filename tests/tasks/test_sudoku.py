@@ -1,0 +1,154 @@
+"""Sudoku as a task: its factor graphs, its measures, and its files."""
+
+import attrs
+import pytest
+import torch
+
+from irem_core import (
+    Constraints,
+    FixedSteps,
+    GradientDescent,
+    InputFileError,
+    SettingError,
+    load_task,
+    minimize,
+)
+from irem_core.energies.factor import FactorEnergy
+from irem_tasks.puzzles.boards import Kind, solves
+
+TASK = load_task("sudoku")
+
+
+def sample(count, difficulty="same"):
+    return TASK.sample(count, difficulty, generator=torch.Generator().manual_seed(0))
+
+
+def values_of(y, size=9):
+    return y.view(-1, size**2, size).argmax(-1) + 1
+
+
+def givens_of(problem, size=9):
+    given = problem.x["entry"].x[:, 0].view(-1, size**2, size)
+    return torch.where(given.any(-1), given.argmax(-1) + 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "size", "variant"),
+    [
+        ("same", 9, "plain"),
+        ("size=4,givens=6..8", 4, "plain"),
+        ("size=6,givens=14..18", 6, "plain"),
+    ],
+)
+def test_answers_solve_their_boards_and_others_do_not(difficulty, size, variant):
+    problem, y = sample(5, difficulty)
+    givens, values = givens_of(problem, size), values_of(y, size)
+    groups = Kind(size=size, variant=variant).groups()
+    assert solves(values, givens, groups).all()
+    assert problem.verified(y).all()
+    # One value of each board becomes another: at most one of its groups can forgive that.
+    wrong = y.view(5, size**2, size).clone()
+    wrong[:, 0] = wrong[:, 0].roll(1, -1)
+    assert not problem.verified(wrong.view(-1, 1)).any()
+    measured = TASK.measures(problem, wrong.view(-1, 1), y)
+    assert torch.allclose(measured["cells"], torch.tensor(1 - 1 / size**2))
+
+
+def test_a_right_board_that_is_not_as_given_is_not_solved():
+    problem, y = sample(2)
+    swapped = y.view(2, 81, 9)[..., [1, 0, *range(2, 9)]].reshape(-1, 1)
+    assert not problem.verified(swapped).any()
+
+
+def test_the_same_board_is_the_same_question_written_constraint_by_constraint():
+    problem, _ = sample(1)
+    puzzle = Constraints()
+    cells = [puzzle.variable(range(1, 10)) for _ in range(81)]
+    for group in Kind().groups().tolist():
+        puzzle.all_different([cells[place] for place in group])
+    for place, value in enumerate(givens_of(problem)[0].tolist()):
+        if value:
+            puzzle.given(cells[place], value)
+    energy = FactorEnergy.for_task(TASK)
+    y = torch.rand(729, 1, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(energy(puzzle.problem(), y), energy(problem, y))
+
+
+def solved(problem, y):
+    energy = FactorEnergy.for_task(TASK, width=2)
+    halting = FixedSteps(steps=1)
+    found = minimize(
+        energy, problem, descent=GradientDescent(step_size=0.1), halting=halting, start=y
+    )
+    return attrs.evolve(found, y=y)
+
+
+@pytest.mark.parametrize("ending", ["txt", "csv"])
+def test_boards_are_written_and_read_again_and_those_not_solved_stay_as_given(tmp_path, ending):
+    problem, y = sample(3)
+    half = y.view(3, -1).clone()
+    half[1] = 0.5
+    file = tmp_path / f"boards.{ending}"
+    TASK.write(file, problem, half.view(-1, 1))
+    again = givens_of(TASK.read(file, torch.device("cpu")))
+    assert torch.equal(again[::2], values_of(y)[::2])
+    assert torch.equal(again[1], givens_of(problem)[1])
+    report = TASK.report(problem, solved(problem, half.view(-1, 1)))
+    assert "2 of 3 boards are solved and checked" in report
+    assert "was found of: 1." in report
+
+
+def test_lines_that_hold_no_board_are_left_out_with_their_numbers(tmp_path):
+    file = tmp_path / "boards.txt"
+    good = "." * 80 + "5"
+    lines = [
+        good,
+        "12",
+        "",
+        "." * 80 + "x",
+        "55" + "." * 79,
+        "1" + "." * 15,
+        good.replace(".", "0"),
+    ]
+    file.write_text("\n".join(lines))
+    with pytest.warns() as caught:
+        problem = TASK.read(file, torch.device("cpu"))
+    assert problem.layout.count == 2
+    said = [str(each.message) for each in caught]
+    for number, why in [
+        (2, "2 characters, expected 16, 36, 81, 256 cells"),
+        (4, "'X' in cell 81"),
+        (5, "the givens contradict each other"),
+        (6, "a board of 16 cells among boards of 81"),
+    ]:
+        assert any(f"line {number}: {why}" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", "", "holds no board"),
+        ("a.csv", "id,board\n1,2\n", "columns id, board; expected one named quizzes or"),
+        ("b.csv", "", "has the columns -"),
+        ("missing.txt", None, "cannot be read"),
+    ],
+)
+def test_files_without_boards_are_refused(tmp_path, name, text, said):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputFileError, match=said):
+        TASK.read(tmp_path / name, torch.device("cpu"))
+
+
+def test_published_tables_are_read_by_their_columns(tmp_path):
+    line = "." * 80 + "5"
+    for header in ("quizzes,solutions", "puzzle,solution", "question,answer,rating"):
+        file = tmp_path / "table.csv"
+        file.write_text(f"{header}\n{line}{',1' * header.count(',')}\n")
+        assert givens_of(TASK.read(file, torch.device("cpu"))).sum() == 5
+
+
+@pytest.mark.parametrize("difficulty", ["size=5", "variant=round", "part=all", "givens=-1"])
+def test_parameters_out_of_range_are_refused(difficulty):
+    with pytest.raises(SettingError, match="The difficulty parameter"):
+        sample(1, difficulty)
