@@ -24,6 +24,9 @@ PLAIN = Kind()
 """The boards of most puzzles: nine rows, columns and boxes."""
 PUBLISHED_GIVENS = Between(31, 42)
 """How many cells are given in the boards that others train on (SATNet's set)."""
+_HARD_GIVENS = Between(20, 34)
+# Here a like share of the cells would be beyond anyone.
+_LARGE = Kind(16)
 _EVERY = 4  # a board of so many is for testing
 
 
@@ -156,15 +159,24 @@ def _folder() -> Traversable:
 
 
 def usual_givens(kind: Kind) -> Between[int]:
-    """Return how many givens boards have in training: of 9 x 9, those of the published sets.
-
-    Of other sizes, as large a share of their cells; of 16 x 16, whose boards of so few givens are
-    all but unsolvable by anyone, from 130 to 150.
-    """
-    if kind.size == 16:
+    """Return how many givens boards have in training: of 9 x 9, those of the published sets."""
+    if kind.size == _LARGE.size:
         return Between(130, 150)
-    share = kind.cells / PLAIN.cells
-    return Between(round(PUBLISHED_GIVENS.low * share), round(PUBLISHED_GIVENS.high * share))
+    return _shared(PUBLISHED_GIVENS, kind)
+
+
+def hard_givens(kind: Kind) -> Between[int]:
+    """Return how many givens hard boards have; Latin squares of fewer have several solutions."""
+    if kind.size == _LARGE.size:
+        return Between(115, 129)
+    hard = _shared(_HARD_GIVENS, kind)
+    return Between(31, hard.high) if kind == Kind(9, "latin") else hard
+
+
+def _shared(givens: Between[int], kind: Kind) -> Between[int]:
+    """Return as large shares of the cells as these are of a board of 9 x 9."""
+    low, high = (round(each * kind.cells / PLAIN.cells) for each in (givens.low, givens.high))
+    return Between(low, high)
 
 
 @cache

@@ -87,7 +87,7 @@ def _boards(path: Path, kind: Kind) -> Boards | None:
     if (path / "all__inputs.npy").exists():
         boards = board_files.read_arrays(path)
     elif path.is_file():
-        boards = board_files.read_whole(path, kind=kind)
+        boards = board_files.read_whole(path, size=kind.size, variant=kind.variant)
     else:
         return None
     if boards.kind != kind:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -63,7 +64,12 @@ def size_of(cells: int) -> int:
 
 
 def read(
-    file: Path, *, kind: Kind | None = None, count: int = 1024, search: bool = True
+    file: Path,
+    *,
+    size: int | None = None,
+    variant: str = "plain",
+    count: int = 1024,
+    search: bool = True,
 ) -> Iterator[Boards]:
     """Yield the boards of a file, so many lines at a time; a solution that is not known is 0.
 
@@ -73,22 +79,23 @@ def read(
 
     Args:
         file: .txt or .csv.
-        kind: of the boards; that of the first if None, plain, or jigsaw where regions are given.
+        size: of the boards; that of the first if None.
+        variant: of the boards; plain ones are jigsaw boards where the first has regions.
         count: how many lines are read at a time.
         search: whether boards without a solution in the file are searched for one, and for several.
 
     Raises:
         InputFileError: the file cannot be read, has no such column, or holds no board.
     """
-    faults, found = _Faults(file), 0
+    faults, found, kind = _Faults(file), 0, None
     rows = _rows(file)
     while block := list(islice(rows, count)):
         first = next((row for row in block if len(row.board) in _SIZES), None)
         if kind is None and first is not None:
-            variant = "jigsaw" if first.regions else "plain"
-            kind = Kind(size_of(len(first.board)), variant)
+            jigsaw = variant == "plain" and first.regions
+            kind = Kind(size or size_of(len(first.board)), "jigsaw" if jigsaw else variant)
         if kind is None:
-            faults.add((row.line, _length(row.board, list(_SIZES))) for row in block)
+            faults.add((row.line, _length("board", row.board, list(_SIZES))) for row in block)
             continue
         checked = _checked(block, kind, faults, search=search)
         if len(checked.boards):
@@ -102,29 +109,30 @@ def read(
         )
 
 
-def read_whole(file: Path, *, kind: Kind | None = None, search: bool = True) -> Boards:
+def read_whole(file: Path, **options: Any) -> Boards:
     """Return all boards of a file (see `read`)."""
-    return Boards.joined(list(read(file, kind=kind, search=search)))
+    return Boards.joined(list(read(file, **options)))
 
 
 def _checked(block: list[Row], kind: Kind, faults: _Faults, *, search: bool) -> Checked:
     """Turn rows to boards, and tell of those that are none."""
     sound, lines = [], []
     for row in block:
-        texts = (row.board, row.solution, row.regions)
-        wrong = next((each for each in texts if each and len(each) != kind.cells), None)
-        if wrong is not None or not row.board:
-            faults.add([(row.line, _length(wrong or "", [kind.cells]))])
-        else:
-            sound.append(texts)
+        fault = _wrong_length(row, kind.cells)
+        if row.regions and kind.variant != "jigsaw":
+            fault = f"it has regions, among boards that are {kind.variant}"
+        if fault is None:
+            sound.append(row)
             lines.append(row.line)
+        else:
+            faults.add([(row.line, fault)])
     givens, solutions = (
-        _values([each[column] or "0" * kind.cells for each in sound], kind.size)
-        for column in (0, 1)
+        _values([each or "0" * kind.cells for each in texts], kind.size)
+        for texts in ([row.board for row in sound], [row.solution for row in sound])
     )
     regions = None
     if kind.variant == "jigsaw":
-        regions = _regions([each[2] for each in sound], kind)
+        regions = _regions([row.regions for row in sound], kind)
     checked = check(kind, givens, solutions, regions, search=search)
     faults.add((lines[place], fault) for place, fault in checked.faults)
     faults.add(((lines[place], fault) for place, fault in checked.notes), left_out=False)
@@ -181,8 +189,17 @@ def _table(file: Path, table: csv.DictReader[str]) -> Iterator[Row]:
         yield Row(table.line_num, *cells)
 
 
-def _length(text: str, expected: list[int]) -> str:
-    return f"it holds {len(text)} cells; expected {_counts(expected)}"
+def _wrong_length(row: Row, cells: int) -> str | None:
+    """Say which text of a row does not hold so many cells; only the board must be there."""
+    texts = {"board": row.board, "solution": row.solution, "regions": row.regions}
+    for name, text in texts.items():
+        if len(text) != cells and (text or name == "board"):
+            return _length(name, text, [cells])
+    return None
+
+
+def _length(name: str, text: str, expected: list[int]) -> str:
+    return f"its {name} has {len(text)} characters; expected {_counts(expected)}, one a cell"
 
 
 def _counts(cells: list[int]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from irem_core import Between, EntrySpace, FactorSpace, Problem, Solution, choices
 from irem_tasks._declared import DeclaredTask, Range
 from irem_tasks.puzzles import board_files
-from irem_tasks.puzzles.base_sets import PARTS, Boards, usual_givens
+from irem_tasks.puzzles.base_sets import PARTS, PLAIN, Boards, hard_givens, usual_givens
 from irem_tasks.puzzles.board_data import drawn
 from irem_tasks.puzzles.board_problems import boards_of, graphs_of, values_of
 from irem_tasks.puzzles.board_text import drawn as as_text
@@ -42,7 +42,7 @@ class Sudoku(DeclaredTask):
     one solution each; they are those that come with irem-tasks, after random symmetries and with
     further cells given. Training has 31 to 42 givens and so has "same"; "harder" has 20 to 34. The
     boards to test with are others than those to train with, whatever the symmetry. Of other sizes
-    "train" and "same" have as large a share of their cells given.
+    and variants the numbers are like shares of the cells, as far as boards of one solution go.
 
     Args:
         size: of the boards, 4, 6, 9 or 16.
@@ -54,7 +54,7 @@ class Sudoku(DeclaredTask):
     difficulties: ClassVar = {
         "train": {"part": "train"},
         "same": {},
-        "harder": {"givens": Between(20, 34)},
+        "harder": {"givens": hard_givens(PLAIN)},
     }
     formats: ClassVar[tuple[str, ...]] = board_files.ENDINGS
 
@@ -65,6 +65,10 @@ class Sudoku(DeclaredTask):
         self.data = data
         kind = Kind(size, variant)
         self.givens = usual_givens(kind) if data is None else Between(0, kind.cells)
+        self.difficulties = {  # type: ignore[misc] # of this size, beside those of the usual one
+            **type(self).difficulties,
+            "harder": {"givens": hard_givens(kind)},
+        }
         self.question = FactorSpace(
             choices.FEATURES, kinds={choices.VARIABLE: 0, choices.ALL_DIFFERENT: 0}
         )
@@ -119,7 +123,8 @@ class Sudoku(DeclaredTask):
         Raises:
             InputFileError: the file cannot be read, or holds no board.
         """
-        return self.problem(board_files.read_whole(file).to(device))
+        boards = board_files.read_whole(file, variant=self.variant)
+        return self.problem(boards.to(device))
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write boards, a line each; those that are not solved as they were given.
