@@ -60,6 +60,8 @@ from .errors import UnknownNameError as UnknownNameError
 from .errors import UnknownSettingError as UnknownSettingError
 from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
+from .evaluation.curve import Curve as Curve
+from .evaluation.curve import compute_curve as compute_curve
 from .evaluation.evaluation import Scores as Scores
 from .evaluation.evaluation import auroc as auroc
 from .evaluation.evaluation import evaluate as evaluate
