@@ -105,6 +105,7 @@ from .report import write_report as write_report
 from .runs import provenance as provenance
 from .runs.checkpoint import load as load
 from .runs.checkpoint import save as save
+from .runs.pretrained import load_pretrained as load_pretrained
 from .sharing.hub import pull as pull
 from .sharing.hub import push as push
 from .sharing.model_card import card as card

@@ -56,7 +56,7 @@ OPTIONS = {"problems": 30, "max_steps": 40}
 def descents(task, starts):
     """Return energies, evaluations and answers of the starts that the curve is made of."""
     generator = torch.Generator().manual_seed(derive(1, "evaluation", "same"))
-    (problem, target), *_ = task.batches(30, "same", generator=generator)
+    (problem, _), *_ = task.batches(30, "same", generator=generator)
     made = solver(task)
     found = [made.solve(problem, max_steps=40, generator=generator) for _ in range(starts)]
     return [(each.energy.tolist(), each.evaluations.tolist(), each.y) for each in found]
