@@ -48,9 +48,10 @@ def test_answers_solve_their_boards_and_others_do_not(difficulty, size, variant)
     groups = Kind(size=size, variant=variant).groups()
     assert solves(values, givens, groups).all()
     assert problem.verified(y).all()
-    # One value of each board becomes another: at most one of its groups can forgive that.
-    wrong = y.view(5, size**2, size).clone()
-    wrong[:, 0] = wrong[:, 0].roll(1, -1)
+    # The first blank of each board gets another value.
+    wrong, blank = y.view(5, size**2, size).clone(), (givens == 0).int().argmax(1)
+    boards = torch.arange(5)
+    wrong[boards, blank] = wrong[boards, blank].roll(1, -1)
     assert not problem.verified(wrong.view(-1, 1)).any()
     measured = TASK.measures(problem, wrong.view(-1, 1), y)
     assert torch.allclose(measured["cells"], torch.tensor(1 - 1 / size**2))
@@ -60,6 +61,13 @@ def test_a_right_board_that_is_not_as_given_is_not_solved():
     problem, y = sample(2)
     swapped = y.view(2, 81, 9)[..., [1, 0, *range(2, 9)]].reshape(-1, 1)
     assert not problem.verified(swapped).any()
+
+
+def test_what_is_given_is_never_answered_otherwise():
+    problem, y = sample(2)
+    blank = (problem.x["entry"].x[:, 1:] == 0) * y
+    assert problem.verified(blank).all()
+    assert problem.verified(blank - (problem.x["entry"].x[:, 1:] > 0) * y).all()
 
 
 def test_the_same_board_is_the_same_question_written_constraint_by_constraint():

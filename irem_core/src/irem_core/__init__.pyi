@@ -60,6 +60,8 @@ from .errors import UnknownNameError as UnknownNameError
 from .errors import UnknownSettingError as UnknownSettingError
 from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
+from .evaluation.curve import Curve as Curve
+from .evaluation.curve import compute_curve as compute_curve
 from .evaluation.evaluation import Scores as Scores
 from .evaluation.evaluation import auroc as auroc
 from .evaluation.evaluation import evaluate as evaluate
@@ -103,6 +105,7 @@ from .report import write_report as write_report
 from .runs import provenance as provenance
 from .runs.checkpoint import load as load
 from .runs.checkpoint import save as save
+from .runs.pretrained import load_pretrained as load_pretrained
 from .sharing.hub import pull as pull
 from .sharing.hub import push as push
 from .sharing.model_card import card as card

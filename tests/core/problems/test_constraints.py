@@ -64,6 +64,7 @@ def test_answers_are_checked_alike_in_batches_and_in_words():
     assert solved == 1
     values = [3, 1, 2, 1, 2, 3, 2, 3, 1]
     assert puzzle.broken(values) == ["r0c0 is given as 2"]
+    assert puzzle.values(one_hot(values, 3)) == [2, *values[1:]]
     assert not problem.verified(one_hot(values, 3))
 
 

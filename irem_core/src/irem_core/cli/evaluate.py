@@ -34,6 +34,14 @@ def evaluate(
     descent: Descent = None,
     halting: Halting = None,
     restarts: Restarts = 0,
+    curve: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Show in place of scores how good answers are after more steps, and chosen among "
+            "1, 2, 4, ... starts up to this many.",
+        ),
+    ] = None,
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
@@ -48,8 +56,9 @@ def evaluate(
     share the problems between them.
     """
     from irem_core.cli import loading, show
-    from irem_core.cli.record import show_scores
+    from irem_core.cli.record import show_curves, show_scores
     from irem_core.distributed import Ranks
+    from irem_core.evaluation.curve import compute_curve
     from irem_core.evaluation.evaluation import evaluate as score
     from irem_core.evaluation.evaluation import takes
     from irem_core.runs.run_folder import read_metrics
@@ -66,7 +75,18 @@ def evaluate(
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps, "restarts": restarts}
-    options |= {"problems": problems, "seed": seed, "ranks": ranks}
+    options |= {"problems": problems, "seed": seed}
+    if curve is not None:
+        del options["restarts"]
+        show_curves(
+            [
+                compute_curve(solver, task, difficulty=name, starts=curve, **options)
+                for name in names
+            ],
+            as_json=as_json,
+        )
+        return
+    options["ranks"] = ranks
     with ranks.joined(place):
         scores = {name: score(solver, task, difficulty=name, **options).to_dict() for name in names}
     if not ranks.leads:

@@ -31,6 +31,7 @@ def list_plugins(
             "name": plugin.name,
             "package": plugin.distribution,
             "version": plugin.version,
+            "weights": "yes" if plugin.pretrained else None,
         }
         rows.append(row | ({"problem": _problem(plugin)} if check else {}))
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from irem_core.tasks.floors import Floor
 from irem_core.training.callbacks import best_evaluation
 
 if TYPE_CHECKING:
+    from irem_core.evaluation.curve import Curve
     from irem_core.tasks.task import Task
     from irem_core.training.progress import Progress
 
@@ -142,6 +144,36 @@ def show_scores(
         list(zip(*shown.values(), strict=True)),
     )
     typer.echo("\n".join(note for name, note in _NOTES.items() if name in shown))
+
+
+def show_curves(curves: Sequence[Curve], *, as_json: bool) -> None:
+    """Print how good answers are against what they cost."""
+    if as_json:
+        show.json_document({curve.difficulty: curve.to_dict() for curve in curves})
+        return
+    for curve in curves:
+        last = max(curve.by_step)
+        steps = [step for step in (1, 2, 5, 10, 20, 40, 80, 160, 320) if step < last]
+        show.table(
+            f"{curve.difficulty}: {curve.measure} over {curve.problems} problems, by steps",
+            ["steps", curve.measure],
+            [[step, curve.by_step[step]] for step in (*steps, last)],
+        )
+        show.table(
+            f"{curve.difficulty}: {curve.measure}, chosen among starts",
+            ["starts", "evaluations", "by energy", "until verified", "evaluations then", "oracle"],
+            [
+                [
+                    each.starts,
+                    each.evaluations,
+                    each.energy,
+                    each.verification,
+                    each.until_verified,
+                    each.oracle,
+                ]
+                for each in curve.by_starts
+            ],
+        )
 
 
 def _inside(described: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`irem solve`: solve problems with a trained run, or with a task's written energy."""
+"""`irem solve`: solve problems with a run, or with what comes with a task."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _SHOWN_ROWS = 20
 
 def solve(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|TASK", help="A run, or a task whose energy is written.")
+        str,
+        typer.Argument(
+            metavar="RUN|TASK", help="A run, or a task whose energy is written or comes trained."
+        ),
     ],
     file: Annotated[
         Path | None,
@@ -134,7 +137,7 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
-    from irem_core.registry import TASKS, plain_name, plugins
+    from irem_core.registry import TASKS, find, plain_name, plugins
     from irem_core.solvers.recipes import solver_for
     from irem_core.tasks.task import load_task
 
@@ -143,12 +146,15 @@ def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
         return trained, task
     task = load_task(run)
     solver = solver_for(task)
-    if solver is None:
+    if solver is not None:
+        return solver.to(place), task
+    trained_once = find(TASKS, plain_name(run)).pretrained
+    if trained_once is None:
         raise SettingError(
-            f"The task {run!r} has no written energy, so a solver must be trained first: irem "
-            f"train {run}. Then give irem solve the folder of that run."
+            f"The task {run!r} has no written energy, and no weights come with it, so a solver "
+            f"must be trained first: irem train {run}. Then give irem solve the folder of that run."
         )
-    return solver.to(place), task
+    return loading.run(trained_once, place)[0], task
 
 
 def _problems(

@@ -75,12 +75,14 @@ def answers(chosen: Int[Tensor, "problems variables"], values: int) -> Float[Ten
 
 
 def decoded(x: Batch, y: Float[Tensor, "rows 1"]) -> Bool[Tensor, " rows"]:
-    """Say of each entry whether it is the largest of its variable, whose value it then is."""
+    """Say of each entry whether its variable has that value: the given one, else the largest."""
+    given, known = x[ENTRY].x.unbind(1)
+    scores = y[:, 0].masked_fill(known > 0, -math.inf).masked_fill(given > 0, math.inf)
     variable, entry = x[VARIABLE, ROLE, ENTRY].edge_index
-    largest = y.new_full((x[VARIABLE].batch.shape[0],), -math.inf)
-    largest = largest.scatter_reduce(0, variable, y[entry, 0], "amax")
-    chosen = torch.zeros_like(y[:, 0], dtype=torch.bool)
-    chosen[entry] = y[entry, 0] == largest[variable]
+    largest = scores.new_full((x[VARIABLE].batch.shape[0],), -math.inf)
+    largest = largest.scatter_reduce(0, variable, scores[entry], "amax")
+    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    chosen[entry] = scores[entry] == largest[variable]
     return chosen
 
 

@@ -228,7 +228,7 @@ class Constraints:
         self.constraints.append(Constraint(kind, given, roles, holds, text))
 
     def values(self, y: Float[Tensor, "rows 1"]) -> list[Hashable]:
-        """Return the value that an answer gives to each variable, the one of its largest entry."""
+        """Return the value of each variable: the given one, else that of its largest entry."""
         if y.shape != (self._rows, 1):
             raise ShapeError(
                 f"The answer has shape {tuple(y.shape)}; expected ({self._rows}, 1), a row for "
@@ -236,7 +236,7 @@ class Constraints:
             )
         parts = y[:, 0].split([len(each.values) for each in self.variables])
         return [
-            each.values[int(part.argmax())]
+            self.givens.get(each.number, each.values[int(part.argmax())])
             for each, part in zip(self.variables, parts, strict=True)
         ]
 

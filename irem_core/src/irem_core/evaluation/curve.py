@@ -1,0 +1,182 @@
+"""What compute buys: how good answers are after more steps, and chosen among more starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from irem_core import checks
+from irem_core.descent.base import Descent
+from irem_core.distributed import derive
+from irem_core.errors import SettingError
+from irem_core.evaluation.evaluation import evaluate
+from irem_core.problems import trees
+from irem_core.solvers.base import Solver, place_of
+from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.solution import Solution
+from irem_core.tasks.difficulty import Difficulty
+from irem_core.tasks.task import Task
+
+
+@attrs.frozen(kw_only=True)
+class Chosen:
+    """The best of some starts of each problem, by three ways to choose.
+
+    Args:
+        starts: how many.
+        evaluations: of the energy, mean over problems, of all starts.
+        energy: how good the answers of the lowest energy are.
+        verification: likewise where starts go on until an answer holds; None where answers cannot
+            be checked.
+        until_verified: evaluations of that, likewise.
+        oracle: likewise of the best answers, which nobody can choose without knowing them: what is
+            lost by the other ways.
+    """
+
+    starts: int
+    evaluations: float
+    energy: float
+    verification: float | None
+    until_verified: float | None
+    oracle: float
+
+
+@attrs.frozen(kw_only=True)
+class Curve:
+    """How good answers are against what they cost.
+
+    Args:
+        difficulty: which.
+        problems: how many were solved.
+        measure: "solved", the share of answers that hold, or "mse" where they cannot be checked.
+        by_step: of iterate t of the first starts.
+        by_starts: of 1, 2, 4, ... starts.
+    """
+
+    difficulty: str
+    problems: int
+    measure: str
+    by_step: dict[int, float]
+    by_starts: tuple[Chosen, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        held = attrs.asdict(self)
+        return {**held, "by_step": {str(step): each for step, each in self.by_step.items()}}
+
+
+def compute_curve(
+    solver: Solver,
+    task: Task,
+    *,
+    difficulty: str | Difficulty = "same",
+    problems: int = 200,
+    starts: int = 64,
+    seed: int = 1,
+    max_steps: int | None = None,
+    descent: Descent | None = None,
+    halting: HaltingCriterion | None = None,
+) -> Curve:
+    """Solve problems from many starts each, and say how good the answers are against the cost.
+
+    Args:
+        solver: what to score; it descends an energy.
+        task: where the problems come from.
+        difficulty: a name, or free parameters.
+        problems: how many.
+        starts: of each, at least 1.
+        seed: of problems and starts.
+        max_steps: the most steps of any descent; the task's default if None.
+        descent: how to step; that of training if None.
+        halting: when a problem has arrived; that of the solver if None, but never for `by_step`.
+
+    Raises:
+        SettingError: a number is out of range, or the solver has no energy.
+        UnknownNameError: the task has no such difficulty.
+    """
+    checks.check(checks.count, "compute_curve", problems=problems, starts=starts)
+    wanted, place = task.difficulty(difficulty), place_of(solver)[0]
+    budget = task.max_steps if max_steps is None else max_steps
+    options: dict[str, Any] = {"max_steps": budget, "descent": descent}
+    scores = evaluate(
+        solver, task, difficulty=wanted, problems=problems, seed=seed, halting=None, **options
+    )
+    generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
+    batches = []
+    for problem, target in task.batches(problems, wanted, generator=generator, device=place):
+        descents = []
+        for _ in range(starts):
+            solution = solver.solve(problem, halting=halting, generator=generator, **options)
+            descents.append(_Descents.of(solution, target, type(solver).__name__))
+        batches.append(trees.map_leaves(_by(torch.stack), *descents))
+    together = trees.map_leaves(_by(partial(torch.cat, dim=1)), *batches)
+    checked = together.verified is not None
+    counts = [1 << power for power in range(starts.bit_length())]
+    return Curve(
+        difficulty=wanted.name,
+        problems=scores.problems,
+        measure="solved" if checked else "mse",
+        by_step=scores.measures_by_step["solved"] if checked else scores.mse_by_step,
+        by_starts=tuple(together.chosen(count) for count in counts),
+    )
+
+
+@attrs.frozen(eq=False)
+class _Descents:
+    """What descents of problems came to: one each, or a row of several together."""
+
+    energy: Float[Tensor, "*starts problems"]
+    evaluations: Int[Tensor, "*starts problems"]
+    error: Float[Tensor, "*starts problems"]
+    verified: Bool[Tensor, "*starts problems"] | None
+
+    @classmethod
+    def of(cls, solution: Solution, target: Tensor, title: str) -> _Descents:
+        """Read off a solution what is needed of it.
+
+        Raises:
+            SettingError: it has no energy.
+        """
+        if solution.energy is None:
+            raise SettingError(
+                f"{title} has no energy to choose answers by; a curve is of solvers that descend."
+            )
+        error = solution.layout.mean((solution.y - target).double().square())
+        return cls(solution.energy, solution.evaluations, error, solution.verified)
+
+    def chosen(self, count: int) -> Chosen:
+        """Choose among the first few starts."""
+        spent = self.evaluations[:count]
+        lowest = self.energy[:count].nan_to_num(torch.inf).argmin(0, keepdim=True)
+        verification = until = None
+        if self.verified is None:
+            values = self.error[:count]
+            best = values.amin(0)
+        else:
+            values = self.verified[:count].double()
+            best = values.amax(0)
+            # A start is made where none before it was verified.
+            made = values.cumsum(0) - values == 0
+            verification, until = _mean(best), _mean((spent * made).sum(0))
+        return Chosen(
+            starts=count,
+            evaluations=_mean(spent.sum(0)),
+            energy=_mean(values.gather(0, lowest)),
+            verification=verification,
+            until_verified=until,
+            oracle=_mean(best),
+        )
+
+
+def _by(join: Callable[[Sequence[Tensor]], Tensor]) -> Callable[..., Tensor | None]:
+    return lambda *leaves: None if leaves[0] is None else join(leaves)
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

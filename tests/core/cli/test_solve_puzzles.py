@@ -1,0 +1,96 @@
+"""Commands on problems whose answers can be checked, and with runs that come with packages."""
+
+from __future__ import annotations
+
+import json
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from commands import Irem
+from irem_core import IREM, FactorEnergy, UnknownNameError, load_pretrained, load_task, registry
+from irem_core.runs.checkpoint import save
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """The run of an energy that has learned nothing."""
+    task = load_task("sudoku")
+    folder = tmp_path / "pretrained" / "sudoku"
+    folder.mkdir(parents=True)
+    save(IREM(FactorEnergy.for_task(task, width=2)), folder / "model.safetensors", task=task)
+    return folder
+
+
+@pytest.fixture
+def shipped(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as if it came with the package of the task."""
+
+    def spec(name: str) -> ModuleSpec:
+        found = ModuleSpec(name, None, is_package=True)
+        found.submodule_search_locations = [str(untrained.parent.parent)]
+        return found
+
+    monkeypatch.setattr(registry, "find_spec", spec)
+    return untrained
+
+
+BOARD = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+
+
+def test_each_board_is_said_to_be_verified_or_not_and_written_only_where_it_is(
+    irem: Irem, untrained: Path, tmp_path: Path
+) -> None:
+    boards, answers = tmp_path / "boards.txt", tmp_path / "solved.txt"
+    boards.write_text(f"{BOARD}\n{SOLVED}\n")
+    options = ("--max-steps", 2, "--restarts", 1)
+    result = irem("solve", untrained, "--input", boards, "--output", answers, *options)
+    assert result.status == 0, result.err
+    assert "1 of 2 boards are solved and checked" in result.out
+    assert answers.read_text().split() == [BOARD, SOLVED]
+    told = json.loads(irem("solve", untrained, "--input", boards, *options, "--json").out)
+    assert [each["verified"] for each in told["problems"]] == [False, True]
+
+
+def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:
+    result = irem(
+        "evaluate", untrained, "--difficulty", "size=4,givens=15", "--problems", 4,
+        "--max-steps", 3, "--restarts", 1, "--json",
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    scores: dict[str, Any] = json.loads(result.out)["size=4,givens=15"]
+    assert 0 <= scores["solved"] <= 1
+    assert set(scores["solved_by_step"]) == {"0", "1", "2", "3"}
+
+
+def test_the_curve_is_shown_and_printed(irem: Irem, untrained: Path) -> None:
+    options = ("--difficulty", "size=4,givens=15", "--problems", 4, "--max-steps", 3, "--curve", 2)
+    curve = json.loads(irem("evaluate", untrained, *options, "--json").out)["size=4,givens=15"]
+    assert [each["starts"] for each in curve["by_starts"]] == [1, 2]
+    shown = irem("evaluate", untrained, *options)
+    assert "solved, chosen among starts" in shown.out
+
+
+def test_weights_that_come_with_a_package_solve_by_the_name_of_the_task(
+    irem: Irem, shipped: Path, tmp_path: Path
+) -> None:
+    boards = tmp_path / "boards.txt"
+    boards.write_text(SOLVED)
+    result = irem("solve", "sudoku", "--input", boards, "--max-steps", 1)
+    assert "1 of 1 boards are solved and checked" in result.out, result.err
+    rows = json.loads(irem("list", "--json").out)
+    having = [row["name"] for row in rows if row["weights"]]
+    assert having == ["sudoku"]
+    solver = load_pretrained("sudoku")
+    assert torch.equal(solver.energy.log_scale, torch.zeros(()))
+    with pytest.raises(UnknownNameError, match="task 'add'; tasks that have some: sudoku"):
+        load_pretrained("add")
+
+
+def test_a_task_without_weights_is_to_be_trained_first(irem: Irem) -> None:
+    said = irem("solve", "maze", "--difficulty", "same").mistake()
+    assert "no weights come with it" in said

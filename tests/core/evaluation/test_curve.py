@@ -1,0 +1,104 @@
+"""The compute curve: what more steps and more starts buy, by ways to choose written out here."""
+
+import pytest
+import torch
+
+from irem_core import (
+    IREM,
+    EnergyFn,
+    EnergyPlateau,
+    GradientDescent,
+    SettingError,
+    Task,
+    VectorSpace,
+    build,
+    compute_curve,
+    evaluate,
+)
+from irem_core.distributed import derive
+from irem_core.registry import SOLVERS, Target
+
+
+class Wells(EnergyFn):
+    """Minima near -1 and 1 in each of two entries, the left ones lower by a tilt."""
+
+    def energy(self, context, y):
+        return ((y.square() - 1).square() + 0.1 * y + 0 * context).sum(1)
+
+
+class Corner(Task):
+    """Find the corner where both entries are positive."""
+
+    def __init__(self):
+        self.question = VectorSpace(2)
+        self.answer = VectorSpace(2)
+
+    def draw(self, count, generator, device):
+        return torch.zeros(count, 2, device=device), torch.ones(count, 2, device=device)
+
+
+class Checked(Corner):
+    """The same, which can be checked."""
+
+    def verify(self, problem, y):
+        return (y > 0).all(1)
+
+
+def solver(task):
+    energy = Wells()
+    energy.question, energy.answer = task.question, task.answer
+    return IREM(energy, descent=GradientDescent(step_size=0.05), halting=EnergyPlateau())
+
+
+OPTIONS = {"problems": 30, "max_steps": 40}
+
+
+def descents(task, starts):
+    """Return energies, evaluations and answers of the starts that the curve is made of."""
+    generator = torch.Generator().manual_seed(derive(1, "evaluation", "same"))
+    (problem, _), *_ = task.batches(30, "same", generator=generator)
+    made = solver(task)
+    found = [made.solve(problem, max_steps=40, generator=generator) for _ in range(starts)]
+    return [(each.energy.tolist(), each.evaluations.tolist(), each.y) for each in found]
+
+
+def test_answers_are_chosen_by_energy_by_verification_and_by_an_oracle():
+    task = Checked()
+    curve = compute_curve(solver(task), task, starts=5, **OPTIONS)
+    held = descents(task, 4)
+    assert [each.starts for each in curve.by_starts] == [1, 2, 4]
+    for point in curve.by_starts:
+        first = held[: point.starts]
+        lowest = verified = spent = until = 0
+        for n in range(30):
+            right = [bool((y[n] > 0).all()) for _, _, y in first]
+            energies = [energy[n] for energy, _, _ in first]
+            counts = [evaluations[n] for _, evaluations, _ in first]
+            lowest += right[energies.index(min(energies))]
+            verified += any(right)
+            spent += sum(counts)
+            until += sum(counts[: right.index(True) + 1] if any(right) else counts)
+        assert point.energy == pytest.approx(lowest / 30)
+        assert point.verification == point.oracle == pytest.approx(verified / 30)
+        assert point.evaluations == pytest.approx(spent / 30)
+        assert point.until_verified == pytest.approx(until / 30)
+    assert curve.by_starts[-1].energy < curve.by_starts[-1].oracle
+    scores = evaluate(solver(task), task, **OPTIONS)
+    assert curve.by_step == scores.measures_by_step["solved"]
+
+
+def test_without_a_check_errors_are_what_counts():
+    task = Corner()
+    curve = compute_curve(solver(task), task, starts=2, **OPTIONS)
+    errors = torch.stack([(y - 1).double().square().mean(1) for _, _, y in descents(task, 2)])
+    assert curve.measure == "mse"
+    assert curve.by_starts[1].oracle == pytest.approx(float(errors.amin(0).mean()))
+    assert curve.by_starts[1].verification is None
+    assert curve.to_dict()["by_step"]["40"] == evaluate(solver(task), task, **OPTIONS).mse_last
+
+
+def test_solvers_without_an_energy_are_refused():
+    task = Corner()
+    constant = build(SOLVERS, "constant", target=Target(task, 0))
+    with pytest.raises(SettingError, match="no energy to choose answers by"):
+        compute_curve(constant, task, starts=1, **OPTIONS)
