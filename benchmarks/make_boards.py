@@ -1,10 +1,13 @@
 """Make the boards that come with irem-tasks.
 
-    python benchmarks/make_boards.py plain 9 --count 5000
+    python benchmarks/make_boards.py plain 9 --count 4000 --few 22
+    python benchmarks/make_boards.py plain 9 --again --few 21 --rounds 40
     python benchmarks/make_boards.py jigsaw 9 --count 400
+    python benchmarks/make_boards.py plain 9 --hardest 200
 
 Full boards are filled at random, and givens taken away as long as one solution is left. Of boards
-that a symmetry may make of each other one is kept. Boards of few givens get fewer by exchanges.
+that a symmetry may make of each other one is kept. Boards of few givens get fewer by exchanges, and
+the hardest of those to test with get harder by them: more branches of a search.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from pathlib import Path
 import attrs
 import torch
 
-from irem_tasks.puzzles.base_sets import Boards, save
+from irem_tasks.puzzles.base_sets import Boards, base_set, load, save
 from irem_tasks.puzzles.boards import VARIANTS, Kind
+from irem_tasks.puzzles.exact_search import search
 from irem_tasks.puzzles.making import exchanged, minimal, random_full
 from irem_tasks.puzzles.regions import random_regions
 from irem_tasks.puzzles.symmetries import fingerprints
@@ -54,6 +58,32 @@ def different(parts: list[Boards]) -> Boards:
     return boards[torch.tensor(sorted(first.values()))]
 
 
+def harder(boards: Boards, generator: torch.Generator) -> Boards:
+    """Exchange givens where a search then tries more cells."""
+    rest = {"groups": boards.groups, "generator": generator}
+    givens = exchanged(boards.givens, boards.solutions, away=2, tries=4, **rest)
+    givens = exchanged(givens, boards.solutions, away=1, tries=4, **rest)
+    givens = minimal(boards.solutions, givens=givens, **rest)
+    better = branches(attrs.evolve(boards, givens=givens)) >= branches(boards)
+    return attrs.evolve(boards, givens=torch.where(better[:, None], givens, boards.givens))
+
+
+def branches(boards: Boards) -> torch.Tensor:
+    """Return how many cells a search tries until it knows that there is one solution."""
+    return search(boards.givens, boards.groups).branches
+
+
+def hardest(kind: Kind, count: int, rounds: int, generator: torch.Generator, folder: Path) -> None:
+    """Write boards of the part to test with that need most search, and have got harder."""
+    boards = base_set(kind, "test")
+    boards = boards[branches(boards).argsort(descending=True)[:count]]
+    for _ in range(rounds):
+        boards = harder(boards, generator)
+        write(boards, folder)
+        spread = branches(boards).double().quantile(torch.tensor([0.0, 0.5, 1.0]).double())
+        print(f"branches, least, median and most: {spread.tolist()}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", choices=VARIANTS)
@@ -61,16 +91,25 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--again", action="store_true", help="go on with the boards there are")
     parser.add_argument("--few", type=int, default=0, help="exchange in boards of so many givens")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--hardest", type=int, help="how many of the hardest to make harder")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     kind = Kind(options.size, options.variant)
     generator = torch.Generator().manual_seed(options.seed)
-    parts = []
-    for start in range(0, options.count, options.batch):
-        parts.append(made(kind, min(options.batch, options.count - start), generator))
-        print(f"{sum(map(len, parts))} boards", flush=True)
+    if options.hardest:
+        folder = options.out.parent / "hardest"
+        hardest(kind, options.hardest, options.rounds, generator, folder)
+        return
+    if options.again:
+        parts = [load(kind, options.out / f"{kind.variant}-{kind.size}.npz")]
+    else:
+        parts = []
+        for start in range(0, options.count, options.batch):
+            parts.append(made(kind, min(options.batch, options.count - start), generator))
+            print(f"{sum(map(len, parts))} boards", flush=True)
     boards = different(parts)
     write(boards, options.out)
     for _ in range(options.rounds if options.few else 0):

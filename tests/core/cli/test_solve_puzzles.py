@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from commands import Irem
-from irem_core import IREM, FactorEnergy, UnknownNameError, load_pretrained, load_task, registry
+from irem_core import (
+    IREM,
+    FactorEnergy,
+    IremWarning,
+    UnknownNameError,
+    load_pretrained,
+    load_task,
+    registry,
+)
 from irem_core.runs.checkpoint import save
 
 
@@ -54,6 +62,21 @@ def test_each_board_is_said_to_be_verified_or_not_and_written_only_where_it_is(
     assert answers.read_text().split() == [BOARD, SOLVED]
     told = json.loads(irem("solve", untrained, "--input", boards, *options, "--json").out)
     assert [each["verified"] for each in told["problems"]] == [False, True]
+
+
+def test_text_files_of_more_lines_than_the_capacity_are_solved_in_parts(
+    irem: Irem, untrained: Path, tmp_path: Path
+) -> None:
+    boards, answers = tmp_path / "boards.txt", tmp_path / "solved.txt"
+    boards.write_text(f"{BOARD}\n12\n{SOLVED}\n{BOARD}\n")
+    command = ("solve", untrained, "--input", boards, "--output", answers, "--capacity", 2)
+    with pytest.warns(IremWarning, match="line 2: its board has 2 characters"):
+        result = irem(*command, "--max-steps", 1, "--restarts", 1, "--json")
+    assert result.status == 0, result.err
+    told = json.loads(result.out)
+    assert (told["problems"], told["verified"]) == (3, 1)
+    assert answers.read_text().split() == [BOARD, SOLVED, BOARD]
+    assert "one process solves at one go" in irem(*command, "--resume").mistake()
 
 
 def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:

@@ -191,8 +191,20 @@ def test_drawn_boards_have_as_many_givens_as_asked(kind):
 
 @pytest.mark.parametrize("givens", [3, 82, Between(2, 30), Between(60, 90)])
 def test_givens_that_no_board_can_have_are_refused(givens):
-    with pytest.raises(SettingError, match=r"of size 9, plain, expected from \d\d to 81"):
+    with pytest.raises(SettingError, match=r"of size 9, plain, train, expected from \d\d to 81"):
         draw(1, givens, generator=seeded())
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_minimal_boards_are_base_boards_after_a_symmetry(part):
+    base = base_set(Kind(), part)
+    boards = draw(50, Between(22, 23), part=part, minimal=True, generator=seeded())
+    many = (boards.givens > 0).sum(1)
+    assert set(many.tolist()) == {22, 23}
+    prints = [fingerprints(each.solutions, each.givens, each.groups) for each in (boards, base)]
+    assert torch.isin(*prints).all()
+    with pytest.raises(SettingError, match=r"test, expected from 2\d to 2\d"):
+        draw(1, Between(60, 70), part="test", minimal=True, generator=seeded())
 
 
 def test_kinds_without_boards_are_refused_by_name():

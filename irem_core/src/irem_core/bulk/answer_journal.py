@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from torch import Tensor
@@ -41,6 +41,7 @@ class SolvedFile:
         steps: taken by all of them together.
         squared_error: summed over problems, each the mean over its entries; None where the task
             knows no exact answers.
+        verified: how many answers were checked and hold; None where they cannot be checked.
     """
 
     problems: int = attrs.field(validator=_whole)
@@ -51,6 +52,7 @@ class SolvedFile:
     squared_error: float | None = attrs.field(
         validator=attrs.validators.optional(attrs.validators.instance_of((int, float)))
     )
+    verified: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
 
     @classmethod
     def of(cls, solution: Solution, target: Tensor | None) -> SolvedFile:
@@ -60,22 +62,31 @@ class SolvedFile:
         if target is not None:
             error = (solution.y - target).double().square()
             squared = float(solution.layout.mean(error).sum())
-        return cls(solution.layout.count, names, int(solution.steps.sum()), squared)
+        holds = None if solution.verified is None else int(solution.verified.sum())
+        return cls(solution.layout.count, names, int(solution.steps.sum()), squared, holds)
 
     def plus(self, other: SolvedFile) -> SolvedFile:
         """Sum up two sets of problems."""
-        known = self.squared_error is not None and other.squared_error is not None
         return SolvedFile(
             self.problems + other.problems,
             Counter(self.outcomes) + Counter(other.outcomes),
             self.steps + other.steps,
-            (self.squared_error or 0) + (other.squared_error or 0) if known else None,
+            _sum(self.squared_error, other.squared_error),
+            _sum(self.verified, other.verified),
         )
+
+
+Known = TypeVar("Known", int, float)
+
+
+def _sum(first: Known | None, second: Known | None) -> Known | None:
+    """Add numbers, as far as both are known."""
+    return None if first is None or second is None else first + second
 
 
 def total(found: Iterable[SolvedFile]) -> SolvedFile:
     """Sum up any number of sets of problems."""
-    return functools.reduce(SolvedFile.plus, found, SolvedFile(0, {}, 0, 0.0))
+    return functools.reduce(SolvedFile.plus, found, SolvedFile(0, {}, 0, 0.0, 0))
 
 
 class Journal:

@@ -8,7 +8,9 @@ import torch
 
 from irem_core import checks
 from irem_core.bulk.solve_file import answer_arrays, holds_rows, tried
-from irem_core.errors import InputFileError, ShapeError
+from irem_core.bulk.solve_text import holds_more
+from irem_core.distributed import Ranks
+from irem_core.errors import InputFileError, SettingError, ShapeError
 from irem_core.files.arrays import (
     FORMATS,
     check_apart,
@@ -57,6 +59,25 @@ def in_parts(file: Path, output: Path, task: Task, capacity: int) -> bool:
         return False
     reader = RowReader.open(file)
     return len(reader) > capacity and holds_rows(task, reader)
+
+
+def in_lines(file: Path, output: Path, task: Task, capacity: int) -> bool:
+    """Say whether a text file is solved in parts: of more lines than are solved at a time."""
+    return output.suffix.lower() in task.formats and holds_more(file, task, capacity)
+
+
+def check_alone(file: Path, ranks: Ranks, *, resume: bool) -> None:
+    """Check that a text file is solved by one process, from its first line on.
+
+    Raises:
+        SettingError: it was asked for otherwise.
+    """
+    if resume or ranks.count > 1:
+        asked = "--resume" if resume else f"{ranks.count} processes"
+        raise SettingError(
+            f"irem solve got {asked} for {file}, a text file, which one process solves at one go; "
+            "split the file to share the work or to go on later."
+        )
 
 
 def check_output(file: Path, task: Task, *, questions: Path | None = None) -> None:

@@ -72,7 +72,7 @@ def resumable(kept: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
     """Draw a bar on standard error, where that is a terminal, that a callback moves.
 
     Args:
@@ -80,7 +80,7 @@ def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int],
         shown: whether to draw at all.
 
     Returns:
-        Called with how much is done and how much there is.
+        Called with how much is done and how much there is, None where that is not known.
     """
     console = Console(file=sys.stderr)
     # Some versions of rich end even a bar that is disabled by an empty line.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from irem_core.bulk.answer_journal import SolvedFile
     from irem_core.problems.problem import Problem
     from irem_core.solvers.base import Solver
     from irem_core.solving.solution import Solution
@@ -75,6 +76,7 @@ def solve(
     answers the error is shown too. A file of more problems than --capacity, from .npy or
     .safetensors to .npy or .safetensors, is solved in parts at a bounded memory; --resume added to
     the same command goes on where it was stopped, and torchrun shares the work between processes.
+    So are text files of more lines than --capacity, where the task has such, but all at one go.
     """
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
@@ -93,6 +95,11 @@ def solve(
         **loading.parts(descent, halting),
     }
     again = restarting(solver, restarts)
+    if file is not None and output is not None and files.in_lines(file, output, task, capacity):
+        files.check_alone(file, ranks, resume=resume)
+        options |= {"capacity": capacity, "seed": seed, **again}
+        _solve_lines(solver, task, file, output, options, as_json=as_json)
+        return
     if file is not None and output is not None and files.in_parts(file, output, task, capacity):
         if again:
             raise SettingError(
@@ -240,6 +247,27 @@ def _solve_in_parts(
         found = solve_file(solver, task, file, output, **options, progress=progress)
     if not leads:
         return
+    _show_sum(found, output, as_json=as_json)
+
+
+def _solve_lines(
+    solver: Solver, task: Task, file: Path, output: Path, options: dict[str, Any], *, as_json: bool
+) -> None:
+    """Solve a large text file, and sum up what became of its problems."""
+    from irem_core.bulk.solve_text import solve_text
+    from irem_core.cli import show
+
+    with show.progress("solving") as progress:
+        found = solve_text(
+            solver, task, file, output, **options, progress=lambda solved: progress(solved, None)
+        )
+    _show_sum(found, output, as_json=as_json)
+
+
+def _show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
+    """Show what became of the problems of a large file."""
+    from irem_core.cli import show
+
     count = found.problems
     outcomes = {name.lower().replace("_", " "): many for name, many in found.outcomes.items()}
     summary = {
@@ -247,6 +275,7 @@ def _solve_in_parts(
         "outcomes": outcomes,
         "steps_mean": found.steps / count,
         "mse": None if found.squared_error is None else found.squared_error / count,
+        "verified": found.verified,
     }
     if as_json:
         show.json_document({"answers": str(output), **summary})
@@ -254,8 +283,8 @@ def _solve_in_parts(
     ends = ", ".join(f"{many} {name}" for name, many in outcomes.items())
     show.table(
         f"{count} problems",
-        ["outcomes", "steps, mean", "error, mean"],
-        [[ends, summary["steps_mean"], summary["mse"]]],
+        ["outcomes", "steps, mean", "error, mean", "verified"],
+        [[ends, summary["steps_mean"], summary["mse"], found.verified]],
     )
     typer.echo(f"The answers are in {output}.")
 

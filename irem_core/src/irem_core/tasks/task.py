@@ -322,6 +322,32 @@ class Task(Recorded, ABC):
         """
         raise self._foreign(file)
 
+    def stream(self, file: Path, device: torch.device, *, count: int) -> Iterator[Problem]:
+        """Yield the problems of a text file of a format of the task's own, so many at a time.
+
+        A task that has this, and `text`, solves files of any length at a bounded memory.
+
+        Args:
+            file: where from.
+            device: where the problems will live.
+            count: how many to yield at a time, at most.
+
+        Raises:
+            InputFileError: the file cannot be read.
+        """
+        raise self._foreign(file)
+
+    def text(self, problem: Problem, y: Tensor, *, ending: str, first: bool) -> str:
+        """Return what a text file of such an ending says of some answers.
+
+        Args:
+            problem: the questions, some of those of a file.
+            y: their answers.
+            ending: of the file, one of `formats`.
+            first: whether they are the first of it, so that a header comes before them.
+        """
+        raise self._foreign(Path(f"answers{ending}"))
+
     def report(self, problem: Problem, solution: Any) -> str | None:
         """Return what `irem solve` prints in place of its tables; None for the tables."""
         return None

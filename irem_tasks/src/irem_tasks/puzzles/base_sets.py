@@ -18,8 +18,8 @@ from irem_core import Between, SettingError
 from irem_tasks.puzzles.boards import Cells, Groups, Kind
 from irem_tasks.puzzles.symmetries import Symmetries
 
-PARTS = ("train", "test")
-"""Boards to draw training problems from, and others, which no symmetry makes of them."""
+PARTS = ("train", "test", "hardest")
+"""Boards to train with; others, which no symmetry makes of them; those that need most search."""
 PLAIN = Kind()
 """The boards of most puzzles: nine rows, columns and boxes."""
 PUBLISHED_GIVENS = Between(31, 42)
@@ -116,6 +116,7 @@ def draw(
     device: torch.device | str = "cpu",
     kind: Kind = PLAIN,
     part: str = "train",
+    minimal: bool = False,
 ) -> Boards:
     """Draw boards with one solution: of a base board, a random symmetry and further givens.
 
@@ -125,7 +126,8 @@ def draw(
         generator: lives on `device`.
         device: where the boards will live.
         kind: of the boards.
-        part: "train" or "test": which base boards to begin with.
+        part: one of `PARTS`: which base boards to begin with.
+        minimal: whether to draw base boards of so many givens, and to give no further cells.
 
     Raises:
         SettingError: no base board has so few givens, or a board has fewer cells, or there are no
@@ -134,28 +136,38 @@ def draw(
     base = base_set(kind, part).to(device)
     wanted = Between.of(givens)
     few = (base.givens > 0).sum(1)
-    if not int(few[0]) <= wanted.low <= wanted.high <= kind.cells:
+    # Base boards stand in the order of their givens, so those of few enough come first.
+    most = wanted.draw(count, generator, few.device)
+    least, end = torch.zeros_like(most), torch.searchsorted(few, most, right=True)
+    if minimal:
+        least, end = (
+            torch.searchsorted(few, torch.full_like(most, each), right=right)
+            for each, right in ((wanted.low, False), (wanted.high, True))
+        )
+    elif wanted.low < int(few[0]) or wanted.high > kind.cells:
+        end = least
+    if not bool((end > least).all()):
+        known = f"{int(few[0])} to {int(few[-1]) if minimal else kind.cells}"
         raise SettingError(
             f"Boards were asked for with {wanted} givens; of size {kind.size}, {kind.variant}, "
-            f"expected from {int(few[0])} to {kind.cells}."
+            f"{part}, expected from {known}."
         )
-    number = wanted.draw(count, generator, few.device)
-    # Base boards stand in the order of their givens, so those of few enough come first.
-    enough = torch.searchsorted(few, number, right=True)
     chance = torch.rand(count, generator=generator, device=few.device)
-    chosen = (chance * enough).long().clamp(max=len(base) - 1)
-    return base[chosen].permuted(generator).with_givens(number, generator)
+    chosen = least + (chance * (end - least)).long().clamp(max=end - least - 1)
+    boards = base[chosen].permuted(generator)
+    return boards if minimal else boards.with_givens(most, generator)
 
 
-def known_kinds() -> list[Kind]:
-    """Return the kinds of boards that come with the package."""
-    names = sorted(each.name for each in _folder().iterdir() if each.name.endswith(".npz"))
+def known_kinds(*, hardest: bool = False) -> list[Kind]:
+    """Return the kinds of boards that come with the package, or those with a list of hard ones."""
+    held = _folder(hardest).iterdir() if _folder(hardest).is_dir() else ()
+    names = sorted(each.name for each in held if each.name.endswith(".npz"))
     parts = (name.removesuffix(".npz").split("-") for name in names)
     return [Kind(int(size), variant) for variant, size in parts]
 
 
-def _folder() -> Traversable:
-    return files("irem_tasks.puzzles") / "base"
+def _folder(hardest: bool) -> Traversable:
+    return files("irem_tasks.puzzles") / ("hardest" if hardest else "base")
 
 
 def usual_givens(kind: Kind) -> Between[int]:
@@ -185,19 +197,22 @@ def base_set(kind: Kind, part: str) -> Boards:
 
     Args:
         kind: of the boards.
-        part: "train" or "test".
+        part: one of `PARTS`.
 
     Raises:
         SettingError: there are none of that kind.
     """
-    if kind not in known_kinds():
-        names = ", ".join(f"{each.variant}-{each.size}" for each in known_kinds())
+    hardest = part == PARTS[-1]
+    if kind not in known_kinds(hardest=hardest):
+        known = known_kinds(hardest=hardest)
         raise SettingError(
-            f"No boards of size {kind.size}, {kind.variant}, come with irem-tasks; there are: "
-            f"{names}."
+            f"No {part} boards of size {kind.size}, {kind.variant}, come with irem-tasks; there "
+            f"are: {', '.join(f'{each.variant}-{each.size}' for each in known)}."
         )
-    with as_file(_folder() / f"{kind.variant}-{kind.size}.npz") as file:
+    with as_file(_folder(hardest) / f"{kind.variant}-{kind.size}.npz") as file:
         boards = load(kind, file)
+    if hardest:
+        return boards
     place = torch.arange(len(boards)) % _EVERY == 0
     return boards[place if part == "test" else ~place]
 

@@ -108,12 +108,19 @@ def drawn(
     givens: int | Between[int],
     *,
     part: str,
+    minimal: bool,
     generator: torch.Generator,
 ) -> Boards:
     """Draw boards of the package, or of files where there are any (see both)."""
     if data is None:
         return base_sets.draw(
-            count, givens, generator=generator, device=generator.device, kind=kind, part=part
+            count,
+            givens,
+            generator=generator,
+            device=generator.device,
+            kind=kind,
+            part=part,
+            minimal=minimal,
         )
     wanted = Between.of(givens)
     return BoardFiles(data, kind).draw(count, wanted, part=part, generator=generator)

@@ -272,11 +272,14 @@ def write(file: Path, boards: Cells) -> None:
         raise InputFileError(
             f"Boards cannot be written to {file}; its name must end in {' or '.join(ENDINGS)}."
         )
-    lines = lines_of(boards)
-    if file.suffix.lower() == ".csv":
-        lines.insert(0, "puzzle")
     with storage.replacing(file) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.write_text(text_of(boards, file.suffix, first=True), encoding="utf-8")
+
+
+def text_of(boards: Cells, ending: str, *, first: bool) -> str:
+    """Return the lines of boards, below the name of their column where a table begins with them."""
+    header = ["puzzle"] if first and ending.lower() == ".csv" else []
+    return "".join(f"{line}\n" for line in header + lines_of(boards))
 
 
 def lines_of(boards: Cells) -> list[str]:

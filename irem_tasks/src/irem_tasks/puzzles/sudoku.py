@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,6 +31,7 @@ Part = Annotated[
     str,
     Range(f"one of {', '.join(PARTS)}", lambda part: part in PARTS),
 ]
+Flag = Annotated[int, Range("0 or 1", lambda flag: flag in (0, 1))]
 _SHOWN = 3
 # Cells that the oracle tries at most: far more than boards of one solution need.
 _BRANCHES = 10_000
@@ -43,6 +45,9 @@ class Sudoku(DeclaredTask):
     further cells given. Training has 31 to 42 givens and so has "same"; "harder" has 20 to 34. The
     boards to test with are others than those to train with, whatever the symmetry. Of other sizes
     and variants the numbers are like shares of the cells, as far as boards of one solution go.
+
+    The parameter `minimal=1` draws boards all of whose givens are needed, and `part=hardest` those
+    that need most search.
 
     Args:
         size: of the boards, 4, 6, 9 or 16.
@@ -83,10 +88,12 @@ class Sudoku(DeclaredTask):
         size: Size,
         variant: Variant,
         part: Part = "test",
+        minimal: Flag = 0,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
         """Draw boards and their solutions."""
         kind = Kind(size, variant)
-        boards = drawn(kind, self.data, count, givens, part=part, generator=generator)
+        chosen: dict[str, Any] = {"part": part, "minimal": bool(minimal), "generator": generator}
+        boards = drawn(kind, self.data, count, givens, **chosen)
         return self.problem(boards), choices.answers(boards.solutions - 1, size)
 
     def problem(self, boards: Boards) -> Problem:
@@ -125,6 +132,19 @@ class Sudoku(DeclaredTask):
         """
         boards = board_files.read_whole(file, variant=self.variant)
         return self.problem(boards.to(device))
+
+    def stream(self, file: Path, device: torch.device, *, count: int) -> Iterator[Problem]:
+        """Yield the boards of a file, so many lines at a time (see `read`).
+
+        Raises:
+            InputFileError: the file cannot be read, or holds no board.
+        """
+        for boards in board_files.read(file, variant=self.variant, count=count):
+            yield self.problem(boards.to(device))
+
+    def text(self, problem: Problem, y: Tensor, *, ending: str, first: bool) -> str:
+        """Return boards, a line each; those that are not solved as they were given."""
+        return board_files.text_of(self._answered(problem, y), ending, first=first)
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write boards, a line each; those that are not solved as they were given.
