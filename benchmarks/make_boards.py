@@ -46,15 +46,9 @@ def fewer(boards: Boards, generator: torch.Generator) -> Boards:
     return attrs.evolve(boards, givens=minimal(boards.solutions, givens=givens, **rest))
 
 
-def joined(parts: list[Boards]) -> Boards:
+def different(parts: list[Boards]) -> Boards:
     """Join boards of one kind, without those that have the fingerprint of an earlier one."""
-    columns = {
-        name: None
-        if getattr(parts[0], name) is None
-        else torch.cat([getattr(part, name) for part in parts])
-        for name in ("givens", "solutions", "regions")
-    }
-    boards = Boards(kind=parts[0].kind, **columns)
+    boards = Boards.joined(parts)
     prints = fingerprints(boards.solutions, boards.givens, boards.groups).tolist()
     first = {each: place for place, each in reversed(list(enumerate(prints)))}
     return boards[torch.tensor(sorted(first.values()))]
@@ -77,11 +71,11 @@ def main() -> None:
     for start in range(0, options.count, options.batch):
         parts.append(made(kind, min(options.batch, options.count - start), generator))
         print(f"{sum(map(len, parts))} boards", flush=True)
-    boards = joined(parts)
+    boards = different(parts)
     write(boards, options.out)
     for _ in range(options.rounds if options.few else 0):
         few = (boards.givens > 0).sum(1) <= options.few
-        boards = joined([fewer(boards[few], generator), boards[~few]])
+        boards = different([fewer(boards[few], generator), boards[~few]])
         write(boards, options.out)
 
 

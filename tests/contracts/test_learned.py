@@ -34,7 +34,7 @@ TASK_CASES = {
     "sparse-components": [("sparse_components()", {"floors": False, "count": 3})],
     "sparse-shortest-path": [("sparse_shortest_path()", {"floors": False, "count": 3})],
     "square": [("square(size=3)", {})],
-    "sudoku": [("sudoku()", {"count": 3})],
+    "sudoku": [("sudoku(size=4)", {})],
 }
 # A task with small settings, and an energy for it.
 ENERGY_CASES = {

@@ -5,15 +5,17 @@ import pytest
 import torch
 
 from irem_core import (
+    Between,
     Constraints,
     FixedSteps,
     GradientDescent,
-    InputFileError,
     SettingError,
     load_task,
     minimize,
 )
 from irem_core.energies.factor import FactorEnergy
+from irem_tasks.puzzles.base_sets import Boards, base_set, known_kinds
+from irem_tasks.puzzles.board_problems import boards_of, graphs_of
 from irem_tasks.puzzles.boards import Kind, solves
 
 TASK = load_task("sudoku")
@@ -106,57 +108,34 @@ def test_boards_are_written_and_read_again_and_those_not_solved_stay_as_given(tm
     assert "was found of: 1." in report
 
 
-def test_lines_that_hold_no_board_are_left_out_with_their_numbers(tmp_path):
-    file = tmp_path / "boards.txt"
-    good = "." * 80 + "5"
-    lines = [
-        good,
-        "12",
-        "",
-        "." * 80 + "x",
-        "55" + "." * 79,
-        "1" + "." * 15,
-        good.replace(".", "0"),
-    ]
-    file.write_text("\n".join(lines))
-    with pytest.warns() as caught:
-        problem = TASK.read(file, torch.device("cpu"))
-    assert problem.layout.count == 2
-    said = [str(each.message) for each in caught]
-    for number, why in [
-        (2, "2 characters, expected 16, 36, 81, 256 cells"),
-        (4, "'X' in cell 81"),
-        (5, "the givens contradict each other"),
-        (6, "a board of 16 cells among boards of 81"),
-    ]:
-        assert any(f"line {number}: {why}" in each for each in said)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("a.txt", "", "holds no board"),
-        ("a.csv", "id,board\n1,2\n", "columns id, board; expected one named quizzes or"),
-        ("b.csv", "", "has the columns -"),
-        ("missing.txt", None, "cannot be read"),
-    ],
-)
-def test_files_without_boards_are_refused(tmp_path, name, text, said):
-    if text is not None:
-        (tmp_path / name).write_text(text)
-    with pytest.raises(InputFileError, match=said):
-        TASK.read(tmp_path / name, torch.device("cpu"))
-
-
-def test_published_tables_are_read_by_their_columns(tmp_path):
-    line = "." * 80 + "5"
-    for header in ("quizzes,solutions", "puzzle,solution", "question,answer,rating"):
-        file = tmp_path / "table.csv"
-        file.write_text(f"{header}\n{line}{',1' * header.count(',')}\n")
-        assert givens_of(TASK.read(file, torch.device("cpu"))).sum() == 5
-
-
 @pytest.mark.parametrize("difficulty", ["size=5", "variant=round", "part=all", "givens=-1"])
 def test_parameters_out_of_range_are_refused(difficulty):
     with pytest.raises(SettingError, match="The difficulty parameter"):
         sample(1, difficulty)
+
+
+@pytest.mark.parametrize(
+    ("task", "low", "high"), [("sudoku(size=4)", 4, 7), ("sudoku(variant='diagonal')", 20, 34)]
+)
+def test_other_kinds_have_difficulties_of_their_own(task, low, high):
+    task = load_task(task)
+    assert task.difficulties["harder"]["givens"] == Between(low, high)
+    assert TASK.difficulties["harder"]["givens"] == Between(20, 34)
+
+
+def test_the_oracle_finds_solutions_and_leaves_boards_without_one_as_they_are():
+    problem, y = sample(4)
+    assert torch.equal(TASK.oracle(problem), y)
+    wrong = torch.tensor([[1, 1, *[0] * 79]])
+    board = Boards(kind=Kind(), givens=wrong, solutions=wrong * 0)
+    assert TASK.oracle(TASK.problem(board)).sum() == 2
+
+
+@pytest.mark.parametrize("kind", known_kinds(), ids=str)
+def test_boards_are_known_again_by_their_factors(kind):
+    boards = base_set(kind, "test")[:3]
+    again = boards_of(graphs_of(boards))
+    assert again.kind == kind
+    assert torch.equal(again.givens, boards.givens)
+    # Regions may be numbered in another order.
+    assert torch.equal(again.groups.sort().values, boards.groups.sort().values)

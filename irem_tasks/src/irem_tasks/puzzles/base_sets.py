@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -23,6 +24,9 @@ PLAIN = Kind()
 """The boards of most puzzles: nine rows, columns and boxes."""
 PUBLISHED_GIVENS = Between(31, 42)
 """How many cells are given in the boards that others train on (SATNet's set)."""
+_HARD_GIVENS = Between(20, 34)
+# Here a like share of the cells would be beyond anyone.
+_LARGE = Kind(16)
 _EVERY = 4  # a board of so many is for testing
 
 
@@ -61,6 +65,17 @@ class Boards:
             givens=self.givens.to(device),
             solutions=self.solutions.to(device),
             regions=regions,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Boards]) -> Boards:
+        """Return the boards of several batches of one kind as one."""
+        regions = [each.regions for each in parts if each.regions is not None]
+        return cls(
+            kind=parts[0].kind,
+            givens=torch.cat([each.givens for each in parts]),
+            solutions=torch.cat([each.solutions for each in parts]),
+            regions=torch.cat(regions) if regions else None,
         )
 
     @property
@@ -141,6 +156,27 @@ def known_kinds() -> list[Kind]:
 
 def _folder() -> Traversable:
     return files("irem_tasks.puzzles") / "base"
+
+
+def usual_givens(kind: Kind) -> Between[int]:
+    """Return how many givens boards have in training: of 9 x 9, those of the published sets."""
+    if kind.size == _LARGE.size:
+        return Between(130, 150)
+    return _shared(PUBLISHED_GIVENS, kind)
+
+
+def hard_givens(kind: Kind) -> Between[int]:
+    """Return how many givens hard boards have; Latin squares of fewer have several solutions."""
+    if kind.size == _LARGE.size:
+        return Between(115, 129)
+    hard = _shared(_HARD_GIVENS, kind)
+    return Between(31, hard.high) if kind == Kind(9, "latin") else hard
+
+
+def _shared(givens: Between[int], kind: Kind) -> Between[int]:
+    """Return as large shares of the cells as these are of a board of 9 x 9."""
+    low, high = (round(each * kind.cells / PLAIN.cells) for each in (givens.low, givens.high))
+    return Between(low, high)
 
 
 @cache

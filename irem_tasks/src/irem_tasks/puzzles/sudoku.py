@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core import Between, EntrySpace, FactorSpace, Problem, Solution, choices
 from irem_tasks._declared import DeclaredTask, Range
-from irem_tasks.puzzles import base_sets, board_files
-from irem_tasks.puzzles.boards import BOXES, VARIANTS, Kind
+from irem_tasks.puzzles import board_files
+from irem_tasks.puzzles.base_sets import PARTS, PLAIN, Boards, hard_givens, usual_givens
+from irem_tasks.puzzles.board_data import drawn
+from irem_tasks.puzzles.board_problems import boards_of, graphs_of, values_of
+from irem_tasks.puzzles.board_text import drawn as as_text
+from irem_tasks.puzzles.boards import BOXES, VARIANTS, Cells, Kind
+from irem_tasks.puzzles.exact_search import search
 
-Givens = Annotated[int | Between[int], Range("at least 0", lambda givens: givens >= 0)]
+Givens = Annotated[
+    int | Between[int], Range("at least 0", lambda givens: isinstance(givens, int) and givens >= 0)
+]
 Size = Annotated[int, Range(f"one of {', '.join(map(str, BOXES))}", lambda size: size in BOXES)]
 Variant = Annotated[
     str, Range(f"one of {', '.join(VARIANTS)}", lambda variant: variant in VARIANTS)
 ]
 Part = Annotated[
     str,
-    Range(f"one of {', '.join(base_sets.PARTS)}", lambda part: part in base_sets.PARTS),
+    Range(f"one of {', '.join(PARTS)}", lambda part: part in PARTS),
 ]
 _SHOWN = 3
+# Cells that the oracle tries at most: far more than boards of one solution need.
+_BRANCHES = 10_000
 
 
 class Sudoku(DeclaredTask):
@@ -31,19 +40,35 @@ class Sudoku(DeclaredTask):
 
     There is an entry for each value of each cell, and y is 1 for those that are right. Boards have
     one solution each; they are those that come with irem-tasks, after random symmetries and with
-    further cells given. Training has 31 to 42 givens and so has "same"; "harder" has 21 to 34. The
-    boards to test with are others than those to train with, whatever the symmetry.
+    further cells given. Training has 31 to 42 givens and so has "same"; "harder" has 20 to 34. The
+    boards to test with are others than those to train with, whatever the symmetry. Of other sizes
+    and variants the numbers are like shares of the cells, as far as boards of one solution go.
+
+    Args:
+        size: of the boards, 4, 6, 9 or 16.
+        variant: plain, jigsaw, diagonal or latin.
+        data: a file of boards, or a folder of `train` and `test`, to draw from instead, whatever
+            their givens; "harder" then draws those of 20 to 34.
     """
 
     difficulties: ClassVar = {
         "train": {"part": "train"},
         "same": {},
-        "harder": {"givens": Between(21, 34)},
+        "harder": {"givens": hard_givens(PLAIN)},
     }
     formats: ClassVar[tuple[str, ...]] = board_files.ENDINGS
 
-    def __init__(self) -> None:
-        """Set the spaces."""
+    def __init__(self, size: int = 9, variant: str = "plain", *, data: str | None = None) -> None:
+        """Set the spaces; files are read when they are first needed."""
+        self.size = size
+        self.variant = variant
+        self.data = data
+        kind = Kind(size, variant)
+        self.givens = usual_givens(kind) if data is None else Between(0, kind.cells)
+        self.difficulties = {  # type: ignore[misc] # of this size, beside those of the usual one
+            **type(self).difficulties,
+            "harder": {"givens": hard_givens(kind)},
+        }
         self.question = FactorSpace(
             choices.FEATURES, kinds={choices.VARIABLE: 0, choices.ALL_DIFFERENT: 0}
         )
@@ -54,42 +79,35 @@ class Sudoku(DeclaredTask):
         count: int,
         generator: torch.Generator,
         *,
-        givens: Givens = base_sets.PUBLISHED_GIVENS,
-        size: Size = 9,
-        variant: Variant = "plain",
+        givens: Givens,
+        size: Size,
+        variant: Variant,
         part: Part = "test",
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
         """Draw boards and their solutions."""
-        boards = base_sets.draw(
-            count,
-            givens,
-            generator=generator,
-            device=generator.device,
-            kind=Kind(size=size, variant=variant),
-            part=part,
-        )
-        problem = self.problem(boards.givens, boards.kind, boards.regions)
-        return problem, choices.answers(boards.solutions - 1, size)
+        kind = Kind(size, variant)
+        boards = drawn(kind, self.data, count, givens, part=part, generator=generator)
+        return self.problem(boards), choices.answers(boards.solutions - 1, size)
 
-    def problem(
-        self,
-        givens: Int[Tensor, "boards cells"],
-        kind: Kind,
-        regions: Int[Tensor, "boards cells"] | None = None,
-    ) -> Problem:
-        """Make problems of boards.
-
-        Args:
-            givens: from 1, 0 where a cell is blank.
-            kind: of all boards.
-            regions: of each cell of jigsaw boards, from 0; None for others.
-        """
-        groups = kind.groups(regions).to(givens.device)
-        return Problem(choices.build(givens - 1, kind.size, groups), self.answer)
+    def problem(self, boards: Boards) -> Problem:
+        """Make problems of boards."""
+        return Problem(graphs_of(boards), self.answer)
 
     def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
         """Say which boards are solved: full, as given, and each value once in every group."""
         return choices.verify(problem, y)
+
+    def oracle(self, problem: Problem) -> Float[Tensor, "rows 1"]:
+        """Return what an exact search finds, and nothing but the givens where it finds nothing."""
+        boards = boards_of(problem.x)
+        found = search(boards.givens, boards.groups, at_most=1, branches=_BRANCHES)
+        solutions = boards.givens.index_copy(0, found.owner, found.solutions)
+        return choices.answers(solutions - 1, boards.kind.size)
+
+    def own_input(self, problem: Problem) -> Float[Tensor, "rows 1 inputs"]:
+        """Return whether the entry's value is given, and whether its cell is."""
+        features: Tensor = problem.x[choices.ENTRY].x
+        return features[:, None]
 
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
@@ -100,14 +118,13 @@ class Sudoku(DeclaredTask):
         return {"cells": problem.layout.sum(right) / cells}
 
     def read(self, file: Path, device: torch.device) -> Problem:
-        """Read boards, a line each (see `board_files.read`).
+        """Read boards, a line each (see `board_files`); what is wrong with others is told.
 
         Raises:
             InputFileError: the file cannot be read, or holds no board.
         """
-        givens = board_files.read(file).to(device)
-        kind = Kind(size=board_files.size_of(givens.shape[1]))
-        return self.problem(givens, kind)
+        boards = board_files.read_whole(file, variant=self.variant)
+        return self.problem(boards.to(device))
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write boards, a line each; those that are not solved as they were given.
@@ -116,32 +133,27 @@ class Sudoku(DeclaredTask):
             InputFileError: the file's ending is not known.
             StorageError: writing failed.
         """
-        board_files.write(file, _written(problem, y))
+        board_files.write(file, self._answered(problem, y))
 
     def report(self, problem: Problem, solution: Solution) -> str:
         """Draw the first boards, and say of all which are solved."""
-        boards = _written(problem, solution.y)
-        solved: Any = problem.verified(solution.y)
+        boards, answers = boards_of(problem.x), self._answered(problem, solution.y)
+        holds = self.verify(problem, solution.y)
         lines = []
-        for number, (board, holds) in enumerate(zip(boards[:_SHOWN], solved, strict=False)):
+        for number, answer in enumerate(answers[:_SHOWN].cpu()):
             steps = int(solution.steps[number])
-            state = f"solved in {steps} steps" if holds else "not solved; as it was given"
-            lines += [f"board {number}, {state}", board_files.drawn(board), ""]
-        wrong = (~solved).nonzero().squeeze(1).tolist()
-        lines.append(f"{int(solved.sum())} of {len(boards)} boards are solved and checked.")
+            state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
+            regions = None if boards.regions is None else boards.regions[number].cpu()
+            lines += [f"board {number}, {state}", as_text(answer, boards.kind, regions), ""]
+        wrong = (~holds).nonzero()[:, 0].tolist()
+        lines.append(f"{int(holds.sum())} of {len(boards)} boards are solved and checked.")
         if wrong:
             named = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
             lines.append(f"No answer that satisfies all constraints was found of: {named}.")
         return "\n".join(lines)
 
-
-def _written(problem: Problem, y: Tensor) -> Int[Tensor, "boards cells"]:
-    """Return the values of boards of one size: solved ones full, and others as they were given."""
-    count = problem.layout.count
-    size = board_files.size_of(problem.x[choices.VARIABLE].num_nodes // count)
-    holds = problem.verified(y)
-    assert holds is not None
-    given = problem.x[choices.ENTRY].x[:, 0] > 0
-    chosen = torch.where(problem.layout.spread(holds, given), choices.decoded(problem.x, y), given)
-    values = torch.arange(1, size + 1, device=y.device)
-    return (chosen.view(count, -1, size) * values).sum(-1)
+    def _answered(self, problem: Problem, y: Tensor) -> Cells:
+        """Return the values of solved boards, and the givens of others."""
+        boards = boards_of(problem.x)
+        values = values_of(problem.x, y, boards.kind.size)
+        return torch.where(self.verify(problem, y)[:, None], values, boards.givens)
