@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from irem_baselines.reproduce.book import figure
-from irem_core import ImageSpace, MatrixSpace, Space, Task, VectorSpace, load_task
+from irem_core import EntrySpace, FactorSpace, ImageSpace, MatrixSpace, Space, Task, VectorSpace, load_task
 from irem_core.registry import TASKS, Plugin, plugins
 from irem_tasks.sat import ClauseSpace
 
@@ -139,6 +139,10 @@ def shape(space: Space, ragged: str) -> str:
         return f"{space.height} x {space.width} {'grey' if space.channels == 1 else 'colour'} image"
     if isinstance(space, ClauseSpace):
         return f"{space.clauses} clauses of {space.width} literals"
+    if isinstance(space, FactorSpace):
+        return f"factor graph of {', '.join(f'`{kind}`' for kind, _ in space.kinds)}"
+    if isinstance(space, EntrySpace):
+        return "a number per entry"
     return ragged if space.ragged else f"{' x '.join(map(str, space.shape))} numbers"
 
 

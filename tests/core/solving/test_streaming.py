@@ -7,6 +7,7 @@ from irem_core import (
     BarzilaiBorwein,
     EnergyFn,
     EnergyPlateau,
+    FactorEnergy,
     GINEEnergy,
     GradientDescent,
     MLPEnergy,
@@ -24,7 +25,9 @@ from irem_core import (
     recipe,
 )
 from irem_core.solving.streaming import starts_of
+from irem_core.testing.support import double
 from irem_tasks.graphs import ShortestPath
+from irem_tasks.puzzles.assignment import Assignment
 from irem_tasks.vectors import Add
 
 HALTING = EnergyPlateau(tolerance=1e-4, patience=2)
@@ -143,6 +146,7 @@ ENERGIES = {
     "gine": lambda: (ShortestPath(), GINEEnergy.for_task(ShortestPath(), width=8)),
     "pairwise": lambda: (ShortestPath(), PairwiseEnergy.for_task(ShortestPath(), width=8)),
     "sparse": lambda: sparse(),
+    "factor": lambda: (Assignment(), FactorEnergy.for_task(Assignment(), width=6)),
 }
 
 
@@ -159,17 +163,13 @@ def test_energies_of_every_kind_are_descended_in_a_stream(name):
     difficulties = ["same", "harder"] if name == "mlp" else ["nodes=3..6", "nodes=8"]
     if name == "scratchpad":
         difficulties = ["same"]
+    if name == "factor":
+        difficulties = ["size=3..5", "size=6"]
     batches = []
     for count in (3, 5, 2):
         for difficulty in difficulties:
             problem, _ = task.sample(count, difficulty, generator=generator)
-            if problem.layout.owner is None:
-                problem = Problem(problem.x.double(), problem.answer)
-            else:
-                problem.x.x, problem.x.edge_attr = (
-                    each.double() for each in (problem.x.x, problem.x.edge_attr)
-                )
-            batches.append(problem)
+            batches.append(double(problem))
     options = {"descent": GradientDescent(step_size=0.05), "halting": HALTING, "max_steps": 12}
     found = list(minimize_many(energy, batches, capacity=8, **options))
     assert_same(found, one_by_one(energy, batches, **options), atol=1e-7)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from irem_core import (
     IREM,
     Callback,
+    FactorEnergy,
     FixedSteps,
     GINEEnergy,
     GradientDescent,
@@ -26,6 +27,7 @@ from irem_core.distributed import derive
 from irem_core.training.callbacks import EvaluateEvery, ProgressBar, best_evaluation
 from irem_tasks import Add
 from irem_tasks.graphs import ShortestPath
+from irem_tasks.puzzles.assignment import Assignment
 from trainings import TASK, At, DropoutEnergy, bits, small_solver, train, train_on
 
 
@@ -264,12 +266,14 @@ def test_ctrl_c_finishes_the_update_and_leaves_a_checkpoint(tmp_path):
     assert bits(resumed.solver) == bits(train().solver)
 
 
-def test_training_on_graphs_is_resumed_to_the_bit(tmp_path):
+@pytest.mark.parametrize(
+    ("task", "kind"), [(ShortestPath(), GINEEnergy), (Assignment(), FactorEnergy)]
+)
+def test_training_on_graphs_is_resumed_to_the_bit(tmp_path, task, kind):
     """The replay buffer holds graphs of several sizes by then."""
-    task = ShortestPath()
 
     def train_on_graphs(**options):
-        energy = GINEEnergy.for_task(task, width=8)
+        energy = kind.for_task(task, width=8)
         solver = IREM(energy, steps=2, replay=12, descent=GradientDescent(step_size=1.0))
         return train_on(task, solver, iterations=10, batch_size=4, **options)
 
