@@ -44,6 +44,19 @@ def test_custom_energy_matches_the_closed_form(example: Callable[..., str]) -> N
         assert int(evaluations) > int(steps) > 0
 
 
+def test_a_puzzle_of_ones_own_is_solved_by_what_other_boards_taught(
+    example: Callable[..., str],
+) -> None:
+    lines = example("own_puzzle.py").splitlines()
+    assert lines[5] == "after: verified"
+    assert [line.split()[:4] for line in lines[6:]] == [
+        ["1", "4", "2", "3"],
+        ["3", "2", "4", "1"],
+        ["2", "1", "3", "4"],
+        ["4", "3", "1", "2"],
+    ]
+
+
 def test_train_add_and_draw_its_solves(example: Callable[..., str], tmp_path: Path) -> None:
     run, picture = tmp_path / "run", tmp_path / "solve.svg"
     options = ["--iterations", "30", "--size", "4", "--out", run]

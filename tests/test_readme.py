@@ -46,6 +46,7 @@ READMES = [
     "docs/index.md",
     "docs/logging.md",
     "docs/pairs.md",
+    "docs/parts.md",
     "docs/reliability.md",
     "docs/replay.md",
     "docs/report.md",

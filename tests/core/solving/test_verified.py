@@ -9,6 +9,7 @@ from irem_core import (
     EnergyPlateau,
     FixedSteps,
     GradientDescent,
+    NotConvergedError,
     Outcome,
     Problem,
     SettingError,
@@ -69,6 +70,15 @@ def test_a_descent_stops_at_the_first_answer_that_holds_whatever_its_energy():
     assert torch.equal(found.y[0], found.last[0])
     before = minimize(Wells(), problem, start=start, **OPTIONS, max_steps=int(found.steps[0]) - 1)
     assert before.y[0] <= 0.8 < found.y[0]
+
+
+def test_answers_that_do_not_hold_are_named_whatever_their_outcome():
+    problem, start = wells(3), torch.tensor([[0.3], [-0.3], [-0.5]])
+    found = minimize(Wells(), problem, start=start, **OPTIONS)
+    assert (found.outcome == Outcome.CONVERGED).all()
+    with pytest.raises(NotConvergedError, match=r"Of 3 problems, by index, 2 \(1, 2\): no answer"):
+        found.check()
+    minimize(Wells(), problem, start=start, restarts=60, **OPTIONS).check()
 
 
 def test_streams_say_which_answers_hold_and_stop_there_too():

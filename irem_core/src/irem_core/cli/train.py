@@ -125,6 +125,7 @@ def train(
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
     difficulties = [name for name in problems.difficulties if name != "train"]
+    scoring = EvaluateEvery(every, difficulties=difficulties, problems=problems.interim)
     with show.resumable(f"the run is kept in {folder}"):
         progress = fit(
             made.solver,
@@ -134,7 +135,7 @@ def train(
             resume=resume,
             device=place,
             # First the evaluation, so that what it logs is told at once.
-            callbacks=[EvaluateEvery(every, difficulties=difficulties), *watching],
+            callbacks=[scoring, *watching],
             **settings,
         )
     if progress.leads:

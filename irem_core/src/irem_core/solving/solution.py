@@ -117,9 +117,18 @@ class Solution:
     def check(self) -> Self:
         """Return the solution if every problem converged, was verified, or was answered.
 
+        Where answers can be checked they must hold too, however they were found.
+
         Raises:
             NotConvergedError: some did not; the error names them.
         """
+        if self.verified is not None and not bool(self.verified.all()):
+            wrong = (~self.verified).nonzero().squeeze(1).tolist()
+            raise NotConvergedError(
+                f"Of {self.layout.count} problems, by index, {_named(wrong)}: no answer was found "
+                "that satisfies all constraints, which does not say that there is none. Give more "
+                "restarts."
+            )
         good = torch.isin(self.outcome, torch.tensor(ARRIVED, device=self.outcome.device))
         if bool(good.all()):
             return self
@@ -127,12 +136,17 @@ class Solution:
         for outcome in Outcome:
             bad = ((self.outcome == outcome) & ~good).nonzero().squeeze(1).tolist()
             if bad:
-                named = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
-                sentences.append(f"{len(bad)} ({named}): {outcome.explanation}")
+                sentences.append(f"{_named(bad)}: {outcome.explanation}")
         raise NotConvergedError(
             f"Of {self.layout.count} problems, by index: {'; '.join(sentences)}. Give more "
             "max_steps, a smaller step size or a looser halting rule."
         )
+
+
+def _named(problems: list[int]) -> str:
+    """Write how many problems there are, and which."""
+    named = ", ".join(map(str, problems[:10])) + (", ..." if len(problems) > 10 else "")
+    return f"{len(problems)} ({named})"
 
 
 class Recorder:

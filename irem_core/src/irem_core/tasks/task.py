@@ -81,6 +81,8 @@ class Task(Recorded, ABC):
     """Figures to compare with."""
     max_steps: ClassVar[int] = 80
     """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
+    interim: ClassVar[int] = 1000
+    """Problems of a difficulty that `irem train` scores on the way: fewer where one takes long."""
     preferred: str | None = None
     """The energy to train by default, by its name, where the spaces do not say enough."""
     formats: ClassVar[tuple[str, ...]] = ()

@@ -61,6 +61,7 @@ class Sudoku(DeclaredTask):
         "same": {},
         "harder": {"givens": hard_givens(PLAIN)},
     }
+    interim: ClassVar[int] = 100
     formats: ClassVar[tuple[str, ...]] = board_files.ENDINGS
 
     def __init__(self, size: int = 9, variant: str = "plain", *, data: str | None = None) -> None:
