@@ -63,6 +63,7 @@ class Answering(Solver):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
+        restarts: int = 0,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -74,8 +75,13 @@ class Answering(Solver):
         else but x.
 
         Raises:
-            SettingError: answers are to be differentiable, or `respond` says so.
+            SettingError: answers are to be differentiable, there are restarts, or `respond` says
+                so.
         """
+        if restarts:
+            raise SettingError(
+                f"{type(self).__name__} does not start again from elsewhere; leave restarts out."
+            )
         if differentiable is not None:
             raise SettingError(
                 f"{type(self).__name__} descends no energy whose answers could be differentiated; "

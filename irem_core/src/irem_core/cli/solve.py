@@ -80,7 +80,6 @@ def solve(
     """
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
-    from irem_core.solvers.base import restarting
 
     _check_source(file, difficulty)
     loading.threads(threads)
@@ -94,7 +93,7 @@ def solve(
         "max_steps": task.max_steps if max_steps is None else max_steps,
         **loading.parts(descent, halting),
     }
-    again = restarting(solver, restarts)
+    again = {"restarts": restarts} if restarts else {}
     if file is not None and output is not None and files.in_lines(file, output, task, capacity):
         files.check_alone(file, ranks, resume=resume)
         options |= {"capacity": capacity, "seed": seed, **again}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -114,8 +113,8 @@ def compute_curve(
         for _ in range(starts):
             solution = solver.solve(problem, halting=halting, generator=generator, **options)
             descents.append(_Descents.of(solution, target, type(solver).__name__))
-        batches.append(trees.map_leaves(_by(torch.stack), *descents))
-    together = trees.map_leaves(_by(partial(torch.cat, dim=1)), *batches)
+        batches.append(trees.map_leaves(_by(lambda rows: torch.stack(rows)), *descents))
+    together = trees.map_leaves(_by(lambda parts: torch.cat(parts, 1)), *batches)
     checked = together.verified is not None
     counts = [1 << power for power in range(starts.bit_length())]
     return Curve(
@@ -174,8 +173,8 @@ class _Descents:
         )
 
 
-def _by(join: Callable[[Sequence[Tensor]], Tensor]) -> Callable[..., Tensor | None]:
-    return lambda *leaves: None if leaves[0] is None else join(leaves)
+def _by(join: Callable[[list[Tensor]], Tensor]) -> Callable[..., Tensor | None]:
+    return lambda *leaves: None if leaves[0] is None else join(list(leaves))
 
 
 def _mean(values: Tensor) -> float:

@@ -18,7 +18,7 @@ from irem_core.distributed import Ranks, derive
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems.problem import Problem
-from irem_core.solvers.base import Solver, place_of, restarting
+from irem_core.solvers.base import Solver, place_of
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
@@ -156,7 +156,7 @@ def evaluate(
         ShapeError: the solver cannot take problems of this size.
     """
     checks.check(checks.count, "evaluate", problems=problems)
-    again = restarting(solver, restarts)
+    again: dict[str, Any] = {"restarts": restarts} if restarts else {}
     wanted = task.difficulty(difficulty)
     place = place_of(solver)[0] if device is None else torch.device(device)
     budget = task.max_steps if max_steps is None else max_steps

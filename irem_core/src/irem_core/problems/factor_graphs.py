@@ -84,8 +84,9 @@ def build(
         real = torch.stack([(each >= 0).any(-1) for each in members.values()]).any(0)
         number = real.cumsum(1) - 1
         columns[f"{kind} {_COUNT}"] = Column(real.sum(1))
-        if kind in (factor_features or {}):
-            columns[f"{kind} x"] = Column(factor_features[kind][real], real.sum(1))
+        own = (factor_features or {}).get(kind)
+        if own is not None:
+            columns[f"{kind} x"] = Column(own[real], real.sum(1))
         for role, each in members.items():
             problem, factor, _ = (each >= 0).nonzero(as_tuple=True)
             links = torch.stack([number[problem, factor], each[each >= 0]], 1)

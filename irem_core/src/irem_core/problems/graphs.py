@@ -16,7 +16,8 @@ from torch import Tensor
 
 from irem_core.errors import ShapeError
 from irem_core.problems import factor_graphs
-from irem_core.problems.columns import Column, within
+from irem_core.problems.columns import Column as Column
+from irem_core.problems.columns import within as within
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -96,6 +95,7 @@ class Solver(Recorded, nn.Module, ABC):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
+        restarts: int = 0,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -111,6 +111,8 @@ class Solver(Recorded, nn.Module, ABC):
             descent: how to step; that of training if None.
             halting: when a problem has arrived; that of the solver if None.
             start: candidates to start from; random ones if None.
+            restarts: how often problems are descended again (see `minimize`). Solvers that do not
+                start at random refuse it.
             generator: where random starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
             observer: called after every step (see `minimize`).
@@ -173,22 +175,6 @@ class Solver(Recorded, nn.Module, ABC):
 
     def restore_training_state(self, state: dict[str, Tensor]) -> None:
         """Take over what `training_state` returned."""
-
-
-def restarting(solver: Solver, restarts: int) -> dict[str, int]:
-    """Return the argument of `solve` that has problems descended again; nothing for none.
-
-    Raises:
-        SettingError: the solver cannot.
-    """
-    if not restarts:
-        return {}
-    taken = inspect.signature(solver.solve).parameters.values()
-    if not any(each.name == "restarts" or each.kind is each.VAR_KEYWORD for each in taken):
-        raise SettingError(
-            f"{type(solver).__name__} does not start again from elsewhere; leave restarts out."
-        )
-    return {"restarts": restarts}
 
 
 def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:

@@ -131,7 +131,7 @@ def minimize(
         watch = [each for each in (recorder, observer) if each is not None]
         context = encoded(energy, problem) if attached is None else ordinary(attached)
         begin = _start(energy, problem, start, generator)
-        parts = {"descent": descent, "halting": halting, "max_steps": max_steps}
+        parts: dict[str, Any] = {"descent": descent, "halting": halting, "max_steps": max_steps}
         solution = _descend(energy, problem, context, begin, **parts, watch=watch)
         held = (problem, context, begin, solution)
         _restart(restarts, energy, held, generator, parts)

@@ -117,6 +117,7 @@ class SatSolver(Solver):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
+        restarts: int = 0,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -131,6 +132,7 @@ class SatSolver(Solver):
             descent: how to step; the solver's own if None.
             halting: when one descent has arrived.
             start: `(B, variables)` where the first descent starts; drawn from U(0, 1) if None.
+            restarts: none; it starts again by itself for as long as there are steps.
             generator: where starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
             observer: called after the first start and every step. Steps count on over descents,
@@ -138,10 +140,14 @@ class SatSolver(Solver):
             differentiable: not possible, since assignments do not vary.
 
         Raises:
-            SettingError: `max_steps` is out of range, or `differentiable` is given.
+            SettingError: `max_steps` is out of range, or `differentiable` or restarts are given.
             ShapeError: x holds no formulas, or the number of variables is not known.
         """
         checks.check(checks.count_or_zero, "SatSolver", max_steps=max_steps)
+        if restarts:
+            raise SettingError(
+                f"{type(self).__name__} does not start again from elsewhere; leave restarts out."
+            )
         if differentiable is not None:
             raise SettingError(
                 "SatSolver's assignments are true or false and have no derivatives; leave "
