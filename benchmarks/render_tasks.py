@@ -23,7 +23,16 @@ from typing import Any
 import torch
 
 from irem_baselines.reproduce.book import figure
-from irem_core import EntrySpace, FactorSpace, ImageSpace, MatrixSpace, Space, Task, VectorSpace, load_task
+from irem_core import (
+    EntrySpace,
+    FactorSpace,
+    ImageSpace,
+    MatrixSpace,
+    Space,
+    Task,
+    VectorSpace,
+    load_task,
+)
 from irem_core.registry import TASKS, Plugin, plugins
 from irem_tasks.sat import ClauseSpace
 
