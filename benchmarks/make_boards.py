@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 import torch
 
-from irem_tasks.puzzles.base_sets import Boards, base_set, load, save
+from irem_tasks.puzzles.base_sets import Boards, base_set, load, save, sorted_by_givens
 from irem_tasks.puzzles.boards import VARIANTS, Kind
 from irem_tasks.puzzles.exact_search import search
 from irem_tasks.puzzles.making import exchanged, minimal, random_full
@@ -111,10 +111,13 @@ def main() -> None:
             parts.append(made(kind, min(options.batch, options.count - start), generator))
             print(f"{sum(map(len, parts))} boards", flush=True)
     boards = different(parts)
+    if not options.again:
+        boards = sorted_by_givens(boards)
     write(boards, options.out)
     for _ in range(options.rounds if options.few else 0):
         few = (boards.givens > 0).sum(1) <= options.few
-        boards = different([fewer(boards[few], generator), boards[~few]])
+        # In their places, which say whether a board is to train or to test with.
+        boards.givens[few] = fewer(boards[few], generator).givens
         write(boards, options.out)
 
 

@@ -49,6 +49,7 @@ SMALLER = {
 LONG = ("docs/export.md", "docs/speed.md", "docs/tasks.md")
 """Pages whose commands take more than some seconds even so, and are run by `make test-all`."""
 
+BOARD = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79\n"
 FORMULA = "p cnf 3 2\n1 -2 3 0\n-1 2 -3 0\n"
 
 
@@ -99,6 +100,11 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
         draw = np.random.default_rng(0)
         x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
         np.savez(words[words.index("--pairs") + 1], x=x, y=y)
+    if "--data" in words:
+        folder = Path(words[words.index("--data") + 1])
+        folder.mkdir(exist_ok=True)
+        for part in ("train", "test"):
+            (folder / f"{part}.txt").write_text(BOARD)
     if words[0] == "train":
         return
     for before, word in itertools.pairwise(words):
@@ -121,8 +127,9 @@ def task_of(run: Path) -> str:
 
 
 def write_questions(file: Path, task: Any) -> None:
-    if file.suffix == ".cnf":
-        file.write_text(FORMULA)
+    written = {".cnf": FORMULA, ".txt": BOARD}.get(file.suffix)
+    if written is not None:
+        file.write_text(written)
         return
     if task.question.ragged:
         x = np.ones((4, 4))

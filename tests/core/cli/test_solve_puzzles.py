@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from commands import Irem
 from irem_core import (
     IREM,
     FactorEnergy,
-    IremWarning,
     UnknownNameError,
     load_pretrained,
     load_task,
@@ -70,12 +70,14 @@ def test_text_files_of_more_lines_than_the_capacity_are_solved_in_parts(
     boards, answers = tmp_path / "boards.txt", tmp_path / "solved.txt"
     boards.write_text(f"{BOARD}\n12\n{SOLVED}\n{BOARD}\n")
     command = ("solve", untrained, "--input", boards, "--output", answers, "--capacity", 2)
-    with pytest.warns(IremWarning, match="line 2: its board has 2 characters"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
         result = irem(*command, "--max-steps", 1, "--restarts", 1, "--json")
     assert result.status == 0, result.err
     told = json.loads(result.out)
     assert (told["problems"], told["verified"]) == (3, 1)
     assert answers.read_text().split() == [BOARD, SOLVED, BOARD]
+    assert "line 2: its board has 2 characters" in result.err
     assert "one process solves at one go" in irem(*command, "--resume").mistake()
 
 

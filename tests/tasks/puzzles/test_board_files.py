@@ -176,11 +176,14 @@ def test_large_files_are_read_some_lines_at_a_time(tmp_path, monkeypatch):
 def test_a_jigsaw_board_has_its_regions_beside_it(tmp_path):
     file = tmp_path / "boards.txt"
     regions = "aaabcabbccbdcddd"
-    file.write_text(f"1{BLANK[1:]} {regions}\n{BLANK} {regions[:-1]}a\n")
+    file.write_text("".join(f"1{BLANK[1:]} {regions[:-1]}{last}\n" for last in "dae"))
     boards, said = faults(file, search=False)
     assert boards.kind == Kind(4, "jigsaw")
     assert boards.regions.tolist() == [[0, 0, 0, 1, 2, 0, 1, 1, 2, 2, 1, 3, 2, 3, 3, 3]]
-    assert said == ["line 2: its regions are not 4 of 4 cells each, so it was left out."]
+    assert said == [
+        f"line {line}: its regions are not 4 of 4 cells each, so it was left out."
+        for line in (2, 3)
+    ]
 
 
 def folder_of(path, boards):

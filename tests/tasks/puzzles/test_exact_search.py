@@ -133,7 +133,17 @@ def test_exchanges_make_boards_of_fewer_givens_that_have_one_solution():
         assert by_sat(each, groups, 2) == {tuple(solution)}
 
 
-def test_drawn_boards_have_one_solution_by_a_sat_solver():
-    boards = draw(6, 26, generator=torch.Generator().manual_seed(4))
-    for given, solution in zip(boards.givens.tolist(), boards.solutions.tolist(), strict=True):
-        assert by_sat(given, boards.groups, 2) == {tuple(solution)}
+@pytest.mark.parametrize("kind", [Kind(9), Kind(9, "jigsaw")], ids=str)
+def test_drawn_boards_have_one_solution_by_a_sat_solver(kind):
+    boards = draw(6, 26, kind=kind, generator=torch.Generator().manual_seed(4))
+    groups = boards.groups.expand(6, -1, -1)
+    for index, (given, solution) in enumerate(zip(boards.givens, boards.solutions, strict=True)):
+        assert by_sat(given.tolist(), groups[index], 2) == {tuple(solution.tolist())}
+    found = search(boards.givens, boards.groups)
+    assert torch.equal(found.solutions[found.owner.argsort()], boards.solutions)
+    # With one given changed as many boards are left without a solution as the other one says.
+    wrong = boards.givens.clone()
+    cell = (wrong > 0).long().argmax(1, keepdim=True)
+    wrong.scatter_(1, cell, wrong.gather(1, cell) % 9 + 1)
+    known = [len(by_sat(each.tolist(), mine, 2)) for each, mine in zip(wrong, groups, strict=True)]
+    assert search(wrong, boards.groups).count.clamp(max=2).tolist() == known

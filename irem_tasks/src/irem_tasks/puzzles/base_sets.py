@@ -133,7 +133,7 @@ def draw(
         SettingError: no base board has so few givens, or a board has fewer cells, or there are no
             base boards of that kind.
     """
-    base = base_set(kind, part).to(device)
+    base = _placed(kind, part, torch.device(device))
     wanted = Between.of(givens)
     few = (base.givens > 0).sum(1)
     # Base boards stand in the order of their givens, so those of few enough come first.
@@ -212,14 +212,25 @@ def base_set(kind: Kind, part: str) -> Boards:
     with as_file(_folder(hardest) / f"{kind.variant}-{kind.size}.npz") as file:
         boards = load(kind, file)
     if hardest:
-        return boards
-    place = torch.arange(len(boards)) % _EVERY == 0
-    return boards[place if part == "test" else ~place]
+        return sorted_by_givens(boards)
+    # By their place in the file, so that boards that lose givens stay in their part.
+    tested = torch.arange(len(boards)) % _EVERY == 0
+    return sorted_by_givens(boards[tested if part == "test" else ~tested])
+
+
+@cache
+def _placed(kind: Kind, part: str, device: torch.device) -> Boards:
+    """Return the boards of a base set on a device, where they stay."""
+    return base_set(kind, part).to(device)
+
+
+def sorted_by_givens(boards: Boards) -> Boards:
+    """Return boards in another order, those of fewest givens first."""
+    return boards[(boards.givens > 0).sum(1).argsort(stable=True)]
 
 
 def save(boards: Boards, file: Path) -> None:
-    """Write a base set, fewest givens first: solutions, and a bit for each cell that is given."""
-    boards = boards[(boards.givens > 0).sum(1).argsort(stable=True)]
+    """Write a base set: solutions, and a bit for each cell that is given."""
     held = {
         "solutions": boards.solutions.numpy().astype(np.uint8),
         "given": np.packbits(boards.givens.numpy() > 0, axis=1),

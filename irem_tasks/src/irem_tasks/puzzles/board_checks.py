@@ -42,8 +42,8 @@ def check(
     """
     faults: dict[int, str] = {}
     if regions is not None:
-        even = (torch.nn.functional.one_hot(regions).sum(1) == kind.size).all(1)
-        even &= (regions < kind.size).all(1)
+        named = torch.nn.functional.one_hot(regions.clamp(max=kind.size), kind.size + 1)
+        even = (named.sum(1)[:, : kind.size] == kind.size).all(1)
         for place in (~even).nonzero()[:, 0].tolist():
             faults[place] = f"its regions are not {kind.size} of {kind.size} cells each"
         regions = torch.where(even[:, None], regions, kind.boxes())

@@ -141,7 +141,7 @@ def _checked(block: list[Row], kind: Kind, faults: _Faults, *, search: bool) -> 
 
 def _values(texts: list[str], size: int) -> Cells:
     """Return the values of boards of one length, and -1 for characters that are none."""
-    known = np.full(256, -1, dtype=np.int64)
+    known: NDArray[np.int64] = np.full(256, -1, dtype=np.int64)
     for value, digit in enumerate("0" + _DIGITS[:size]):
         known[[ord(digit), ord(digit.lower())]] = value
     known[ord(".")] = 0

@@ -157,8 +157,10 @@ def propagate(left: Candidates, incidence: Incidence) -> tuple[Candidates, Bool[
     return left, alive
 
 
-def of_states(incidence: Incidence, states: Int[Tensor, " states"]) -> Incidence:
-    """Return the incidence for some of the states, which may share one."""
+def of_states(
+    incidence: Incidence, states: Int[Tensor, " chosen"]
+) -> Float[Tensor, "groups cells"] | Float[Tensor, "chosen groups cells"]:
+    """Return the incidence for chosen states, which may share one."""
     return incidence if incidence.ndim == 2 else incidence[states]
 
 
