@@ -13,8 +13,6 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -109,16 +107,6 @@ class Plugin:
     distribution: str
     version: str
     entry: EntryPoint = attrs.field(repr=False, eq=False)
-
-    @property
-    def pretrained(self) -> Path | None:
-        """The run that comes with the package, in its folder `pretrained`; None if none does."""
-        found = find_spec(self.entry.module.partition(".")[0])
-        for folder in (found and found.submodule_search_locations) or ():
-            run = Path(folder) / "pretrained" / self.name
-            if self.group == TASKS and run.is_dir():
-                return run
-        return None
 
     def load(self) -> Any:
         """Import and return the object.

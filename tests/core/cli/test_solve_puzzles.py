@@ -18,8 +18,8 @@ from irem_core import (
     UnknownNameError,
     load_pretrained,
     load_task,
-    registry,
 )
+from irem_core.files import packaged
 from irem_core.runs.checkpoint import save
 
 
@@ -42,7 +42,7 @@ def shipped(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         found.submodule_search_locations = [str(untrained.parent.parent)]
         return found
 
-    monkeypatch.setattr(registry, "find_spec", spec)
+    monkeypatch.setattr(packaged, "find_spec", spec)
     return untrained
 
 

@@ -8,6 +8,7 @@ import typer
 
 from irem_core.cli.options import Json
 from irem_core.errors import PluginError
+from irem_core.files.packaged import packaged_run
 from irem_core.registry import KINDS, TASKS, Plugin, find, plugins
 
 
@@ -31,7 +32,7 @@ def list_plugins(
             "name": plugin.name,
             "package": plugin.distribution,
             "version": plugin.version,
-            "weights": "yes" if plugin.pretrained else None,
+            "weights": "yes" if plugin.group == TASKS and packaged_run(plugin.entry) else None,
         }
         rows.append(row | ({"problem": _problem(plugin)} if check else {}))
     if as_json:

@@ -143,6 +143,7 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
     from irem_core.cli import loading
+    from irem_core.files.packaged import packaged_run
     from irem_core.registry import TASKS, find, plain_name, plugins
     from irem_core.solvers.recipes import solver_for
     from irem_core.tasks.task import load_task
@@ -154,7 +155,7 @@ def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
     solver = solver_for(task)
     if solver is not None:
         return solver.to(place), task
-    trained_once = find(TASKS, plain_name(run)).pretrained
+    trained_once = packaged_run(find(TASKS, plain_name(run)).entry)
     if trained_once is None:
         raise SettingError(
             f"The task {run!r} has no written energy, and no weights come with it, so a solver "

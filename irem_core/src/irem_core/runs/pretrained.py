@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from irem_core.errors import UnknownNameError
+from irem_core.files.packaged import packaged_run
 from irem_core.registry import TASKS, find, plugins
 from irem_core.runs.checkpoint import load
 from irem_core.solvers.base import Solver
@@ -20,9 +21,10 @@ def load_pretrained(task: str, *, device: torch.device | str = "cpu") -> Solver:
     Raises:
         UnknownNameError: there is no such task, or no weights come with it.
     """
-    run = find(TASKS, task).pretrained
+    run = packaged_run(find(TASKS, task).entry)
     if run is None:
-        known = ", ".join(each.name for each in plugins(TASKS) if each.pretrained) or "none"
+        having = [each.name for each in plugins(TASKS) if packaged_run(each.entry)]
+        known = ", ".join(having) or "none"
         raise UnknownNameError(
             f"No weights come with the task {task!r}; tasks that have some: {known}. Train it with "
             f"irem train {task}."
