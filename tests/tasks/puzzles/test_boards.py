@@ -176,6 +176,17 @@ def test_boards_that_come_with_the_package_have_one_solution_and_parts_are_apart
         assert torch.equal(found.solutions[found.owner.argsort()], some.solutions)
 
 
+def test_the_hardest_boards_need_more_search_and_are_none_to_train_with():
+    hardest, usual = base_set(Kind(), "hardest"), base_set(Kind(), "test")
+    found = search(hardest.givens[:40], hardest.groups)
+    assert found.unique.all()
+    few = search(usual.givens[::25], usual.groups).branches
+    assert found.branches.double().mean() > 2 * few.double().mean()
+    parts = (hardest, base_set(Kind(), "train"))
+    prints = [fingerprints(each.solutions, each.givens, each.groups) for each in parts]
+    assert not torch.isin(*prints).any()
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_drawn_boards_have_as_many_givens_as_asked(kind):
     low = int((base_set(kind, "test").givens > 0).sum(1)[0]) + 1

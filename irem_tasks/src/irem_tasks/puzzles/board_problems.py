@@ -39,10 +39,11 @@ def boards_of(x: Any) -> Boards:
 def _groups_of(x: Any, size: int, boards: int) -> Groups:
     """Return the cells of each group, by the factors of the first value."""
     (link,) = (each for each in x.edge_types if each[0] == choices.ALL_DIFFERENT)
-    factor, entry = x[link].edge_index
+    links: Tensor = x[link].edge_index
+    factor, entry = links
     first = entry % size == 0
     order = factor[first].argsort(stable=True)
-    cells = entry[first][order] // size % size**2
+    cells: Tensor = entry[first][order] // size % size**2
     if len(cells) % (boards * size):
         raise ShapeError("The boards have several variants; expected boards of one in a batch.")
     return cells.view(boards, -1, size)
