@@ -26,6 +26,7 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
+        bent: r . r of each pair.
     """
 
     iterate: Iterate
@@ -33,13 +34,14 @@ class Secants:
     moves: tuple[Iterate, ...]
     bends: tuple[Iterate, ...]
     curvature: Float[Tensor, "problems history"]
+    bent: Float[Tensor, "problems history"]
 
     @classmethod
     def none(cls, evaluation: Evaluation, history: int) -> Self:
         """Begin with room for a number of pairs."""
         zeros = (evaluation.iterate.map(torch.zeros_like),) * history
         curvature = torch.zeros_like(evaluation.energy)[:, None].repeat(1, history)
-        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature)
+        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature, curvature)
 
     def then(self, evaluation: Evaluation) -> Secants:
         """Remember the move to an evaluation in place of the oldest.
@@ -47,15 +49,14 @@ class Secants:
         It says nothing where the gradient did not grow along it. Where nothing moved, the step
         found nowhere to go, and all is forgotten.
         """
-        moved, bent = evaluation.iterate - self.iterate, evaluation.slope - self.slope
-        along = moved.dot(bent)
-        sizes = moved.norm() * bent.norm()
-        told = (along > torch.finfo(along.dtype).eps * sizes) & along.isfinite()
-        newest = torch.where(told, along, 0)[:, None]
-        curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
-        curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
-        moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
-        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature)
+        s, r = evaluation.iterate - self.iterate, evaluation.slope - self.slope
+        along, bent = s.dot(r), r.dot(r)
+        told = _tells(along, s.dot(s), bent) & along.isfinite()
+        curvature = _pushed(self.curvature, torch.where(told, along, 0))
+        curvature = torch.where(s.amax()[:, None] > 0, curvature, 0)
+        moves, bends = (s, *self.moves[:-1]), (r, *self.bends[:-1])
+        bent = _pushed(self.bent, bent)
+        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent)
 
     def among(self, free: Iterate | None) -> Secants:
         """Keep of every pair the entries that are free, marked by 1 among zeros."""
@@ -65,10 +66,10 @@ class Secants:
             tuple(each.map(torch.mul, free) for each in pairs) for pairs in (self.moves, self.bends)
         )
         along = torch.stack([s.dot(r) for s, r in zip(moves, bends, strict=True)], 1)
-        sizes = torch.stack([s.norm() * r.norm() for s, r in zip(moves, bends, strict=True)], 1)
-        told = (self.curvature > 0) & (along > torch.finfo(along.dtype).eps * sizes)
+        moved, bent = (torch.stack([v.dot(v) for v in pairs], 1) for pairs in (moves, bends))
+        told = (self.curvature > 0) & _tells(along, moved, bent)
         curvature = torch.where(told, along, 0)
-        return attrs.evolve(self, moves=moves, bends=bends, curvature=curvature)
+        return attrs.evolve(self, moves=moves, bends=bends, curvature=curvature, bent=bent)
 
     @property
     def any(self) -> Tensor:
@@ -77,11 +78,10 @@ class Secants:
 
     def scale(self) -> Float[Tensor, " problems"]:
         """Return s . r / r . r of the newest pair that says something, 1 where none does."""
-        scale = torch.ones_like(self.curvature[:, 0])
-        for place in reversed(range(len(self.moves))):
-            along, bent = self.curvature[:, place], self.bends[place]
-            scale = torch.where(along > 0, along / bent.dot(bent), scale)
-        return scale
+        told = self.curvature > 0
+        newest = told.to(torch.int8).argmax(1, keepdim=True)
+        along, bent = (each.gather(1, newest)[:, 0] for each in (self.curvature, self.bent))
+        return torch.where(told.any(1), along / bent, 1)
 
     def inverse(self, slope: Iterate) -> Iterate:
         """Multiply by the inverse of the Hessian as the pairs have it (the two-loop recursion)."""
@@ -95,6 +95,15 @@ class Secants:
         for s, r, weight, share in reversed(list(rest)):
             slope = slope + (share - weight * r.dot(slope)) * s
         return slope
+
+
+def _tells(along: Tensor, moved: Tensor, bent: Tensor) -> Tensor:
+    """Say where s . r is more than rounding of |s| |r|."""
+    return along > torch.finfo(along.dtype).eps * moved.sqrt() * bent.sqrt()
+
+
+def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
+    return torch.cat([newest[:, None], recent[:, :-1]], 1)
 
 
 def free_entries(evaluation: Evaluation, energy: Probe) -> Iterate | None:
