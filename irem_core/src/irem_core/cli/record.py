@@ -136,8 +136,10 @@ def show_scores(
     filled = {name for name, cells in columns.items() if any(cell is not None for cell in cells)}
     empty = _OTHER if filled & set(_OF_PAIRS) else _OF_PAIRS
     shown = {name: cells for name, cells in columns.items() if name in filled or name not in empty}
+    first = next(iter(scores.values()))
+    how = ", in the paper's protocol" if first["protocol"] == "paper" else ""
     show.table(
-        f"Mean squared error over {next(iter(scores.values()))['problems']} problems",
+        f"Mean squared error over {first['problems']} problems{how}",
         list(shown),
         list(zip(*shown.values(), strict=True)),
     )
