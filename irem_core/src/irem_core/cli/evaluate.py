@@ -15,6 +15,7 @@ from irem_core.cli.options import (
     Halting,
     Json,
     MaxSteps,
+    Protocol,
     RunArgument,
     TestSeed,
     Threads,
@@ -32,13 +33,7 @@ def evaluate(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="solve: problems halt by themselves, as in irem solve. paper: each takes 80 "
-            "steps, 40 on graphs, as published."
-        ),
-    ] = "solve",
+    protocol: Protocol = "solve",
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,

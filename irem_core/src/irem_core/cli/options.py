@@ -30,6 +30,13 @@ MaxSteps = Annotated[
     int | None,
     typer.Option(min=0, help="The most steps of any problem; as the run has it if unset."),
 ]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="solve: problems halt by themselves, as in irem solve. paper: each takes 80 steps, 40 "
+        "on graphs, as published."
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(help="A folder for tasks that read their problems from one, such as denoise."),

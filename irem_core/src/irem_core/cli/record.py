@@ -44,7 +44,9 @@ _NOTES = {
 }
 
 
-def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json: bool) -> None:
+def record_run(
+    progress: Progress, folder: Path, *, preset: str | None, protocol: str, as_json: bool
+) -> None:
     """Evaluate a finished training on the task's difficulties, write the record and show it.
 
     Raises:
@@ -52,7 +54,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     """
     task, solver = progress.task, progress.solver
     scores = {
-        difficulty: score(progress, difficulty)
+        difficulty: score(progress, difficulty, protocol)
         for difficulty in task.difficulties
         if difficulty != "train" and takes(solver, task, difficulty)
     }
@@ -92,10 +94,15 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     show_scores(task, str(record["solver"]), scores, floors=record["floors"])
 
 
-def score(progress: Progress, difficulty: str) -> dict[str, Any]:
+def score(progress: Progress, difficulty: str, protocol: str) -> dict[str, Any]:
     """Evaluate the final model and put the best evaluation on the way beside it."""
     final = evaluate(
-        progress.solver, progress.task, difficulty=difficulty, problems=PROBLEMS, seed=TEST_SEED
+        progress.solver,
+        progress.task,
+        difficulty=difficulty,
+        problems=PROBLEMS,
+        seed=TEST_SEED,
+        protocol=protocol,
     ).to_dict()
     best = best_evaluation(progress.records, difficulty)
     if best is not None:
