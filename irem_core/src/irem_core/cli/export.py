@@ -51,6 +51,7 @@ def export(
     from irem_core.cli import loading, show
     from irem_core.distributed import derive
     from irem_core.exporting.export import PROBLEMS, export_solver
+    from irem_core.solvers.base import budget
 
     loading.threads(threads)
     place = loading.device(device)
@@ -63,7 +64,7 @@ def export(
     exported = export_solver(
         solver,
         output,
-        max_steps=task.max_steps if max_steps is None else max_steps,
+        max_steps=budget(solver, task, max_steps),
         **loading.parts(descent, halting),
         questions=problem,
         tolerance=tolerance,

@@ -36,6 +36,11 @@ class Spent:
     hessian_products: Tensor | int = 0
     jacobian_products: Tensor | int = 0
 
+    @property
+    def products(self) -> Tensor | int:
+        """Products of both kinds."""
+        return self.hessian_products + self.jacobian_products
+
 
 @attrs.frozen(eq=False)
 class Probe:

@@ -28,12 +28,22 @@ def hessian_at(landscape: Landscape, context: Any, iterate: Iterate) -> Product:
         iterate: where.
     """
     evaluation = by_autograd(landscape, context, _leaf(iterate), create_graph=True)
-    slope = evaluation.slope
+    return hessian_of(evaluation.iterate, evaluation.slope)
+
+
+def hessian_of(at: Iterate, slope: Iterate) -> Product:
+    """Return the products with the Hessian, given the gradient with its graph.
+
+    Args:
+        at: where, leaves of the graph.
+        slope: the gradient there.
+    """
+    slopes = _leaves(slope)
 
     def product(direction: Iterate) -> Iterate:
-        if not slope.y.requires_grad:
+        if not any(each.requires_grad for each in slopes):  # of an energy linear in y
             return direction.map(torch.zeros_like)
-        return _pulled_back(_leaves(slope), evaluation.iterate, _leaves(direction))
+        return _pulled_back(slopes, at, _leaves(direction))
 
     return product
 

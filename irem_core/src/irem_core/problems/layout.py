@@ -44,11 +44,13 @@ class Layout:
         Raises:
             ShapeError: `owner` is no such vector of integers.
         """
-        if owner.ndim != 1 or owner.dtype != torch.int64 or not owner.numel():
+        if owner.ndim != 1 or owner.dtype != torch.int64:
             raise ShapeError(
-                f"owner is {tuple(owner.shape)} of {owner.dtype}; expected a non-empty vector of "
+                f"owner is {tuple(owner.shape)} of {owner.dtype}; expected a vector of "
                 "torch.int64 that names the problem of each answer row."
             )
+        if not owner.numel():
+            return cls(0, owner)
         jumps = owner.diff()
         if int(owner[0]) != 0 or bool(((jumps != 0) & (jumps != 1)).any()):
             raise ShapeError(
