@@ -15,6 +15,7 @@ from irem_core import (
     Outcome,
     Probe,
     differentiate,
+    minimize,
 )
 from irem_core.descent.conjugate import steihaug
 
@@ -101,6 +102,52 @@ def test_steihaug_solves_inside_the_region_and_stops_at_its_edge():
     # The same iterations on the same gradient, and linear in it.
     torch.testing.assert_close(solved.again(product, slope).y, step.y)
     torch.testing.assert_close(solved.again(product, 3.0 * slope).y, 3 * step.y)
+
+
+class Once(torch.autograd.Function):
+    """The square, whose derivative is hidden from autograd or refused by it."""
+
+    @staticmethod
+    def forward(ctx, y, refused):
+        ctx.save_for_backward(y)
+        ctx.refused = refused
+        return y.square()
+
+    @staticmethod
+    def backward(ctx, along):
+        (y,) = ctx.saved_tensors
+        return 2 * (Refused.apply(y) if ctx.refused else y.detach()) * along, None
+
+
+class Refused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, along):
+        raise RuntimeError("no derivative of this")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda y: Once.apply(y, False).sum(1), "of Given cannot .* since the energy is linear"),
+        (lambda y: Once.apply(y, True).sum(1), r"differentiated again \(no derivative of this\)"),
+        (lambda y: y.sum(1), "of Given cannot be differentiated again"),
+    ],
+)
+def test_newton_says_before_its_first_step_that_there_are_no_second_derivatives(function, said):
+    start, seen = torch.ones(1, 2, dtype=F64), []
+    with pytest.raises(EnergyError, match=rf"{said}.* such as lbfgs\.$"):
+        minimize(
+            Given(function),
+            start,
+            start=start,
+            descent=NewtonCG(),
+            observer=lambda step, *_: seen.append(step),
+        )
+    assert seen == [0]
 
 
 def test_newton_says_that_a_probe_of_energies_alone_does_not_serve_it():

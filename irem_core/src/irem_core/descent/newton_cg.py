@@ -31,8 +31,7 @@ class NewtonCG(Descent):
     that their bounds hold stay there, and trials are moved within the bounds.
 
     A product costs about two evaluations; `solution.evaluations` does not count them. In training
-    the Hessian is a constant: a loss reaches the weights through the gradient. Energies must be
-    differentiable twice.
+    the Hessian is a constant: a loss reaches the weights through the gradient.
 
     Args:
         radius: the longest first step, above 0.
@@ -41,6 +40,9 @@ class NewtonCG(Descent):
             between 0 and 1; near it they leave less.
         decrease: fraction of the predicted decrease that is demanded, between 0 and 1.
         trials: step lengths tried at most before a problem stays where it is.
+
+    Raises:
+        EnergyError: the energy is linear, or cannot be differentiated twice.
     """
 
     radius: float = attrs.field(default=1.0, validator=checks.positive)
