@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core.descent import Descent
+from irem_core.descent.base import Probe
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import minimize
 from irem_core.solving.outcome import Outcome
@@ -29,7 +29,7 @@ class Watched:
     Args:
         outcome: `(B,)` how each problem would have halted.
         steps: `(B,)` after how many steps.
-        evaluations: `(B,)` and after how many evaluations of the energy.
+        evaluations: `(B,)` and after how many evaluations of the energy, the rule's own included.
         answer: `(B, n)` the answers, the lowest-energy iterates.
         moved: `(B,)` how far an entry of the answer moved at most, in the steps after.
     """
@@ -72,9 +72,11 @@ class _Asking(HaltingCriterion):
     outcome: Tensor = attrs.field(init=False, eq=False)
     halted: Tensor = attrs.field(init=False, eq=False)
     evaluations: Tensor = attrs.field(init=False, eq=False)
+    own: Tensor = attrs.field(init=False, eq=False)
     spent: Tensor = attrs.field(init=False, eq=False)
 
     @outcome.default
+    @own.default
     @halted.default
     @evaluations.default
     def _of_rules(self) -> Tensor:
@@ -107,19 +109,23 @@ class _Asking(HaltingCriterion):
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: Any, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: Any, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], Any]:
         """Ask every rule that has not spoken, for so many steps."""
         problems, taken, states = state[0], state[1] + 1, []
         for place, (rule, its) in enumerate(zip(self.rules, state[2], strict=True)):
-            said, its = rule.judge(before, after, its, space)
-            states.append(its)
             silent = self.outcome[place, problems] == Outcome.RUNNING
             asked = silent & (taken <= self.steps)
+            spent = self.spent.clone()
+            said, its = rule.judge(before, after, its, _among(probe, asked))
+            # What a rule evaluates itself counts for it alone.
+            self.own[place] += self.spent - spent
+            self.spent.copy_(spent)
+            states.append(its)
             for notes, value in (
                 (self.outcome, said),
                 (self.halted, taken),
-                (self.evaluations, self.spent[problems]),
+                (self.evaluations, (spent + self.own[place])[problems]),
             ):
                 notes[place, problems] = torch.where(asked, value, notes[place, problems])
         outcome, halted = self.outcome[:, problems], self.halted[:, problems]
@@ -127,6 +133,13 @@ class _Asking(HaltingCriterion):
         asked = (outcome == Outcome.RUNNING).any(0) & (taken < self.steps)
         over = ~asked & (taken >= onward)
         return over.to(torch.int64) * int(Outcome.BUDGET_SPENT), (problems, taken, tuple(states))
+
+
+def _among(probe: Probe | None, asked: Tensor) -> Probe | None:
+    """Return a probe of which only some problems ask."""
+    if probe is None:
+        return None
+    return attrs.evolve(probe, running=asked if probe.running is None else asked & probe.running)
 
 
 def watch(
