@@ -58,12 +58,14 @@ class Written(EnergyFn):
 def unsolved(x: Tensor, y: Tensor) -> Tensor:
     """Return what an answer to a linear system leaves over."""
     rows = y.shape[1]
-    return (x[:, : rows**2].unflatten(1, (rows, rows)) @ y[..., None])[..., 0] - x[:, rows**2 :]
+    sides: Tensor = (x[:, : rows**2].unflatten(1, (rows, rows)) @ y[..., None])[..., 0]
+    return sides - x[:, rows**2 :]
 
 
 def uninverted(x: Tensor, y: Tensor) -> Tensor:
     """Return by how much x y is not the identity."""
-    return x @ y - torch.eye(len(x[0]))
+    left: Tensor = x @ y - torch.eye(len(x[0]))
+    return left
 
 
 def unaligned(x: Tensor, y: Tensor) -> Tensor:

@@ -63,19 +63,20 @@ def look_ahead(
     ahead, step, flat = rest * -1, rest.map(torch.zeros_like), flattest * unit
     size, downhill = rest.dot(rest), torch.zeros_like(wanted)
     for _ in range(most):
-        asked = wanted & ~downhill & ~(rest.amax() * flat <= _UNSEEN * reach)
+        known = (flat > 0) & (rest.amax() * flat <= _UNSEEN * reach)
+        asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
-        length = reach / ahead.amax()
+        length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
         bent = (found.slope - evaluation.slope) * (1 / unit)
-        bent = (bent if free is None else bent.map(torch.mul, free)) * (1 / length)
+        bent = bent if free is None else bent.map(torch.mul, free)
+        bent = bent * torch.where(asked, ahead.amax() / reach, 0)
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill
         far = torch.where(asked, size / along, 0)
-        step = step + far * ahead
-        rest = rest + torch.where(asked, size / along, 0) * bent
+        step, rest = step + far * ahead, rest + far * bent
         flat = torch.where(asked, torch.maximum(flat, ahead.dot(ahead) / along), flat)
         before, size = size, torch.where(asked, rest.dot(rest), size)
         ahead = torch.where(asked, size / before, 0) * ahead - rest
