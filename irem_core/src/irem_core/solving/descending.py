@@ -120,7 +120,7 @@ def advance(
         )
         probe.spent.evaluations = probe.spent.evaluations + 1
     after, finite, kink = _known(after, after.energy <= before.energy)
-    verdict, halting_state = halting.judge(before, after, held.halting_state, space)
+    verdict, halting_state = halting.judge(before, after, held.halting_state, probe)
     # Where a gradient has no value, nothing says whether the energy falls any further.
     unknown = kink & (verdict == Outcome.CONVERGED)
     verdict = torch.where(unknown, int(Outcome.STALLED), verdict)

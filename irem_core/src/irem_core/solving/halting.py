@@ -12,10 +12,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from irem_core import checks
+from irem_core.descent.base import Probe
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError
 from irem_core.problems.iterate import project
-from irem_core.problems.space import Space
 from irem_core.solving.outcome import Outcome
 
 
@@ -55,17 +55,18 @@ class HaltingCriterion(ABC):
         """
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: Any, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: Any, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], Any]:
-        """Judge one step, knowing the bounds: what the loop calls.
+        """Judge one step, and ask the energy about it: what the loop calls.
 
-        By default it is what `update` says, of rules that need not know them.
+        By default it is what `update` says, of rules that need not ask.
 
         Args:
             before: as in `update`.
             after: as in `update`.
             state: as in `update`.
-            space: of the answers, or None where it is not known.
+            probe: knows the bounds of the answers, evaluates, and counts that; None where there is
+                nothing to ask.
         """
         return self.update(before, after, state)
 
@@ -161,12 +162,12 @@ class GradientNorm(HaltingCriterion):
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: None, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: None, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], None]:
         """Look at the gradient after the step."""
         aim = after.iterate - after.slope
         # Where the bounds change nothing, the difference would be rounded to the digits of y.
-        slope = project(space, aim).map(
+        slope = project(None if probe is None else probe.space, aim).map(
             lambda to, wanted, at, slope: torch.where(to == wanted, slope, at - to),
             aim,
             after.iterate,
@@ -203,11 +204,11 @@ class _Combination(HaltingCriterion):
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...], space: Space | None
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...], probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
         """Ask every rule."""
         found = [
-            rule.judge(before, after, part, space)
+            rule.judge(before, after, part, probe)
             for rule, part in zip(self.criteria, state, strict=True)
         ]
         verdicts = torch.stack([verdict for verdict, _ in found])

@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core import checks
+from irem_core.descent.base import Probe
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.looking_ahead import look_ahead
 from irem_core.solving.outcome import Outcome
 
 # Moves are compared with those this many steps before. Barzilai-Borwein steps and momentum grow and
@@ -21,6 +23,8 @@ _WINDOWS = (_WINDOW, _WINDOW // 2)
 # What is remembered of the flattest direction after one further step: descents may take a
 # hundred across a valley before one that goes along it.
 _KEPT = 0.99
+# Gradients that are evaluated at most before a problem is called converged.
+_GRADIENTS = 10
 # A move of so many units in the last place is taken for rounding.
 _ROUNDING = 2.0
 # Steps in a row without a move after which a descent has stalled. Damping that is raised, or a
@@ -39,6 +43,7 @@ class Moves:
             the length of a step, in gradients, to where the gradient would be 0. It is 0 before
             any is known.
         quiet: steps in a row after which next to nothing was left.
+        wanted: quiet steps after which it is looked ahead.
         still: steps in a row that did not move the answer.
     """
 
@@ -46,6 +51,7 @@ class Moves:
     drops: Float[Tensor, "problems moves"]
     flattest: Float[Tensor, " problems"]
     quiet: Int[Tensor, " problems"]
+    wanted: Int[Tensor, " problems"]
     still: Int[Tensor, " problems"]
 
 
@@ -70,25 +76,26 @@ class Settled(HaltingCriterion):
 
     relative: float = attrs.field(default=1e-3, validator=checks.non_negative)
     absolute: float = attrs.field(default=1e-6, validator=checks.non_negative)
-    patience: int = attrs.field(default=5, validator=checks.count)
+    patience: int = attrs.field(default=3, validator=checks.count)
 
     def init(self, evaluation: Evaluation) -> Moves:
         """Start with no move made."""
         unknown = torch.full_like(evaluation.energy, torch.inf)
         none = torch.zeros_like(evaluation.energy, dtype=torch.int64)
         moves = unknown[:, None].repeat(1, 2 * _WINDOW)
-        return Moves(moves, moves, torch.zeros_like(unknown), none, none)
+        return Moves(moves, moves, torch.zeros_like(unknown), none, none + self.patience, none)
 
     def update(
         self, before: Evaluation, after: Evaluation, state: Moves
     ) -> tuple[Int[Tensor, " problems"], Moves]:
-        """Judge a step of answers without bounds."""
+        """Judge a step of answers without bounds, as far as moves alone can tell."""
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: Moves, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: Moves, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], Moves]:
-        """Estimate what is left after the step."""
+        """Estimate what is left after the step, and look ahead before saying CONVERGED."""
+        space = None if probe is None else probe.space
         size = after.iterate.amax()
         rounding = _ROUNDING * torch.finfo(size.dtype).eps * size
         move = after.iterate - before.iterate
@@ -104,7 +111,7 @@ class Settled(HaltingCriterion):
             flattest, bends_up = _flattest(state.flattest, move, bent, length > 8 * rounding)
             near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
         # Once a valley is reached that is followed slowly, the newest moves shrink no more.
-        left = torch.maximum(*(_by_moves(lengths, rounding, many) for many in _WINDOWS))
+        left = torch.stack([_by_moves(lengths, rounding, many) for many in _WINDOWS]).amax(0)
         calmer, blind = _calmer(drops, after.energy)
         # Where no energy tells moves apart they come and go, and the gradient has to tell.
         left = torch.where(blind, _halves(lengths)[0], left)
@@ -112,8 +119,21 @@ class Settled(HaltingCriterion):
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
-        outcome = torch.where(quiet >= self.patience, int(Outcome.CONVERGED), outcome)
-        return outcome, Moves(lengths, drops, flattest, quiet, stood)
+        arrived, wanted = quiet >= state.wanted, state.wanted
+        if probe is not None and after.gradient is not None and bool(arrived.any()):
+            ahead = look_ahead(
+                after,
+                probe,
+                wanted=arrived if probe.running is None else arrived & probe.running,
+                reach=allowed,
+                flattest=flattest,
+                most=_GRADIENTS,
+            )
+            refused = arrived & ~(ahead.left <= allowed)
+            arrived, flattest = arrived & ~refused, ahead.flattest
+            quiet, wanted = torch.where(refused, 0, quiet), torch.where(refused, 2 * wanted, wanted)
+        outcome = torch.where(arrived, int(Outcome.CONVERGED), outcome)
+        return outcome, Moves(lengths, drops, flattest, quiet, wanted, stood)
 
 
 def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
