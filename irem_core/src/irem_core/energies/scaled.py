@@ -12,8 +12,9 @@ from irem_core.part import Preset
 from irem_core.problems.space import Space
 
 SMOOTH: Mapping[str, Any] = {"solving": "lbfgs"}
-"""Of the solver, for energies without kinks: steps of a fixed size, which training learns by, are
-many where the energy is flat, as on harder problems."""
+"""Of the solver, for energies without kinks. Steps of a fixed size, which training learns by, are
+many where an energy is flat, as on harder problems, and go to and fro for ever where it is steep.
+"""
 
 
 def scaled(
