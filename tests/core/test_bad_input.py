@@ -45,8 +45,8 @@ from irem_core import (
     settings_of,
 )
 from irem_core.descent import Descent
+from irem_core.testing.zoo import Quadratic, ScratchpadQuadratic
 from irem_tasks import Add, Negate
-from zoo import Quadratic, ScratchpadQuadratic
 
 STEP = GradientDescent(step_size=0.1)
 TWO = VectorSpace(2)

@@ -21,7 +21,7 @@ from irem_core import (
     minimize,
     recipe,
 )
-from zoo import Quadratic
+from irem_core.testing.zoo import Quadratic
 
 STEP = GradientDescent(step_size=0.6)
 X = torch.tensor([[0.3, -0.6], [1.2, 0.1], [-0.4, 0.9]])
