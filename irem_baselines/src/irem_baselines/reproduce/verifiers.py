@@ -197,7 +197,7 @@ def _by_size(book: Book) -> Table:
         columns=["task", "difficulty", "problems", "error", *bounds, "steps", "seconds a problem"],
         rows=rows,
         notes=[
-            "Problems find their step sizes and halt by themselves. With several seeds: the "
+            "Problems halt by themselves. With several seeds: the "
             "median, the smallest and the largest. Constant and entrywise are fitted to other "
             "problems of the same size, and relative is the error over the constant's: 1 is no "
             "better than one number, whatever the size."

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import SMOOTH, scaled, scaled_residuals
+from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError
 from irem_core.part import Preset
 from irem_core.problems.problem import Problem
@@ -68,8 +68,8 @@ class RankingEnergy(EnergyFn):
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
-        """Return this library's settings for smooth energies that learn their own scale."""
-        return scaled(answer, solver=SMOOTH)
+        """Return this library's settings for energies that learn their own scale."""
+        return scaled(answer)
 
     def encode(self, problem: Problem) -> Float[Tensor, "problems entries width"]:
         """Return the question's share of every comparison."""
