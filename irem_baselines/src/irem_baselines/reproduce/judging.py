@@ -28,7 +28,7 @@ _LEAST_PROBLEMS = 10
 _SAME_WORK = 15
 _JUDGED_STEPS = (0, 1, 2, 5, 10)
 # How many problems are run on, and for how many steps.
-_RUN_ON, _ON = 200, 400
+_RUN_ON, _ON = 100, 400
 
 
 def sizes_of(task: Task) -> dict[int, str]:

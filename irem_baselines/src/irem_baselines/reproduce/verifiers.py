@@ -143,7 +143,7 @@ def running_on(book: Book) -> list[Table]:
             ],
             rows=rows,
             notes=[
-                "Mean squared errors of 200 problems, where they halt and after 400 steps of the "
+                "Mean squared errors of 100 problems, where they halt and after 400 steps of the "
                 "same descent from the same starts. Moved: converged answers that then move by "
                 "more than ten times the tolerance. By the paper's rule: where the descent of "
                 "training halts by energy_plateau(tolerance=1e-3), and how many times its energy "
