@@ -10,7 +10,6 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
 from irem_core.descent.curvature import Secants, free_entries
-from irem_core.descent.line_search import first_step_size
 from irem_core.descent.ray_search import Search
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
@@ -52,7 +51,7 @@ class Anderson(Descent):
             state = state.then(known)
             free = free_entries(known, energy)
             pairs = state.among(free)
-            size = torch.where(pairs.any, pairs.scale(), first_step_size(known))
+            size = torch.where(pairs.any, pairs.scale(), pairs.first_step(known))
         slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
         plain = size * slope
         uphill = self._accelerated(pairs, slope, size)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
+from irem_core.descent.line_search import first_step_size
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
 
@@ -26,6 +27,8 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
+        reach: how far a first step may move an entry: as far as recent moves that said something,
+            fading by a half at each, and 1 at most.
     """
 
     iterate: Iterate
@@ -33,19 +36,22 @@ class Secants:
     moves: tuple[Iterate, ...]
     bends: tuple[Iterate, ...]
     curvature: Float[Tensor, "problems history"]
+    reach: Float[Tensor, " problems"]
 
     @classmethod
     def none(cls, evaluation: Evaluation, history: int) -> Self:
         """Begin with room for a number of pairs."""
         zeros = (evaluation.iterate.map(torch.zeros_like),) * history
         curvature = torch.zeros_like(evaluation.energy)[:, None].repeat(1, history)
-        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature)
+        reach = torch.ones_like(evaluation.energy)
+        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature, reach)
 
     def then(self, evaluation: Evaluation) -> Secants:
         """Remember the move to an evaluation in place of the oldest.
 
         It says nothing where the gradient did not grow along it. Where nothing moved, the step
-        found nowhere to go, and all is forgotten.
+        found nowhere to go, and all is forgotten but how far moves went: one of the natural length
+        would leap out of a minimum.
         """
         moved, bent = evaluation.iterate - self.iterate, evaluation.slope - self.slope
         along = moved.dot(bent)
@@ -54,8 +60,11 @@ class Secants:
         newest = torch.where(told, along, 0)[:, None]
         curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
         curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
+        reach = torch.where(
+            told, torch.maximum(moved.amax().clamp(max=1), self.reach / 2), self.reach
+        )
         moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
-        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature)
+        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, reach)
 
     def among(self, free: Iterate | None) -> Secants:
         """Keep of every pair the entries that are free, marked by 1 among zeros."""
@@ -74,6 +83,10 @@ class Secants:
     def any(self) -> Tensor:
         """Whether a problem has a pair that says something, `(B,)`."""
         return (self.curvature > 0).any(1)
+
+    def first_step(self, evaluation: Evaluation) -> Float[Tensor, " problems"]:
+        """Return how many gradients long a step may be where no pair says anything."""
+        return self.reach * first_step_size(evaluation)
 
     def scale(self) -> Float[Tensor, " problems"]:
         """Return s . r / r . r of the newest pair that says something, 1 where none does."""

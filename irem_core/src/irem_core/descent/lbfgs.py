@@ -8,7 +8,6 @@ import torch
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
 from irem_core.descent.curvature import Secants, free_entries
-from irem_core.descent.line_search import first_step_size
 from irem_core.descent.ray_search import Search
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
@@ -50,7 +49,7 @@ class LBFGS(Descent):
             state = state.then(known)
             free = free_entries(known, energy)
             pairs = state.among(free)
-            first = torch.where(pairs.any, 1.0, first_step_size(known))
+            first = torch.where(pairs.any, 1.0, pairs.first_step(known))
         slope = evaluation.slope
         uphill = pairs.inverse(slope if free is None else slope.map(torch.mul, free))
         with torch.no_grad():

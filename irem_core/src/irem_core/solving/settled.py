@@ -70,7 +70,7 @@ class Settled(HaltingCriterion):
 
     relative: float = attrs.field(default=1e-3, validator=checks.non_negative)
     absolute: float = attrs.field(default=1e-6, validator=checks.non_negative)
-    patience: int = attrs.field(default=5, validator=checks.count)
+    patience: int = attrs.field(default=3, validator=checks.count)
 
     def init(self, evaluation: Evaluation) -> Moves:
         """Start with no move made."""
@@ -104,7 +104,7 @@ class Settled(HaltingCriterion):
             flattest, bends_up = _flattest(state.flattest, move, bent, length > 8 * rounding)
             near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
         # Once a valley is reached that is followed slowly, the newest moves shrink no more.
-        left = torch.maximum(*(_by_moves(lengths, rounding, many) for many in _WINDOWS))
+        left = torch.stack([_by_moves(lengths, rounding, many) for many in _WINDOWS]).amax(0)
         calm = _calmer(drops, after.energy) & (left <= allowed)
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
