@@ -57,6 +57,8 @@ class IREM(Solver):
         SettingError: a setting is out of range.
     """
 
+    max_steps: int
+
     presets: ClassVar = {
         "default": presets.default,
         "tuned": presets.tuned,
