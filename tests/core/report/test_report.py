@@ -147,24 +147,19 @@ def test_scores_are_those_of_evaluate(runs: dict[str, Path]) -> None:
     assert [each.name for each in run.difficulties] == ["same", "harder"]
     found = run.difficulties[1]
     whole = evaluate(solver, task, difficulty="harder", problems=6, max_steps=3)
-    halting = evaluate(
-        solver, task, difficulty="harder", problems=6, max_steps=3, halting=solver.halting
-    )
     assert not found.kept
     assert found.mse == whole.mse
     assert found.relative == whole.relative
     assert dict(found.mse_by_step) == whole.mse_by_step
-    assert found.halted.energies.equal(halting.energies)
+    assert found.measured.energies.equal(whole.energies)
     assert found.floor == task.floor("harder")
-    assert found.halted.energy_error_correlation == rank_correlation(
-        halting.energies, halting.errors
-    )
+    assert found.measured.energy_error_correlation == rank_correlation(whole.energies, whole.errors)
 
 
 def test_a_solver_that_diverges_has_a_page_all_the_same(runs: dict[str, Path]) -> None:
     wild = attrs.evolve(QUICK, descent=GradientDescent(step_size=3e38), max_steps=20)
     gathered = gather([runs["vector"], runs["graph"]], wild)
-    assert float(gathered[0].difficulties[0].halted.errors.max()) > 1e50
+    assert float(gathered[0].difficulties[0].measured.errors.max()) > 1e50
     page = Page(render(gathered))
     for given, text in page.scripts:
         if given:
@@ -319,7 +314,7 @@ def test_a_report_needs_a_run() -> None:
 def test_the_share_that_has_halted_is_counted(runs: dict[str, Path]) -> None:
     (run,) = gather([runs["vector"]], QUICK)
     found = run.difficulties[0]
-    scores = found.halted
+    scores = found.measured
     object.__setattr__(scores, "steps", torch.tensor([1, 1, 2, 3, 3, 3]))
     object.__setattr__(scores, "outcomes", {"CONVERGED": 4, "BUDGET_SPENT": 2})
     assert halted_by_step(found) == [

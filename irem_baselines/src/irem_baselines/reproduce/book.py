@@ -114,7 +114,7 @@ class Book:
 
 
 def _protocol(record: Record) -> str:
-    return str(next(iter(record["evaluation"].values()), {}).get("protocol"))
+    return str(next((each.get("protocol") for each in record["evaluation"].values()), None))
 
 
 def _error(record: Record, difficulty: str, kind: str) -> float | None:

@@ -126,7 +126,8 @@ class Cell:
         words = ["train", task, "--solver", solver]
         for option, value in (("--preset", self.preset), ("--energy", self.energy)):
             words += [] if value is None else [option, value]
-        words += ["--seed", str(self.seed), "--threads", "1", "--protocol", self.protocol]
+        words += ["--seed", str(self.seed), "--threads", "1"]
+        words += ["--protocol", "paper"] if self.protocol == "paper" else []
         updates = self.length if self.iterations is None else self.iterations
         words += [] if updates is None else ["--iterations", str(updates)]
         return words

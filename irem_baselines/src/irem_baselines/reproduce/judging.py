@@ -11,7 +11,6 @@ from torch import Tensor
 from irem_baselines.reproduce.cells import SEED
 from irem_core import (
     IREM,
-    BarzilaiBorwein,
     EnergyPlateau,
     Evaluation,
     FixedSteps,
@@ -29,7 +28,7 @@ _LEAST_PROBLEMS = 10
 _SAME_WORK = 15
 _JUDGED_STEPS = (0, 1, 2, 5, 10)
 # How many problems are run on, and for how many steps.
-_RUN_ON, _ON = 200, 400
+_RUN_ON, _ON = 100, 400
 
 
 def sizes_of(task: Task) -> dict[int, str]:
@@ -41,8 +40,7 @@ def sizes_of(task: Task) -> dict[int, str]:
 def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return error, steps and seconds by size, for solvers that take any.
 
-    Problems find their step sizes, from the energy alone, and halt by themselves: the step of
-    training is too long at some sizes. Seconds are of one problem, on one thread.
+    Seconds are of one problem, on one thread.
     """
     if not solver.energy.size_free:
         return {}
@@ -56,7 +54,6 @@ def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             difficulty=difficulty,
             problems=count,
             seed=SEED,
-            descent=BarzilaiBorwein(),
         )
         found[str(size)] = {
             "problems": count,

@@ -143,7 +143,7 @@ def running_on(book: Book) -> list[Table]:
             ],
             rows=rows,
             notes=[
-                "Mean squared errors of 200 problems, where they halt and after 400 steps of the "
+                "Mean squared errors of 100 problems, where they halt and after 400 steps of the "
                 "same descent from the same starts. Moved: converged answers that then move by "
                 "more than ten times the tolerance. By the paper's rule: where the descent of "
                 "training halts by energy_plateau(tolerance=1e-3), and how many times its energy "
@@ -197,7 +197,7 @@ def _by_size(book: Book) -> Table:
         columns=["task", "difficulty", "problems", "error", *bounds, "steps", "seconds a problem"],
         rows=rows,
         notes=[
-            "Problems find their step sizes and halt by themselves. With several seeds: the "
+            "Problems halt by themselves. With several seeds: the "
             "median, the smallest and the largest. Constant and entrywise are fitted to other "
             "problems of the same size, and relative is the error over the constant's: 1 is no "
             "better than one number, whatever the size."

@@ -125,15 +125,15 @@ def export_solver(
             "units of pairs; expected an energy whose candidates start at random."
         )
     descent, halting = descent or irem.descent, halting or irem.halting
-    max_steps = irem.max_steps if max_steps is None else max_steps
-    checks.check(checks.count_or_zero, "export_solver", max_steps=max_steps)
-    settings: dict[str, Any] = {"max_steps": max_steps, "descent": descent, "halting": halting}
+    most = irem.max_steps if max_steps is None else max_steps
+    checks.check(checks.count_or_zero, "export_solver", max_steps=most)
+    settings: dict[str, Any] = {"max_steps": most, "descent": descent, "halting": halting}
     # Solved first, so that mistakes in the questions are reported before the long work.
     reference = irem if units is None else _StandardStarts(units)
     truth = reference.solve(problem, start=start, **settings)
     onnx = file.suffix == ".onnx"
     tracer = Tracer(irem.energy, space, descent, halting)
-    traced = tracer.program(standard.x, start, max_steps=max_steps, decomposed=onnx)
+    traced = tracer.program(standard.x, start, max_steps=most, decomposed=onnx)
     program = traced if units is None else _InUnits(traced, units)
     with replacing(file) as temporary:
         runs = _write(program, temporary, problem.x, start, settings, onnx=onnx)
@@ -144,7 +144,7 @@ def export_solver(
         question=tuple(problem.x.shape[1:]),
         answer=tuple(start.shape[1:]),
         starts_at_question=starts_at_question,
-        max_steps=max_steps,
+        max_steps=most,
         agreement=found,
         speed=speed,
         solver_speed=solver_speed,

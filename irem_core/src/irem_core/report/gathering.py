@@ -14,7 +14,8 @@ import torch
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
-from irem_core.evaluation.evaluation import Scores, evaluate, takes
+from irem_core.evaluation.evaluation import evaluate, takes
+from irem_core.evaluation.scores import Scores
 from irem_core.report.stepping import Followed, follow
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics

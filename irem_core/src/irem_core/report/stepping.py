@@ -92,7 +92,7 @@ def follow(
         task: where the problem comes from.
         difficulty: of the problem.
         halting: when it has arrived; the solver's own rule if None.
-        max_steps: the most steps; the solver's own if None.
+        max_steps: the most steps, which are all shown; the solver's own if None.
         descent: how to step; the solver's own if None.
         seed: of problem and start.
     """
@@ -117,7 +117,9 @@ def follow(
         )
 
     halted = solve(most, rule)
-    shown = min(most, max(int(halted.steps[0]), task.max_steps))
+    # A long budget that halting leaves unspent would show next to nothing but the end.
+    further = max(int(halted.steps[0]), task.max_steps)
+    shown = min(most, further) if max_steps is None else most
     solution = solve(shown, FixedSteps(steps=max(shown, 1)), keep)
     answered = not kept
     if answered:

@@ -57,6 +57,8 @@ class IREM(Solver):
         SettingError: a setting is out of range.
     """
 
+    max_steps: int
+
     presets: ClassVar = {
         "default": presets.default,
         "tuned": presets.tuned,
@@ -70,7 +72,7 @@ class IREM(Solver):
         steps: int = 5,
         descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
         solving: Descent | None = None,
-        halting: HaltingCriterion = Settled(relative=1e-2, patience=3),  # noqa: B008 (frozen)
+        halting: HaltingCriterion = Settled(relative=1e-2),  # noqa: B008 (frozen)
         max_steps: int = 400,
         backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
         replay: int = 10_000,

@@ -28,8 +28,10 @@ def default(question: Space, answer: Space) -> Preset:
     if (complete or square) and question.shape == answer.shape:
         return attrs.evolve(PairwiseEnergy.preset(question, answer), energy=PairwiseEnergy)
     energy, preset = default_energy(answer), tuned(question, answer)
-    halting = ("halting", "max_steps")
-    solver = {name: each for name, each in preset.solver.items() if name not in halting}
+    # Without replay nothing holds a descent at the answer beyond the steps of training.
+    replays = preset.solver.get("replay", 0) > 0
+    paper_only = {"halting", "max_steps"} if replays else {"halting"}
+    solver = {name: each for name, each in preset.solver.items() if name not in paper_only}
     if energy is MLPEnergy:
         training = {
             **preset.training,
