@@ -31,6 +31,7 @@ from irem_core.solving.lagrangian import (
     Lagrangian,
     Priced,
     Tied,
+    cure,
     first_prices,
     kept,
 )
@@ -110,10 +111,11 @@ class Constrained:
         equal: maps x and y to `(B, k)`, or `(B,)`: what is to be 0.
         at_most: likewise what is to be at most 0.
         tolerance: by how much an answer may break a constraint, in the units of that constraint,
-            and by what share of its own size it may be off, above 0.
+            above 0.
+        relative: the share of the answer that may be left to go (see `Settled`), at least 0.
 
     Raises:
-        SettingError: there is no constraint, or the tolerance is out of range.
+        SettingError: there is no constraint, or a setting is out of range.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class Constrained:
         equal: Constraint | None = None,
         at_most: Constraint | None = None,
         tolerance: float = 1e-4,
+        relative: float = 1e-3,
     ) -> None:
         """Check the arguments."""
         checks.check(checks.part_of(Landscape), "constrained", energy=energy)
@@ -130,6 +133,7 @@ class Constrained:
         self.energy = energy
         self.constraints = Constraints(equal=equal, at_most=at_most)
         self.tolerance = tolerance
+        self.arrival = Settled(relative=relative)
 
     @by_itself
     def minimize(
@@ -153,8 +157,7 @@ class Constrained:
         Args:
             x: questions `(B, ...)`, or a `Problem`.
             descent: how to step.
-            halting: when a round's descent has arrived; `Settled` at ten times the tolerance by
-                default, since prices say more exactly where constraints hold.
+            halting: when a round's descent has arrived; `Settled(relative=relative)` by default.
             max_steps: the most steps of a round, at least 0.
             max_rounds: the most rounds, at least 1.
             start: as in `minimize`; it may break the constraints.
@@ -176,7 +179,7 @@ class Constrained:
         checks.check(checks.count, "minimize", max_rounds=max_rounds)
         if differentiable is not None:
             _check_rule(differentiable, descent)
-        halting = halting or Settled(relative=10 * self.tolerance)
+        halting = halting or self.arrival
         with solving():
             problem, generator = prepared(self.energy, x, generator)
             begin = first_iterate(self.energy, problem, start, generator)
@@ -265,7 +268,10 @@ class Constrained:
         slow = gap > (_ENOUGH * held.gap).clamp(min=self.tolerance)
         grown = torch.where(lost | (converged & slow), _GROWTH, 1.0) * priced.penalty
         hardly = converged & slow & (violation > _HARDLY * held.found.violation)
-        vain = torch.where(hardly & (violation > self.tolerance), held.vain + 1, 0)
+        # What a step too short to count would mend is not out of reach.
+        step, _, _ = cure(self.constraints, problem.x, iterate)
+        far = ~(step.amax() <= self._allowed(iterate))
+        vain = torch.where(hardly & far & (violation > self.tolerance), held.vain + 1, 0)
         found = attrs.evolve(
             held.found,
             y=iterate.y,
@@ -287,15 +293,17 @@ class Constrained:
         self, inner: Solution, before: Iterate, after: Iterate, gap: Tensor, vain: Tensor
     ) -> Int[Tensor, " problems"]:
         """Say which problems have ended with a round, and how."""
-        moved = (after - before).amax()
         # Where no price changed, another round would be the same again.
-        settled = (moved <= self.tolerance * (1 + after.amax())) | (gap == 0)
+        settled = ((after - before).amax() <= self._allowed(after)) | (gap == 0)
         arrived = (inner.outcome == Outcome.CONVERGED) | (inner.outcome == Outcome.STALLED)
         ended = arrived & settled & (gap <= self.tolerance)
         outcome = torch.where(ended, inner.outcome, int(Outcome.RUNNING))
         outcome = torch.where(vain >= _VAIN, int(Outcome.INFEASIBLE), outcome)
         hopeless = (inner.outcome == Outcome.NONFINITE) & (inner.steps == 0)
         return torch.where(hopeless, int(Outcome.NONFINITE), outcome)
+
+    def _allowed(self, iterate: Iterate) -> Float[Tensor, " problems"]:
+        return self.arrival.absolute + self.arrival.relative * iterate.amax()
 
     def _attached(
         self, rule: Differentiation, x: Any, found: ConstrainedSolution

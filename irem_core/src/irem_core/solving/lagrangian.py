@@ -182,26 +182,47 @@ def first_prices(
         ShapeError: a constraint has the wrong shape.
         EnergyError: the constraints do not depend on y.
     """
-    at = attrs.evolve(start, y=start.y.detach().requires_grad_())
+    step, steepness, columns = cure(constraints, problem.x, start)
+    step = attrs.evolve(step, y=step.y.nan_to_num(0.0, 0.0, 0.0))
+    met = project(problem.answer, attrs.evolve(start, y=start.y + step.y))
+    slope = attrs.evolve(differentiate(energy, context, met).slope, z=None)
+    penalty = _STEEPER * slope.norm() / steepness
+    penalty = torch.where(penalty.isfinite() & (penalty > 0), penalty, _STEEPER)
+    return Priced(context, problem.x, penalty.new_zeros(len(penalty), columns), penalty)
+
+
+def cure(
+    constraints: Constraints, x: Any, iterate: Iterate
+) -> tuple[Iterate, Float[Tensor, " problems"], int]:
+    """Return the step down the squares of broken constraints that would meet them, were they flat.
+
+    Where none is broken, it is the step to where the nearest begin to be.
+
+    Args:
+        constraints: the constraints.
+        x: the questions.
+        iterate: where.
+
+    Returns:
+        The step in y, NaN or infinite where it leads nowhere; how steep half the sum of squares is;
+        and the number of constraints.
+
+    Raises:
+        ShapeError: a constraint has the wrong shape.
+        EnergyError: the constraints do not depend on y.
+    """
+    at = attrs.evolve(iterate, y=iterate.y.detach().requires_grad_())
     with torch.enable_grad():
-        values, equalities = constraints.values(problem.x, at)
+        values, equalities = constraints.values(x, at)
         if not values.requires_grad:
             raise EnergyError(
                 "The constraints do not depend on y, so no answer meets them better than another; "
                 "compute them from y by differentiable operations."
             )
         broken = kept(values.detach(), equalities)
-        # Where the start breaks none, it is the way to the nearest that tells.
         broken = torch.where(broken.any(1, keepdim=True), broken, values.detach())
-        (pull,) = torch.autograd.grad((values * broken).sum(), at.y)
-    toward = Iterate(pull, start.layout)
-    steepness = toward.norm()
-    length = broken.square().sum(1) / steepness.square()
-    step = toward * torch.where(length.isfinite(), length, 0.0)
-    met = project(problem.answer, attrs.evolve(start, y=start.y - step.y))
-    slope = attrs.evolve(differentiate(energy, context, met).slope, z=None)
-    penalty = _STEEPER * slope.norm() / steepness
-    usable = penalty.isfinite() & (penalty > 0)
-    return Priced(
-        context, problem.x, torch.zeros_like(broken), torch.where(usable, penalty, _STEEPER)
-    )
+        (slope,) = torch.autograd.grad((values * broken).sum(), at.y)
+    uphill = Iterate(slope, iterate.layout)
+    steepness = uphill.norm()
+    step = uphill * (-broken.square().sum(1) / steepness.square())
+    return step, steepness, values.shape[1]
