@@ -116,6 +116,9 @@ from .solvers.recipes import recipe as recipe
 from .solvers.recipes import solver_for as solver_for
 from .solvers.replay import Example as Example
 from .solvers.replay import ReplayBuffer as ReplayBuffer
+from .solving.constrained import Constrained as Constrained
+from .solving.constrained import ConstrainedSolution as ConstrainedSolution
+from .solving.constrained import constrained as constrained
 from .solving.differentiation import Differentiation as Differentiation
 from .solving.differentiation import Unrolled as Unrolled
 from .solving.halting import AllOf as AllOf

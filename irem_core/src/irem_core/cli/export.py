@@ -43,8 +43,8 @@ def export(
     """Write a run as a program that solves without autograd and without irem.
 
     It takes questions and starts, any number of them, and gives answers, energies, steps and
-    outcomes, as the run does with the same steps and halting rule. It is checked against the run
-    on fresh problems before it is kept, and both are timed.
+    outcomes, as the run does with the descent of training and its own halting rule. It is checked
+    against the run on fresh problems before it is kept, and both are timed.
     """
     import torch
 

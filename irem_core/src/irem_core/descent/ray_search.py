@@ -36,7 +36,8 @@ class Search:
     (Nocedal and Wright, 2006, section 3.1), or by the first alone where bounds cut it short
     (Bertsekas, 1976). Trials lengthen until they bracket such a step and then close in on it, by
     the cubic through both ends. Where differences of energies drown in their rounding the slope
-    stands in for the first condition (Hager and Zhang, 2005). Where no trial is accepted, the one
+    stands in for the first condition (Hager and Zhang, 2005), and a trial that moves the answer by
+    no more than its rounding is accepted. Where no trial is accepted, the one
     of the lowest energy that meets the first condition is taken, and none where none does.
 
     Args:
@@ -111,7 +112,10 @@ class Search:
         rounding = 4 * torch.finfo(start.energy.dtype).eps * start.energy.abs()
         near = (seen.energy - start.energy).abs() <= rounding
         eased = trial.slope <= (2 * self.decrease - 1) * start.slope
-        return falls, (falls & (level | cut)) | (near & level & eased)
+        # The slope is rounding too where the answer itself is hardly moved.
+        resolution = 2 * torch.finfo(start.energy.dtype).eps * seen.iterate.amax()
+        there = moved.amax() <= resolution
+        return falls, (falls & (level | cut)) | (near & (there | (level & eased)))
 
 
 def _try(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import scaled, scaled_residuals
+from irem_core.energies.scaled import SMOOTH, scaled, scaled_residuals
 from irem_core.part import Preset
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, require_dense
@@ -70,6 +70,7 @@ class PeriodicEnergy(EnergyFn):
         """
         return scaled(
             answer,
+            solver=SMOOTH,
             training={"iterations": 3_000, "batch_size": 128, "learning_rate": 3e-3},
         )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import SMOOTH, scaled
 from irem_core.errors import SettingError
 from irem_core.part import Preset, Source
 from irem_core.problems.problem import Problem
@@ -112,8 +112,8 @@ class RationalEnergy(EnergyFn):
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
-        """Return this library's settings for energies that learn their own scale."""
-        return scaled(answer)
+        """Return this library's settings for smooth energies that learn their own scale."""
+        return scaled(answer, solver=SMOOTH)
 
     def encode(self, problem: Problem) -> _Polynomials:
         """Return q(x) and p(x)."""

@@ -11,6 +11,10 @@ from torch import Tensor
 from irem_core.part import Preset
 from irem_core.problems.space import Space
 
+SMOOTH: Mapping[str, Any] = {"solving": "lbfgs"}
+"""Of the solver, for energies without kinks: steps of a fixed size, which training learns by, are
+many where the energy is flat, as on harder problems."""
+
 
 def scaled(
     answer: Space,

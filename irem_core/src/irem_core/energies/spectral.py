@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.energies.base import EnergyFn
-from irem_core.energies.scaled import scaled
+from irem_core.energies.scaled import SMOOTH, scaled
 from irem_core.errors import SettingError
 from irem_core.part import Preset
 from irem_core.problems.iterate import Iterate
@@ -68,8 +68,8 @@ class SpectralEnergy(EnergyFn):
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
-        """Return this library's settings for energies that learn their own scale."""
-        return scaled(answer)
+        """Return this library's settings for smooth energies that learn their own scale."""
+        return scaled(answer, solver=SMOOTH)
 
     def energy(
         self,

@@ -67,7 +67,7 @@ def export_solver(
     solver: Solver,
     path: str | os.PathLike[str],
     *,
-    max_steps: int = 80,
+    max_steps: int | None = None,
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
     questions: Any = None,
@@ -89,8 +89,9 @@ def export_solver(
             U(-1, 1) all the same.
         path: where to write: a `.pt2` file, or `.onnx`, for which onnx, onnxscript and
             onnxruntime must be installed.
-        max_steps: the most steps any problem takes, at least 0.
-        descent: how to step, without a line search; that of training if None.
+        max_steps: the most steps any problem takes, at least 0; the solver's own if None.
+        descent: how to step, without a line search; that of training if None, also where the solver
+            solves by another.
         halting: when a problem has arrived; that of the solver if None.
         questions: `(B, ...)`, or a `Problem`, of at least 4 problems to check the program on;
             from U(-1, 1) if None.
@@ -104,7 +105,6 @@ def export_solver(
         StorageError: writing failed.
     """
     file = Path(path)
-    checks.check(checks.count_or_zero, "export_solver", max_steps=max_steps)
     checks.check(checks.positive, "export_solver", tolerance=tolerance)
     _check_ending(file)
     units = solver if isinstance(solver, Standardized) else None
@@ -125,6 +125,8 @@ def export_solver(
             "units of pairs; expected an energy whose candidates start at random."
         )
     descent, halting = descent or irem.descent, halting or irem.halting
+    max_steps = irem.max_steps if max_steps is None else max_steps
+    checks.check(checks.count_or_zero, "export_solver", max_steps=max_steps)
     settings: dict[str, Any] = {"max_steps": max_steps, "descent": descent, "halting": halting}
     # Solved first, so that mistakes in the questions are reported before the long work.
     reference = irem if units is None else _StandardStarts(units)

@@ -42,7 +42,8 @@ class IREM(Solver):
         steps: N, steps of descent in training, at least 1.
         descent: how to step in training, and in solving where `solving` is None.
         solving: how to step in solving by default.
-        halting: when a problem has arrived, by default in solving.
+        halting: when a problem has arrived, by default in solving. It is looser than `Settled`'s
+            own: learned energies have their minima off the answers by more than it leaves.
         max_steps: the most steps of a solve by default. Halting ends most far earlier.
         backprop: how the loss reaches the weights.
         replay: capacity of the replay buffer; 0 trains without one.
@@ -69,7 +70,7 @@ class IREM(Solver):
         steps: int = 5,
         descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
         solving: Descent | None = None,
-        halting: HaltingCriterion = Settled(relative=1e-2),  # noqa: B008 (frozen)
+        halting: HaltingCriterion = Settled(relative=1e-2, patience=3),  # noqa: B008 (frozen)
         max_steps: int = 400,
         backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
         replay: int = 10_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 import torch
@@ -41,6 +41,7 @@ Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
 
 _Given = ParamSpec("_Given")
+_Found = TypeVar("_Found", bound=Solution)
 
 RECORDABLE = ("energy", "gradient_norm", "y")
 
@@ -49,7 +50,7 @@ RECORDABLE = ("energy", "gradient_norm", "y")
 _HALTED_SHARE = 0.1
 
 
-def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solution]:
+def by_itself(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     """Leave a function out of what its caller compiles: how long it loops depends on numbers.
 
     Raises:
@@ -57,9 +58,9 @@ def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solutio
     """
 
     @functools.wraps(function)
-    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> Solution:
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
         if torch.compiler.is_compiling():
-            compiled: Solution = torch.compiler.disable(function)(*args, **kwargs)
+            compiled: _Found = torch.compiler.disable(function)(*args, **kwargs)
             return compiled
         if torch._C._are_functorch_transforms_active():
             raise SettingError(
@@ -71,7 +72,7 @@ def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solutio
     return call
 
 
-@_by_itself
+@by_itself
 def minimize(
     energy: Landscape,
     x: Any,
@@ -125,7 +126,7 @@ def minimize(
     carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
-    attached = attached_context(energy, x) if carrying else None
+    attached = context_of(energy, attached_problem(energy, x)) if carrying else None
     with solving():
         problem, generator = prepared(energy, x, generator)
         recorder = _recorder(record, problem)
@@ -183,11 +184,11 @@ def prepared(
     return problem, generator or torch.Generator(problem.device).manual_seed(0)
 
 
-def attached_context(energy: Landscape, x: Any) -> Any:
-    """Return the context with its graph."""
+def attached_problem(energy: Landscape, x: Any) -> Problem:
+    """Return questions that can be differentiated by."""
     problem = ordinary(energy.problem(x), attached=True)
     check_problem(energy, problem)
-    return context_of(energy, problem)
+    return problem
 
 
 def first_iterate(

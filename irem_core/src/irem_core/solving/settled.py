@@ -105,7 +105,10 @@ class Settled(HaltingCriterion):
             near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
         # Once a valley is reached that is followed slowly, the newest moves shrink no more.
         left = torch.maximum(*(_by_moves(lengths, rounding, many) for many in _WINDOWS))
-        calm = _calmer(drops, after.energy) & (left <= allowed)
+        calmer, blind = _calmer(drops, after.energy)
+        # Where no energy tells moves apart they come and go, and the gradient has to tell.
+        left = torch.where(blind, _halves(lengths)[0], left)
+        calm = (calmer | blind) & (left <= allowed)
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
@@ -136,10 +139,10 @@ def _by_moves(
     return late * factor / (1 - factor)
 
 
-def _calmer(drops: Tensor, energy: Tensor) -> Tensor:
-    """Say where the energy changes less than it did, or by no more than its numbers resolve."""
+def _calmer(drops: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """Say where the energy changes less than it did, and where by no more than its rounding."""
     late, early = _halves(drops)
-    return (late < early) | (late <= 4 * torch.finfo(energy.dtype).eps * energy.abs())
+    return late < early, late <= 4 * torch.finfo(energy.dtype).eps * energy.abs()
 
 
 def _flattest(
