@@ -53,14 +53,18 @@ def above(x, y):
 
 
 @pytest.mark.parametrize("descent", DESCENTS, ids=lambda each: type(each).__name__)
-@pytest.mark.parametrize("constraints", [{"equal": disc}, {"at_most": above}, {"equal": disc, "at_most": above}])
+@pytest.mark.parametrize(
+    "constraints", [{"equal": disc}, {"at_most": above}, {"equal": disc, "at_most": above}]
+)
 def test_answers_are_those_of_scipy(constraints, descent):
     x = torch.tensor([[0.3, -0.2], [-0.4, 0.6], [1.2, 0.1]], dtype=DOUBLE)
     solver = constrained(Rosenbrock(), **constraints, tolerance=1e-7)
     found = solver.minimize(x, start=torch.zeros_like(x), descent=descent).check()
     for place, row in enumerate(x):
+
         def wrapped(function, sign, row=row):
             return lambda y: sign * function(row[None], torch.tensor(y)[None])[0].numpy()
+
         given = [
             {"type": kind, "fun": wrapped(constraints[name], sign)}
             for kind, name, sign in (("eq", "equal", 1), ("ineq", "at_most", -1))
@@ -191,7 +195,9 @@ def test_graphs_and_scratchpads():
     found = constrained(EdgeQuadratic(), equal=first).minimize(
         problem, start=torch.zeros_like(x), descent=BarzilaiBorwein(), max_rounds=20
     )
-    torch.testing.assert_close(found.check().y[:, 0].tolist(), [0.0, 0.35, -0.35, 0.0], rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        found.check().y[:, 0].tolist(), [0.0, 0.35, -0.35, 0.0], rtol=0, atol=1e-3
+    )
 
     start = Iterate(torch.zeros_like(X), Problem(X).layout, torch.zeros_like(X))
     found = constrained(ScratchpadQuadratic(), equal=total).minimize(
