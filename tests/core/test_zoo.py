@@ -15,6 +15,16 @@ FOLLOWING = [name for name in registered(DESCENTS) if find(DESCENTS, name).load(
 FEW = ("rosenbrock", "quadratic-1000", "absolute", "bounded-quadratic")
 
 
+def served(names):
+    """List descents with the problems that they can take: levenberg-marquardt wants squares."""
+    return [
+        (descent, name)
+        for descent in FOLLOWING
+        for name in names
+        if descent != "levenberg-marquardt" or isinstance(ZOO[name].energy, SquaresEnergy)
+    ]
+
+
 def slope_at(known, y):
     y = y.clone().requires_grad_()
     energy = known.energy.energy(None, y)
@@ -63,8 +73,7 @@ def walks(name, known):
     return kind(step_size=1 / steepness(known)) if sized else kind()
 
 
-@pytest.mark.parametrize("name", FEW)
-@pytest.mark.parametrize("descent", FOLLOWING)
+@pytest.mark.parametrize(("descent", "name"), served(FEW))
 def test_settled_calls_nothing_converged_that_goes_on(descent, name):
     known = ZOO[name]
     (watched,) = watch(known, walks(descent, known), [Settled()], count=3, steps=80, onward=60)
@@ -73,8 +82,7 @@ def test_settled_calls_nothing_converged_that_goes_on(descent, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("descent", FOLLOWING)
+@pytest.mark.parametrize(("descent", "name"), served(ZOO))
 def test_settled_calls_nothing_converged_that_goes_on_anywhere(descent, name, dtype):
     known = ZOO[name]
     (watched,) = watch(known, walks(descent, known), [Settled()], dtype=dtype)
