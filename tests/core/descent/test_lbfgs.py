@@ -228,6 +228,28 @@ def test_steps_meet_the_strong_wolfe_conditions(name, curvature):
     assert energy.calls == probe.spent.evaluations.max() + 1
 
 
+@pytest.mark.parametrize("name", RAYS)
+def test_without_a_bound_on_the_slope_steps_shorten_until_the_energy_falls_by_armijo(name):
+    first = torch.logspace(-4, 3, 8, dtype=F64)
+    function, decrease = RAYS[name], 0.3
+    energy = Given(lambda y: function(y).sum(1))
+    start = Iterate(torch.zeros(8, 1, dtype=F64), Layout(8))
+    evaluation = differentiate(energy, None, start)
+    direction = evaluation.slope * (-1 / evaluation.slope.norm())
+    probe = Probe.of(energy, torch.zeros(8, 1), None)
+    _, taken = Search(decrease, None, 40).along(evaluation, direction, first, probe)
+
+    slope = evaluation.slope.dot(direction)
+
+    def falls(at):
+        return function(at) <= evaluation.energy + decrease * at * slope
+
+    assert falls(taken).all()
+    assert torch.equal(taken == first, falls(first))
+    assert (taken < first).any()
+    assert (taken > 0).all()
+
+
 def test_a_search_that_overflows_comes_back():
     start = torch.tensor([[0.1]], dtype=F64)
     solution = descend(lambda y: (y * 1e3).exp().sum(1) - y.sum(1), start, LBFGS())

@@ -13,6 +13,7 @@ from irem_core.descent.base import Probe
 from irem_core.descent.line_search import first_step_size
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
+from irem_core.problems.space import Face
 
 
 @attrs.frozen(eq=False)
@@ -66,13 +67,12 @@ class Secants:
         reach = torch.where(told, reach, self.reach)
         return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent, reach)
 
-    def among(self, free: Iterate | None) -> Secants:
-        """Keep of every pair the entries that are free, marked by 1 among zeros."""
-        if free is None:
+    def along(self, tangent: Tangent) -> Secants:
+        """Keep of every pair what lies along the face that holds the answers."""
+        if tangent.face is None:
             return self
-        moves, bends = (
-            tuple(each.map(torch.mul, free) for each in pairs) for pairs in (self.moves, self.bends)
-        )
+        moves = tuple(map(tangent.along, self.moves))
+        bends = tuple(map(tangent.bent, self.bends, moves))
         along = torch.stack([s.dot(r) for s, r in zip(moves, bends, strict=True)], 1)
         moved, bent = (torch.stack([v.dot(v) for v in pairs], 1) for pairs in (moves, bends))
         told = (self.curvature > 0) & _tells(along, moved, bent)
@@ -118,21 +118,38 @@ def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
     return torch.cat([newest[:, None], recent[:, :-1]], 1)
 
 
-def free_entries(evaluation: Evaluation, energy: Probe) -> Iterate | None:
-    """Mark by 1 the entries that a step down moves, and by 0 those that their bounds hold.
+@attrs.frozen(eq=False)
+class Tangent:
+    """The directions along the face of a space that holds answers against their slope.
 
     Args:
-        evaluation: where.
-        energy: knows the bounds.
-
-    Returns:
-        The marks, or None where nothing bounds the answers.
+        face: the face, as the space has it (see `Space.face`); None where nothing bounds answers.
     """
-    aim = evaluation.iterate - evaluation.slope
-    moved = energy.within(aim)
-    if moved.y is aim.y:
-        return None
-    # Where a slope is lost in the rounding of an entry it is not the bounds that hold it.
-    return moved.map(
-        lambda to, at, wanted: ((to != at) | (wanted == at)).to(at.dtype), evaluation.iterate, aim
-    )
+
+    face: Face | None
+
+    @classmethod
+    def at(cls, evaluation: Evaluation, energy: Probe) -> Self:
+        """Ask the space of the answers, if they have one."""
+        space, y = energy.space, evaluation.iterate.y
+        if space is None or space.project(y) is y:
+            return cls(None)
+        return cls(space.face(y, evaluation.slope.y))
+
+    def along(self, direction: Iterate) -> Iterate:
+        """Return the part of a direction that does not leave the face."""
+        if self.face is None:
+            return direction
+        return attrs.evolve(direction, y=self.face.along(direction.y))
+
+    def bent(self, bend: Iterate, direction: Iterate) -> Iterate:
+        """Return, along the face, how the slope changes along a direction of it.
+
+        Args:
+            bend: how it changes by the energy alone.
+            direction: the direction.
+        """
+        if self.face is None:
+            return bend
+        y = self.face.along(bend.y) + self.face.bend(direction.y)
+        return attrs.evolve(bend, y=y)

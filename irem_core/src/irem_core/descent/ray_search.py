@@ -14,6 +14,8 @@ from irem_core.problems.iterate import Iterate
 
 # Trials stay so far, as a share, from the ends of what brackets them, and lengthen so much at most.
 _MARGIN, _LONGER = 0.05, 10.0
+# How many units in the last place a projection may round by.
+_ROUNDING = 8
 
 
 @attrs.frozen(eq=False)
@@ -132,9 +134,12 @@ def _try(
     if trial.y is aim.y:
         slope = seen.slope.dot(direction)
         return seen, _Trial(step_size, seen.energy, slope), torch.zeros_like(searching)
-    kept = trial.map(lambda at, wanted: (at == wanted).to(at.dtype), aim)
+    # Spaces whose entries hang together move all of them by a rounding.
+    rounding = _ROUNDING * torch.finfo(step_size.dtype).eps * aim.amax()
+    moved = (trial - aim) * (1 / rounding.clamp_min(torch.finfo(step_size.dtype).tiny))
+    kept = moved.map(lambda leaf: (leaf.abs() <= 1).to(leaf.dtype))
     slope = seen.slope.dot(direction.map(torch.mul, kept))
-    cut = (trial - aim).amax() > 0
+    cut = moved.amax() > 1
     return seen, _Trial(step_size, seen.energy, slope), cut
 
 
