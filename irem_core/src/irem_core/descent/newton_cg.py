@@ -30,9 +30,9 @@ class NewtonCG(Descent):
     step, and twice as long after a good one that reached it. Where answers are bounded, entries
     that their bounds hold stay there, and trials are moved within the bounds.
 
-    A product costs about two evaluations; `solution.evaluations` does not count them. In training
-    the Hessian is a constant: a loss reaches the weights through the gradient. Energies must be
-    differentiable twice.
+    A product costs about two evaluations; `solution.products` counts them. In training the Hessian
+    is a constant: a loss reaches the weights through the gradient. Energies must be differentiable
+    twice.
 
     Args:
         radius: the longest first step, above 0.
