@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
-from irem_core.descent.curvature import free_entries
+from irem_core.descent.curvature import Tangent
 from irem_core.energies.landscape import Evaluation
 
 # Directions may be so many times flatter than any that is known.
@@ -53,8 +53,8 @@ def look_ahead(
         flattest: the largest `|s|^2 / (s . r)` known, 0 where none is.
         most: how many gradients at most.
     """
-    free = free_entries(evaluation, probe)
-    slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
+    tangent = Tangent.at(evaluation, probe)
+    slope = tangent.along(evaluation.slope)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
     unit = slope.amax()
     wanted = wanted & (unit > 0)
@@ -70,8 +70,8 @@ def look_ahead(
         length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
         bent = (found.slope - evaluation.slope) * (1 / unit)
-        bent = bent if free is None else bent.map(torch.mul, free)
         bent = bent * torch.where(asked, ahead.amax() / reach, 0)
+        bent = tangent.bent(bent, ahead * (1 / unit))
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill
