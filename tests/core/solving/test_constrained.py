@@ -176,6 +176,21 @@ def test_a_budget_that_is_spent_is_said_to_be():
     assert none.check().y.shape == (0, 3)
 
 
+def test_in_the_modes_of_others():
+    solver = constrained(Quadratic(), equal=total)
+    options = {"descent": BarzilaiBorwein(), "differentiable": Implicit()}
+    wanted = solver.minimize(X, start=torch.zeros_like(X), descent=BarzilaiBorwein()).y
+    with torch.inference_mode():
+        x = X.clone()
+        inside = solver.minimize(x, start=torch.zeros_like(x), **options).y
+    assert torch.equal(inside, wanted)
+    outside = solver.minimize(x, start=torch.zeros_like(X), **options)
+    assert torch.equal(outside.y, wanted)
+    assert outside.carries.all()
+    with pytest.raises(SettingError, match="leads with problems"):
+        torch.func.vmap(lambda row: solver.minimize(row[None], **options).y)(X)
+
+
 def test_least_squares_stay_least_squares():
     class Squares(Quadratic):
         def residuals(self, context, y):

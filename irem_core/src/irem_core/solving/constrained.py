@@ -322,7 +322,7 @@ class Constrained:
             lagrangian = Lagrangian(self.energy, self.constraints, columns)
             tied = Tied(context, given.x, active)
             done = differentiated(rule, lagrangian, tied, given.answer, together)
-        assert done.z is not None
+        assert isinstance(done, ConstrainedSolution) and done.z is not None
         z, multipliers = done.z.split([self.energy.scratchpad, columns], 1)
         return attrs.evolve(done, z=None if found.z is None else z, multipliers=multipliers)
 

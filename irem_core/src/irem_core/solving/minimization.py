@@ -179,14 +179,14 @@ def prepared(
     energy: Landscape, x: Any, generator: torch.Generator | None
 ) -> tuple[Problem, torch.Generator]:
     """Return questions that can be solved in any mode, and what random starts come from."""
-    problem = ordinary(energy.problem(x))
+    problem: Problem = ordinary(energy.problem(x))
     check_problem(energy, problem)
     return problem, generator or torch.Generator(problem.device).manual_seed(0)
 
 
 def attached_problem(energy: Landscape, x: Any) -> Problem:
     """Return questions that can be differentiated by."""
-    problem = ordinary(energy.problem(x), attached=True)
+    problem: Problem = ordinary(energy.problem(x), attached=True)
     check_problem(energy, problem)
     return problem
 
