@@ -145,7 +145,7 @@ def halting(measured: Figures) -> Table:
             str(sum(each["settled"]["outcomes"].values())),
             *_said(each["settled"], counts),
             *_said(each["energy-plateau"], counts[:1]),
-            f"{each['settled']['evaluations'] / each['energy-plateau']['evaluations']:.2f}",
+            _ratio(each["settled"]["fairly"], each["energy-plateau"]["fairly"]),
         ]
         for name, each in measured["descents"].items()
     ]
@@ -154,9 +154,34 @@ def halting(measured: Figures) -> Table:
     note = (
         f"{measured['problems']} problems, {measured['starts']} starts each, in float32 and "
         f"float64; rules are asked for {measured['steps']} steps, and answers watched for "
-        f"{measured['onward']} more. {hardware(measured)}"
+        f"{measured['onward']} more. Evaluations are those of `settled` over those of "
+        f"`energy-plateau` where the latter is not false. {hardware(measured)}"
     )
     return table("Halting", columns, listed, note)
+
+
+def halting_tasks(measured: Figures) -> Table:
+    """Tabulate what halting rules spend on the energies of tasks, as one would write them."""
+    listed = [
+        [
+            name,
+            *(
+                f"{rules[rule]['evaluations']:.0f} ({rules[rule]['energy']:.1e})"
+                for rule in ("settled", "energy-plateau")
+            ),
+            _ratio(rules["settled"]["evaluations"], rules["energy-plateau"]["evaluations"]),
+        ]
+        for name, rules in measured["tasks"].items()
+    ]
+    columns = ["task, descent", "`settled`: evaluations (energy)"]
+    columns += ["`energy-plateau`: evaluations (energy)", "ratio"]
+    note = "Means of harder problems. Where energies differ, the higher one has not arrived."
+    return table("Halting on tasks", columns, listed, note)
+
+
+def _ratio(one: float, other: float) -> str:
+    """Write how many times as much one is as another."""
+    return f"{one / other:.2f}" if other else "-"
 
 
 def _said(counted: Figures, names: Iterable[tuple[str, str | None]]) -> list[str]:
@@ -232,6 +257,7 @@ OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "fuzzing": ("fuzzing", fuzzing),
     "descents": ("descents", descents),
     "halting": ("halting", halting),
+    "halting-tasks": ("halting", halting_tasks),
 }
 
 
