@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
-from irem_core.descent.curvature import free_entries
+from irem_core.descent.curvature import Tangent
 from irem_core.energies.landscape import Evaluation
 
 # Directions may be so many times flatter than any that is known.
@@ -42,8 +42,8 @@ def look_ahead(
 
     Conjugate gradients take a further gradient for each direction, so they see curvature on the
     scale of `reach` and need no second derivative. They end where what is left of the gradient is
-    next to nothing even in directions far flatter than the flattest known. Entries that their
-    bounds hold stay there.
+    next to nothing even in directions far flatter than the flattest known. Where a face of a
+    bounded space holds answers, directions go along it.
 
     Args:
         evaluation: where, with gradients.
@@ -53,8 +53,8 @@ def look_ahead(
         flattest: the largest `|s|^2 / (s . r)` known, 0 where none is.
         most: how many gradients at most.
     """
-    free = free_entries(evaluation, probe)
-    slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
+    tangent = Tangent.at(evaluation, probe)
+    slope = tangent.along(evaluation.slope)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
     unit = slope.amax()
     wanted = wanted & (unit > 0)
@@ -69,8 +69,7 @@ def look_ahead(
             break
         length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
-        bent = (found.slope - evaluation.slope) * (1 / unit)
-        bent = bent if free is None else bent.map(torch.mul, free)
+        bent = tangent.bent(found.slope - evaluation.slope, length * ahead) * (1 / unit)
         bent = bent * torch.where(asked, ahead.amax() / reach, 0)
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
