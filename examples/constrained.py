@@ -64,7 +64,9 @@ def main() -> None:
                 f"{float(found.rounds[chosen].double().mean()):.1f} rounds"
             )
     print(f"shares of problem 0: {', '.join(f'{share:.3f}' for share in found.y[0])}")
-    print(f"a goal higher by .01 would cost it a risk of {float(found.multipliers[0, 0]) / 100:.1e}")
+    print(
+        f"a goal higher by .01 would cost it a risk of {float(found.multipliers[0, 0]) / 100:.1e}"
+    )
 
 
 if __name__ == "__main__":

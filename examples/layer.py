@@ -3,8 +3,8 @@
 A question is a vector u. Hidden from the learner, a linear map makes it the prices of a program,
 whose answer is the y between 0 and 1 that minimises y' Q y / 2 - prices' y. From questions and
 answers alone a network of a linear layer and a solver learns both, the map and Q: the loss on an
-answer reaches them by the implicit function theorem (see docs/differentiation.md). Beside it stand a
-network of plain layers, trained on the same pairs, and the best constant answer.
+answer reaches them by the implicit function theorem (see docs/differentiation.md). Beside it stand
+a network of plain layers, trained on the same pairs, and the best constant answer.
 """
 
 from __future__ import annotations

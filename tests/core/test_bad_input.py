@@ -36,6 +36,7 @@ from irem_core import (
     Nesterov,
     NewtonCG,
     NonFiniteError,
+    Outcome,
     Problem,
     ReplayBuffer,
     ScratchpadMLPEnergy,
@@ -340,6 +341,38 @@ def test_nonfinite_x_or_start(bad):
             descend(energy, good, start=spoilt)
     with pytest.raises(NonFiniteError, match="x holds NaN"):
         Feedforward(TWO, TWO, width=4).solve(spoilt)
+
+
+class Rooted(EnergyFn):
+    """E = |y - x|^2 + sqrt(x_1), which is NaN where x_1 is negative."""
+
+    def energy(self, context, y):
+        return self.residuals(context, y).square().sum(-1)
+
+    def residuals(self, context, y):
+        return torch.cat([y - context, context[:, :1].sqrt().sqrt()], -1)
+
+
+@pytest.mark.parametrize(
+    "descent",
+    [STEP, BarzilaiBorwein(), Adam(), LBFGS(), NewtonCG(), Anderson(), LevenbergMarquardt()],
+    ids=lambda each: type(each).__name__,
+)
+def test_one_problem_that_is_not_a_number_leaves_the_others(descent):
+    x = torch.tensor([[1.0, 0.5], [-1.0, 0.5], [2.0, -0.5]])
+    found = minimize(Rooted(), x, start=torch.zeros(3, 2), descent=descent)
+    outcomes = [Outcome.CONVERGED, Outcome.NONFINITE, Outcome.CONVERGED]
+    assert found.outcome.tolist() == outcomes
+    torch.testing.assert_close(found.y[[0, 2]], x[[0, 2]], rtol=0, atol=1e-2)
+    assert found.y[1].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.complex64])
+def test_a_start_that_cannot_be_descended_from(dtype):
+    start = torch.zeros(3, 2, dtype=dtype)
+    for energy in (ENERGY, Quadratic()):
+        with pytest.raises(ShapeError, match="floating-point"):
+            descend(energy, torch.zeros(3, 2), start=start)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 2), (4, 2)])

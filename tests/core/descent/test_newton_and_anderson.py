@@ -9,6 +9,8 @@ from curved import Given, beale, descend, rosenbrock, valley
 from irem_core import (
     Anderson,
     EnergyError,
+    EnergyFn,
+    GradientDescent,
     Iterate,
     Layout,
     NewtonCG,
@@ -158,3 +160,22 @@ def test_newton_says_that_a_probe_of_energies_alone_does_not_serve_it():
     descent = NewtonCG()
     with pytest.raises(EnergyError, match=r"make the probe by Probe\.of"):
         descent.step(evaluation, descent.init(evaluation), probe)
+
+
+def test_solutions_count_products_of_each_problem():
+    # Conjugate gradients take a product for each curvature that there is.
+    context = torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.0, 2.0], [1.0, 2.0, 4.0]], dtype=torch.float64)
+    start = torch.tensor([[0.3, 0.4, 0.5]], dtype=torch.float64).repeat(3, 1)
+
+    class Bowls(EnergyFn):
+        def energy(self, context, y):
+            return (context * y.square()).sum(-1) / 2
+
+    def spent(rows, descent):
+        found = minimize(Bowls(), context[rows], start=start[rows], descent=descent, max_steps=1)
+        return found.products.tolist()
+
+    descent = NewtonCG(radius=100.0, tolerance=1e-6)
+    alone = [spent([row], descent) for row in range(3)]
+    assert alone == [[1], [2], [3]]
+    assert spent([0, 1, 2], GradientDescent(step_size=0.1)) == [0, 0, 0]

@@ -26,7 +26,7 @@ from irem_core import (
     constrained,
     graphs,
 )
-from zoo import Quadratic, ScratchpadQuadratic
+from irem_core.testing.zoo import Quadratic, ScratchpadQuadratic
 
 DOUBLE = torch.float64
 DESCENTS = [BarzilaiBorwein(), LBFGS(), NewtonCG()]

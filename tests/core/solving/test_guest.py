@@ -147,10 +147,7 @@ def test_no_problems_have_an_empty_solution_that_asks_nothing_of_the_energy():
 @pytest.mark.parametrize("kind", [None, Classical])
 def test_batches_of_none_and_of_one(name, kind):
     task = load_task(name)
-    if kind is None:
-        solver = solver_for(task) or recipe(task).solver
-    else:
-        solver = kind.for_task(task)
+    solver = kind.for_task(task) if kind else solver_for(task) or recipe(task).solver
     problem, _ = task.sample(2, generator=torch.Generator().manual_seed(0))
     parts = [
         trees.select(problem, problem.layout, torch.tensor(chosen, dtype=torch.int64))

@@ -115,7 +115,7 @@ def test_gradient_norm_leaves_out_what_the_bounds_hold():
     at = torch.tensor([[0.0, 0.5], [1e6, 0.5], [0.0, 0.5], [5e5, 0.5]])
     slope = torch.tensor([[3.0, 1e-3], [-3.0, 1e-3], [-3.0, 1e-3], [1e-3, 1e-3]])
     evaluation = Evaluation(Iterate(at, layout), torch.zeros(4), Iterate(slope, layout))
-    probe = Probe(lambda iterate: torch.zeros(4), space)
+    probe = Probe(lambda trial: torch.zeros(4), space)
 
     outcome, _ = GradientNorm(tolerance=2e-3).judge(evaluation, evaluation, None, probe)
     assert outcome.tolist() == [CONVERGED, CONVERGED, RUNNING, CONVERGED]

@@ -36,14 +36,14 @@ def turned(*curvatures, count=1, dtype=F64):
     return ((axes * torch.tensor(curvatures, dtype=F64)) @ axes.transpose(1, 2)).to(dtype)
 
 
-def looked(hessians, y, *, space=None, most=10):
+def looked(hessians, y, *, space=None, allowed=1e-3, most=10):
     iterate = Iterate(y, Layout(len(y)))
     found = differentiate(Quadratics(), hessians, iterate)
     probe = Probe.of(Quadratics(), hessians, space)
-    tolerance = torch.full((len(y),), 1e-3, dtype=y.dtype)
+    tolerance = torch.full((len(y),), allowed, dtype=y.dtype)
     known = torch.zeros_like(tolerance)
     wanted = torch.ones(len(y), dtype=torch.bool)
-    ahead = look_ahead(found, probe, wanted=wanted, reach=tolerance, flattest=known, most=most)
+    ahead = look_ahead(found, probe, wanted=wanted, allowed=tolerance, flattest=known, most=most)
     return ahead, probe.spent.evaluations
 
 
@@ -58,6 +58,11 @@ def test_what_is_left_is_the_newton_step(dtype, rtol, scale):
     torch.testing.assert_close(ahead.left, y.abs().amax(1), rtol=rtol, atol=0)
     torch.testing.assert_close(ahead.flattest * scale, torch.ones(5, dtype=dtype), rtol=0.7, atol=0)
     assert (evaluations <= 10).all()
+
+
+def test_a_tolerance_of_zero_is_taken_at_its_word():
+    ahead, _ = looked(turned(1.0, 3.0), torch.ones(1, 2, dtype=F64), allowed=0.0)
+    torch.testing.assert_close(ahead.left, torch.ones(1, dtype=F64), rtol=1e-6, atol=0)
 
 
 def test_an_energy_that_bends_downwards_leaves_everything():

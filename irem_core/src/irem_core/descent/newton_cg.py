@@ -30,8 +30,8 @@ class NewtonCG(Descent):
     step, and twice as long after a good one that reached it. Where a face of a
     bounded space holds answers, steps go along it, and trials are moved within the bounds.
 
-    A product costs about two evaluations; `solution.evaluations` does not count them. In training
-    the Hessian is a constant: a loss reaches the weights through the gradient.
+    A product costs about two evaluations; `solution.products` counts them. In training the Hessian
+    is a constant: a loss reaches the weights through the gradient.
 
     Args:
         radius: the longest first step, above 0.

@@ -82,8 +82,8 @@ class Composition:
     def solve(self, operands: Sequence[Any], **options: Any) -> Solution:
         """Return the solution of the last application, with those of all in `parts`.
 
-        Steps, energy evaluations and products are totals over the applications, each of which halts by
-        itself; a problem has converged where every application did.
+        Steps, energy evaluations and products are totals over the applications, each of which
+        halts by itself; a problem has converged where every application did.
 
         Args:
             operands: as in a call.

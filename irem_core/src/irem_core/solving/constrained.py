@@ -312,7 +312,7 @@ class Constrained:
         given = attached_problem(self.energy, x)
         context, columns = context_of(self.energy, given), found.multipliers.shape[1]
         with solving():
-            values, equalities = self.constraints.values(
+            _, equalities = self.constraints.values(
                 ordinary(given).x, Iterate(found.y, found.layout, found.z)
             )
             active = found.multipliers > 0

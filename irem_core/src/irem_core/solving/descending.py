@@ -106,8 +106,19 @@ def advance(
     held: Descending,
     descent: Descent,
     halting: HaltingCriterion,
+    *,
+    asking: bool = True,
 ) -> Descending:
-    """Take one step of every running problem; leave halted ones as they were."""
+    """Take one step of every running problem; leave halted ones as they were.
+
+    Args:
+        energy: what is descended.
+        space: of the answers, or None.
+        held: the problems.
+        descent: how to step.
+        halting: when a problem has arrived.
+        asking: whether the halting rule may evaluate the energy, as often as its numbers ask for.
+    """
     before, found, layout = held.current, held.found, held.current.iterate.layout
     running = found.outcome == Outcome.RUNNING
     probe = Probe.of(energy, held.context, space, running)
@@ -120,7 +131,8 @@ def advance(
         )
         probe.spent.evaluations = probe.spent.evaluations + 1
     after, finite, kink = _known(after, after.energy <= before.energy)
-    verdict, halting_state = halting.judge(before, after, held.halting_state, probe)
+    asked = probe if asking else attrs.evolve(probe, landscape=None)
+    verdict, halting_state = halting.judge(before, after, held.halting_state, asked)
     # Where a gradient has no value, nothing says whether the energy falls any further.
     unknown = kink & (verdict == Outcome.CONVERGED)
     verdict = torch.where(unknown, int(Outcome.STALLED), verdict)

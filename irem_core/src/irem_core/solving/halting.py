@@ -65,8 +65,8 @@ class HaltingCriterion(ABC):
             before: as in `update`.
             after: as in `update`.
             state: as in `update`.
-            probe: knows the bounds of the answers, evaluates, and counts that; None where there is
-                nothing to ask.
+            probe: knows the bounds of the answers, and evaluates the energy where it has a
+                landscape; None where nothing is known.
         """
         return self.update(before, after, state)
 

@@ -63,11 +63,10 @@ def _columns(name: str, constraint: Constraint | None, x: Any, iterate: Iterate)
     if constraint is None:
         return y.new_zeros(count, 0)
     found = constraint(x, y)
-    if isinstance(found, Tensor) and found.is_floating_point() and found.ndim in (1, 2):
-        if found.shape[0] == count:
-            return wide(found).reshape(count, -1).to(y.dtype)
     got = type(found).__name__
     if isinstance(found, Tensor):
+        if found.is_floating_point() and found.ndim in (1, 2) and found.shape[0] == count:
+            return wide(found).reshape(count, -1).to(y.dtype)
         got = f"a tensor of shape {tuple(found.shape)} and type {found.dtype}"
     raise ShapeError(
         f"The constraint {name} returned {got} for {count} problems; expected floating-point "

@@ -34,27 +34,30 @@ def look_ahead(
     probe: Probe,
     *,
     wanted: Bool[Tensor, " problems"],
-    reach: Float[Tensor, " problems"],
+    allowed: Float[Tensor, " problems"],
     flattest: Float[Tensor, " problems"],
     most: int,
 ) -> Ahead:
     """Estimate the Newton step of wanted problems from how gradients change nearby.
 
     Conjugate gradients take a further gradient for each direction, so they see curvature on the
-    scale of `reach` and need no second derivative. They end where what is left of the gradient is
-    next to nothing even in directions far flatter than the flattest known. Where a face of a
-    bounded space holds answers, directions go along it.
+    scale of `allowed` and need no second derivative. They end where what is left of the gradient is
+    next to nothing even in directions far flatter than the flattest known. Entries that their
+    bounds hold stay there.
 
     Args:
         evaluation: where, with gradients.
         probe: what evaluates.
         wanted: which problems; what is returned of others means nothing.
-        reach: how far an entry moves to measure a curvature, above 0.
+        allowed: how much may be left.
         flattest: the largest `|s|^2 / (s . r)` known, 0 where none is.
         most: how many gradients at most.
     """
     tangent = Tangent.at(evaluation, probe)
     slope = tangent.along(evaluation.slope)
+    # Differences of gradients over less would be of rounding.
+    eps = torch.finfo(allowed.dtype).eps
+    reach = torch.maximum(allowed, eps**0.5 * evaluation.iterate.amax().clamp(min=eps))
     # Scaled, since squares of steep and of flat energies leave the range of float32.
     unit = slope.amax()
     wanted = wanted & (unit > 0)
@@ -63,14 +66,15 @@ def look_ahead(
     ahead, step, flat = rest * -1, rest.map(torch.zeros_like), flattest * unit
     size, downhill = rest.dot(rest), torch.zeros_like(wanted)
     for _ in range(most):
-        known = (flat > 0) & (rest.amax() * flat <= _UNSEEN * reach)
+        known = (flat > 0) & (rest.amax() * flat <= _UNSEEN * allowed)
         asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
         length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
-        bent = tangent.bent(found.slope - evaluation.slope, length * ahead) * (1 / unit)
+        bent = (found.slope - evaluation.slope) * (1 / unit)
         bent = bent * torch.where(asked, ahead.amax() / reach, 0)
+        bent = tangent.bent(bent, ahead * (1 / unit))
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill

@@ -59,11 +59,14 @@ class Moves:
 class Settled(HaltingCriterion):
     """Stop where going on with this descent would not move the answer by more than a tolerance.
 
-    What is left is estimated twice, and the larger counts: from how fast the moves shrink, since
-    moves that shrink by a factor q at each step leave q / (1 - q) of the last one to go; and from
-    how the gradient changed along the moves, which tells how far away it is 0. A problem has
-    converged when both are at most `absolute` + `relative` |y|, where |y| is the answer's largest
-    entry as it is now, and its energy changes less and less, `patience` steps in a row.
+    What is left is estimated from how fast the moves shrink, since moves that shrink by a factor q
+    at each step leave q / (1 - q) of the last one to go; and from how the gradient changed along
+    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` |y|,
+    where |y| is the answer's largest entry as it is now, and the energy must change less and less,
+    `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10 further
+    gradients find how far the minimum is, also along directions that no move took. A problem has
+    converged when that is as little. Where it is more, twice as many steps must be quiet before it
+    is looked ahead again.
 
     A problem that no longer moves, or by less than its numbers resolve, has converged where the
     gradient says so, and has stalled (`Outcome.STALLED`) where it does not.
@@ -120,16 +123,12 @@ class Settled(HaltingCriterion):
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
         arrived, wanted = quiet >= state.wanted, state.wanted
-        if probe is not None and after.gradient is not None and bool(arrived.any()):
+        if probe is not None and probe.landscape is not None and after.gradient is not None:
+            asked = arrived if probe.running is None else arrived & probe.running
             ahead = look_ahead(
-                after,
-                probe,
-                wanted=arrived if probe.running is None else arrived & probe.running,
-                reach=allowed,
-                flattest=flattest,
-                most=_GRADIENTS,
+                after, probe, wanted=asked, allowed=allowed, flattest=flattest, most=_GRADIENTS
             )
-            refused = arrived & ~(ahead.left <= allowed)
+            refused = asked & ~(ahead.left <= allowed)
             arrived, flattest = arrived & ~refused, ahead.flattest
             quiet, wanted = torch.where(refused, 0, quiet), torch.where(refused, 2 * wanted, wanted)
         outcome = torch.where(arrived, int(Outcome.CONVERGED), outcome)

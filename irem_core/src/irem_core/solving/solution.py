@@ -57,7 +57,8 @@ class Solution:
         outcome: `(B,)` how each problem ended, as numbers of `Outcome`.
         layout: whose rows `y` and `last` hold.
         products: `(B,)` products with the energy's Hessian, or with the Jacobian of its residuals,
-            that its descent asked for; None for a solver that counts none.
+            that its descent asked for while it was running, of all problems at once; None for a
+            solver that counts none.
         z: `(B, width)` the scratchpad that belongs to `y`, where the energy has one.
         trace: what was recorded on the way, where asked for.
         parts: the solutions of the applications, where the solver is a composition.
@@ -90,8 +91,8 @@ class Solution:
     def or_lower(self, other: Solution) -> Solution:
         """Return for each problem the answer of the lower energy, this one's where they are equal.
 
-        Energy evaluations and products add up; all else is of the solution that an answer is from. Traces and
-        parts are left out.
+        Energy evaluations and products add up; all else is of the solution that an answer is from.
+        Traces and parts are left out.
 
         Args:
             other: of the same problems.

@@ -142,7 +142,7 @@ def _check_end(rule: HaltingCriterion, layout: Layout, within: int, title: str) 
 def _check_promise(rule: HaltingCriterion, title: str) -> None:
     remedy = "ask for more, or declare promises_arrival = False and say what CONVERGED means"
     for what, (known, descent, dtype) in _SLOW.items():
-        (watched,) = watch(known, descent, [rule], count=2, steps=120, onward=120, dtype=dtype)
+        (watched,) = watch(known, descent, [rule], count=2, steps=60, onward=120, dtype=dtype)
         assert not bool(watched.false(relative=1e-2).any()), (
             f"{title} calls {what} ({known.name}) converged after {watched.steps.tolist()} steps "
             f"of {descent}, though answers then move by {watched.moved.tolist()}; {remedy}"
