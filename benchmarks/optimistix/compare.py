@@ -64,7 +64,8 @@ class Valleys(EnergyFn):
 
     def energy(self, context: Any, y: Tensor) -> Tensor:
         square = ((y - context["minimiser"]) @ self.get_buffer("rotation").mT).square()
-        return (context["curvature"] * square / 2 + square.square() / 4).sum(1)
+        energy: Tensor = (context["curvature"] * square / 2 + square.square() / 4).sum(1)
+        return energy
 
 
 class Ours:

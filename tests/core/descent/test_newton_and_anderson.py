@@ -48,7 +48,7 @@ def test_finds_the_bounded_minimum_that_scipy_finds(descent):
         lambda at: rosenbrock(torch.tensor(at[None])).item(), start, bounds=[box] * 2, tol=1e-14
     )
     solution = descend(
-        rosenbrock, torch.tensor([start], dtype=F64), descent, low=-2.0, high=0.5, max_steps=60
+        rosenbrock, torch.tensor([start], dtype=F64), descent, low=-2.0, high=0.5, max_steps=100
     )
 
     np.testing.assert_allclose(solution.y[0].numpy(), found.x, rtol=0, atol=1e-5)
