@@ -214,10 +214,14 @@ def test_graphs_and_scratchpads():
 
     values = torch.tensor([[0.3], [0.5], [-0.2], [0.1], [0.8], [0.7]], dtype=DOUBLE)
     x = graphs.complete(torch.tensor([1, 2, 1]), values)
-    found = constrained(Edges(), equal=summed).minimize(
+
+    def whole(x, y):
+        return summed(x, y) - 1
+
+    found = constrained(Edges(), equal=whole).minimize(
         x, start=torch.zeros_like(values), descent=BarzilaiBorwein()
     )
-    wanted = [0.0, 0.2, -0.5, -0.2, 0.5, 0.0]
+    wanted = [1.0, 0.45, -0.25, 0.05, 0.75, 1.0]
     torch.testing.assert_close(found.check().y[:, 0].tolist(), wanted, rtol=0, atol=1e-3)
 
     start = Iterate(torch.zeros_like(X), Problem(X).layout, torch.zeros_like(X))

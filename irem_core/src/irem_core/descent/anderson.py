@@ -20,7 +20,7 @@ class Anderson(Descent):
     """Gradient steps from the point that past moves say has the smallest gradient (Anderson, 1965).
 
     With the last moves s_k and changes r_k of the gradient g, weights w minimise
-    |g - sum_k w_k r_k|^2, and the step is -sum_k w_k s_k - b (g - sum_k w_k r_k): type II of Fang
+    `|g - sum_k w_k r_k|^2`, and the step is -sum_k w_k s_k - b (g - sum_k w_k r_k): type II of Fang
     and Saad (2009). The step size b is that of Barzilai and Borwein. Steps that do not lead down
     become gradient steps, and all are shortened until the energy falls by Armijo's rule. Where a
     face of a bounded space holds answers, steps go along it. In training the moves are
