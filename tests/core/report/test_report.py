@@ -177,7 +177,7 @@ def test_iterates_that_are_no_numbers_are_left_out(runs: dict[str, Path]) -> Non
                 evaluation.iterate.y[0, 0] = math.inf
             observer(step, problems, evaluation)
 
-        return original(problem, observer=show, **options)
+        return original(problem, observer=observer and show, **options)
 
     solver.solve = spoilt  # type: ignore[method-assign]
     assert follow(solver, task, "same", max_steps=5).iterates == plain.iterates[:2]
@@ -185,6 +185,7 @@ def test_iterates_that_are_no_numbers_are_left_out(runs: dict[str, Path]) -> Non
 
 def kept(folder: Path, **changes: object) -> None:
     scores = {"problems": 1000, "mse": 0.125, "mse_by_step": {"0": 1.0, "80": 0.125}}
+    scores["protocol"] = "solve"
     record = {"iterations": 6, "evaluation": {"same": scores | changes}}
     (folder / "evaluation.json").write_text(json.dumps(record))
 
@@ -204,6 +205,8 @@ def test_an_evaluation_that_the_run_keeps_is_taken_over(run: Path) -> None:
     (found,) = gather([run], Measuring(difficulties=["same"]))[0].difficulties
     assert (found.kept, found.problems, found.mse) == (True, 1000, 0.125)
     assert found.mse_by_step == [(0, 1.0), (80, 0.125)]
+    kept(run, protocol="paper")
+    assert not gather([run], Measuring(difficulties=["same"]))[0].difficulties[0].kept
     asked = Measuring(difficulties=["same"], problems=5, max_steps=2)
     assert not gather([run], asked)[0].difficulties[0].kept
     assert Measuring(difficulties=["same"]).as_kept

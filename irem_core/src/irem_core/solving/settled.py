@@ -61,12 +61,12 @@ class Settled(HaltingCriterion):
 
     What is left is estimated from how fast the moves shrink, since moves that shrink by a factor q
     at each step leave q / (1 - q) of the last one to go; and from how the gradient changed along
-    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` |y|,
-    where |y| is the answer's largest entry as it is now, and the energy must change less and less,
-    `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10 further
-    gradients find how far the minimum is, also along directions that no move took. A problem has
-    converged when that is as little. Where it is more, twice as many steps must be quiet before it
-    is looked ahead again.
+    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` `|y|`,
+    where `|y|` is the answer's largest entry as it is now, and the energy must change less and
+    less, `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10
+    further gradients find how far the minimum is, also along directions that no move took. A
+    problem has converged when that is as little. Where it is more, twice as many steps must be
+    quiet before it is looked ahead again.
 
     A problem that no longer moves, or by less than its numbers resolve, has converged where the
     gradient says so, and has stalled (`Outcome.STALLED`) where it does not.
