@@ -286,7 +286,8 @@ def differentiated(
         # A leaf: backward through it is no error, and reaches nothing.
         attached = whole.clone().map(torch.Tensor.requires_grad_)
     elif bool(carries.all()):
-        attached = rule.attach(energy, context, whole, space, report)
+        with torch.enable_grad():
+            attached = rule.attach(energy, context, whole, space, report)
     else:
         # Only the rows that carry a gradient: zero times what may be infinite elsewhere is NaN.
         with torch.enable_grad():
