@@ -11,8 +11,8 @@ from irem_core.descent.base import Probe
 from irem_core.descent.curvature import free_entries
 from irem_core.energies.landscape import Evaluation
 
-# Directions may be so many times flatter than any that is known.
-_UNSEEN = 1e-4
+# A gradient that has become smaller by so many units in the last place is taken for rounding.
+_ROUNDING = 8.0
 
 
 @attrs.frozen(eq=False)
@@ -36,14 +36,15 @@ def look_ahead(
     wanted: Bool[Tensor, " problems"],
     allowed: Float[Tensor, " problems"],
     flattest: Float[Tensor, " problems"],
+    unseen: Float[Tensor, " problems"],
     most: int,
 ) -> Ahead:
     """Estimate the Newton step of wanted problems from how gradients change nearby.
 
-    Conjugate gradients take a further gradient for each direction, so they see curvature on the
-    scale of `allowed` and need no second derivative. They end where what is left of the gradient is
-    next to nothing even in directions far flatter than the flattest known. Entries that their
-    bounds hold stay there.
+    Conjugate gradients take a further gradient for each direction, at most `allowed` away, so they
+    need no second derivative. They end where what they leave over of the gradient is next to
+    nothing even in directions far flatter than the flattest known. Entries that their bounds hold
+    stay there.
 
     Args:
         evaluation: where, with gradients.
@@ -51,13 +52,15 @@ def look_ahead(
         wanted: which problems; what is returned of others means nothing.
         allowed: how much may be left.
         flattest: the largest `|s|^2 / (s . r)` known, 0 where none is.
+        unseen: the share of `allowed` that may be left over at the flattest curvature known; the
+            inverse of how many times flatter directions may be that no one has seen.
         most: how many gradients at most.
     """
     free = free_entries(evaluation, probe)
     slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
-    # Differences of gradients over less would be of rounding.
+    # Over less, differences of gradients would be of rounding.
     eps = torch.finfo(allowed.dtype).eps
-    reach = torch.maximum(allowed, eps**0.5 * evaluation.iterate.amax().clamp(min=eps))
+    least = eps**0.75 * evaluation.iterate.amax().clamp(min=eps)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
     unit = slope.amax()
     wanted = wanted & (unit > 0)
@@ -66,10 +69,13 @@ def look_ahead(
     ahead, step, flat = rest * -1, rest.map(torch.zeros_like), flattest * unit
     size, downhill = rest.dot(rest), torch.zeros_like(wanted)
     for _ in range(most):
-        known = (flat > 0) & (rest.amax() * flat <= _UNSEEN * allowed)
+        left = rest.amax()
+        known = (flat > 0) & ((left * flat <= unseen * allowed) | (left <= _ROUNDING * eps))
         asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
+        reach = torch.where(flat > 0, left * flat, allowed)
+        reach = torch.maximum(torch.minimum(reach, allowed), least)
         length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
         bent = (found.slope - evaluation.slope) * (1 / unit)
