@@ -76,11 +76,8 @@ def look_ahead(
             break
         reach = torch.where(flat > 0, left * flat, allowed)
         reach = torch.maximum(torch.minimum(reach, allowed), least)
-        length = torch.where(asked, reach / ahead.amax(), 0)
-        found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
-        bent = (found.slope - evaluation.slope) * (1 / unit)
+        bent = _bent(evaluation, probe, ahead, reach, asked) * (1 / unit)
         bent = bent if free is None else bent.map(torch.mul, free)
-        bent = bent * torch.where(asked, ahead.amax() / reach, 0)
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill
@@ -91,3 +88,16 @@ def look_ahead(
         ahead = torch.where(asked, size / before, 0) * ahead - rest
     left = torch.where(wanted, step.amax() + rest.amax() * flat, 0)
     return Ahead(torch.where(downhill, torch.inf, left), flat / unit)
+
+
+def _bent(
+    evaluation: Evaluation,
+    probe: Probe,
+    ahead: Iterate,
+    reach: Float[Tensor, " problems"],
+    asked: Bool[Tensor, " problems"],
+) -> Iterate:
+    """Return the Hessian times a direction, from the gradient at an entry's reach that way."""
+    length = torch.where(asked, reach / ahead.amax(), 0)
+    found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
+    return (found.slope - evaluation.slope) * torch.where(asked, ahead.amax() / reach, 0)

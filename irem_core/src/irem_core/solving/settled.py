@@ -122,11 +122,12 @@ class Settled(HaltingCriterion):
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
         arrived, wanted = quiet >= state.wanted, state.wanted
-        if probe is not None and probe.landscape is not None and after.gradient is not None:
-            asked = arrived if probe.running is None else arrived & probe.running
+        asks = probe if after.gradient is not None else None
+        if asks is not None and asks.landscape is not None and bool(arrived.any()):
+            asked = arrived if asks.running is None else arrived & asks.running
             ahead = look_ahead(
                 after,
-                probe,
+                asks,
                 wanted=asked,
                 allowed=allowed,
                 flattest=flattest,
