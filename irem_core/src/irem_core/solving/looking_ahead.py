@@ -10,6 +10,7 @@ from torch import Tensor
 from irem_core.descent.base import Probe
 from irem_core.descent.curvature import free_entries
 from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import Iterate
 
 # A gradient that has become smaller by so many units in the last place is taken for rounding.
 _ROUNDING = 8.0
