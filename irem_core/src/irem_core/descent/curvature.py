@@ -14,6 +14,10 @@ from irem_core.descent.line_search import first_step_size
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
 
+# A first step after one that found nowhere to go may be so many times as long as the last that did:
+# long enough to leave a valley where steps are short, too short to leap out of a minimum.
+_LEAP = 1000.0
+
 
 @attrs.frozen(eq=False)
 class Secants:
@@ -27,8 +31,8 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
-        reach: how far a first step may move an entry: as far as recent moves that said something,
-            fading by a half at each, and 1 at most.
+        reach: how far a first step may move an entry: 1,000 times as far as the last move that said
+            something did, and 1 at most.
     """
 
     iterate: Iterate
@@ -60,9 +64,7 @@ class Secants:
         newest = torch.where(told, along, 0)[:, None]
         curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
         curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
-        reach = torch.where(
-            told, torch.maximum(moved.amax().clamp(max=1), self.reach / 2), self.reach
-        )
+        reach = torch.where(told, (_LEAP * moved.amax()).clamp(max=1), self.reach)
         moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
         return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, reach)
 
