@@ -15,6 +15,10 @@ from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.space import Face
 
+# A first step after one that found nowhere to go may be so many times as long as the last that did:
+# long enough to leave a valley where steps are short, too short to leap out of a minimum.
+_LEAP = 1000.0
+
 
 @attrs.frozen(eq=False)
 class Secants:
@@ -28,9 +32,14 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
+<<<<<<< HEAD
         bent: r . r of each pair.
         reach: how far a first step may move an entry: as far as recent moves that said something,
             fading by a half at each, and 1 at most.
+=======
+        reach: how far a first step may move an entry: 1,000 times as far as the last move that said
+            something did, and 1 at most.
+>>>>>>> settle
     """
 
     iterate: Iterate
@@ -56,6 +65,7 @@ class Secants:
         found nowhere to go, and all is forgotten but how far moves went: one of the natural length
         would leap out of a minimum.
         """
+<<<<<<< HEAD
         s, r = evaluation.iterate - self.iterate, evaluation.slope - self.slope
         along, bent = s.dot(r), r.dot(r)
         told = _tells(along, s.dot(s), bent) & along.isfinite()
@@ -66,6 +76,18 @@ class Secants:
         reach = torch.maximum(s.amax().clamp(max=1), self.reach / 2)
         reach = torch.where(told, reach, self.reach)
         return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent, reach)
+=======
+        moved, bent = evaluation.iterate - self.iterate, evaluation.slope - self.slope
+        along = moved.dot(bent)
+        sizes = moved.norm() * bent.norm()
+        told = (along > torch.finfo(along.dtype).eps * sizes) & along.isfinite()
+        newest = torch.where(told, along, 0)[:, None]
+        curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
+        curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
+        reach = torch.where(told, (_LEAP * moved.amax()).clamp(max=1), self.reach)
+        moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
+        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, reach)
+>>>>>>> settle
 
     def along(self, tangent: Tangent) -> Secants:
         """Keep of every pair what lies along the face that holds the answers."""

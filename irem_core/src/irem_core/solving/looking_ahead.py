@@ -10,9 +10,10 @@ from torch import Tensor
 from irem_core.descent.base import Probe
 from irem_core.descent.curvature import Tangent
 from irem_core.energies.landscape import Evaluation
+from irem_core.problems.iterate import Iterate
 
-# Directions may be so many times flatter than any that is known.
-_UNSEEN = 1e-4
+# A gradient that has become smaller by so many units in the last place is taken for rounding.
+_ROUNDING = 8.0
 
 
 @attrs.frozen(eq=False)
@@ -36,14 +37,15 @@ def look_ahead(
     wanted: Bool[Tensor, " problems"],
     allowed: Float[Tensor, " problems"],
     flattest: Float[Tensor, " problems"],
+    unseen: Float[Tensor, " problems"],
     most: int,
 ) -> Ahead:
     """Estimate the Newton step of wanted problems from how gradients change nearby.
 
-    Conjugate gradients take a further gradient for each direction, so they see curvature on the
-    scale of `allowed` and need no second derivative. They end where what is left of the gradient is
-    next to nothing even in directions far flatter than the flattest known. Entries that their
-    bounds hold stay there.
+    Conjugate gradients take a further gradient for each direction, at most `allowed` away, so they
+    need no second derivative. They end where what they leave over of the gradient is next to
+    nothing even in directions far flatter than the flattest known. Entries that their bounds hold
+    stay there.
 
     Args:
         evaluation: where, with gradients.
@@ -51,13 +53,21 @@ def look_ahead(
         wanted: which problems; what is returned of others means nothing.
         allowed: how much may be left.
         flattest: the largest `|s|^2 / (s . r)` known, 0 where none is.
+        unseen: the share of `allowed` that may be left over at the flattest curvature known; the
+            inverse of how many times flatter directions may be that no one has seen.
         most: how many gradients at most.
     """
+<<<<<<< HEAD
     tangent = Tangent.at(evaluation, probe)
     slope = tangent.along(evaluation.slope)
     # Differences of gradients over less would be of rounding.
+=======
+    free = free_entries(evaluation, probe)
+    slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
+    # Over less, differences of gradients would be of rounding.
+>>>>>>> settle
     eps = torch.finfo(allowed.dtype).eps
-    reach = torch.maximum(allowed, eps**0.5 * evaluation.iterate.amax().clamp(min=eps))
+    least = eps**0.75 * evaluation.iterate.amax().clamp(min=eps)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
     unit = slope.amax()
     wanted = wanted & (unit > 0)
@@ -66,15 +76,23 @@ def look_ahead(
     ahead, step, flat = rest * -1, rest.map(torch.zeros_like), flattest * unit
     size, downhill = rest.dot(rest), torch.zeros_like(wanted)
     for _ in range(most):
-        known = (flat > 0) & (rest.amax() * flat <= _UNSEEN * allowed)
+        left = rest.amax()
+        known = (flat > 0) & ((left * flat <= unseen * allowed) | (left <= _ROUNDING * eps))
         asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
+<<<<<<< HEAD
         length = torch.where(asked, reach / ahead.amax(), 0)
         found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
         bent = (found.slope - evaluation.slope) * (1 / unit)
         bent = bent * torch.where(asked, ahead.amax() / reach, 0)
         bent = tangent.bent(bent, ahead * (1 / unit))
+=======
+        reach = torch.where(flat > 0, left * flat, allowed)
+        reach = torch.maximum(torch.minimum(reach, allowed), least)
+        bent = _bent(evaluation, probe, ahead, reach, asked) * (1 / unit)
+        bent = bent if free is None else bent.map(torch.mul, free)
+>>>>>>> settle
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill
@@ -85,3 +103,16 @@ def look_ahead(
         ahead = torch.where(asked, size / before, 0) * ahead - rest
     left = torch.where(wanted, step.amax() + rest.amax() * flat, 0)
     return Ahead(torch.where(downhill, torch.inf, left), flat / unit)
+
+
+def _bent(
+    evaluation: Evaluation,
+    probe: Probe,
+    ahead: Iterate,
+    reach: Float[Tensor, " problems"],
+    asked: Bool[Tensor, " problems"],
+) -> Iterate:
+    """Return the Hessian times a direction, from the gradient at an entry's reach that way."""
+    length = torch.where(asked, reach / ahead.amax(), 0)
+    found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
+    return (found.slope - evaluation.slope) * torch.where(asked, ahead.amax() / reach, 0)

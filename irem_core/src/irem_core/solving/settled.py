@@ -25,6 +25,8 @@ _WINDOWS = (_WINDOW, _WINDOW // 2)
 _KEPT = 0.99
 # Gradients that are evaluated at most before a problem is called converged.
 _GRADIENTS = 10
+# The inverse of how many times flatter directions may be than any that moves went along.
+_UNSEEN = 1e-4
 # A move of so many units in the last place is taken for rounding.
 _ROUNDING = 2.0
 # Steps in a row without a move after which a descent has stalled. Damping that is raised, or a
@@ -123,10 +125,18 @@ class Settled(HaltingCriterion):
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
         arrived, wanted = quiet >= state.wanted, state.wanted
-        if probe is not None and probe.landscape is not None and after.gradient is not None:
-            asked = arrived if probe.running is None else arrived & probe.running
+        asks = probe if after.gradient is not None else None
+        if asks is not None and asks.landscape is not None and bool(arrived.any()):
+            asked = arrived if asks.running is None else arrived & asks.running
             ahead = look_ahead(
-                after, probe, wanted=asked, allowed=allowed, flattest=flattest, most=_GRADIENTS
+                after,
+                asks,
+                wanted=asked,
+                allowed=allowed,
+                flattest=flattest,
+                # Where nothing moves little was seen.
+                unseen=torch.where(still, 0, _UNSEEN).to(size.dtype),
+                most=_GRADIENTS,
             )
             refused = asked & ~(ahead.left <= allowed)
             arrived, flattest = arrived & ~refused, ahead.flattest
