@@ -32,14 +32,9 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
-<<<<<<< HEAD
         bent: r . r of each pair.
-        reach: how far a first step may move an entry: as far as recent moves that said something,
-            fading by a half at each, and 1 at most.
-=======
         reach: how far a first step may move an entry: 1,000 times as far as the last move that said
             something did, and 1 at most.
->>>>>>> settle
     """
 
     iterate: Iterate
@@ -65,7 +60,6 @@ class Secants:
         found nowhere to go, and all is forgotten but how far moves went: one of the natural length
         would leap out of a minimum.
         """
-<<<<<<< HEAD
         s, r = evaluation.iterate - self.iterate, evaluation.slope - self.slope
         along, bent = s.dot(r), r.dot(r)
         told = _tells(along, s.dot(s), bent) & along.isfinite()
@@ -73,21 +67,8 @@ class Secants:
         curvature = torch.where(s.amax()[:, None] > 0, curvature, 0)
         moves, bends = (s, *self.moves[:-1]), (r, *self.bends[:-1])
         bent = _pushed(self.bent, bent)
-        reach = torch.maximum(s.amax().clamp(max=1), self.reach / 2)
-        reach = torch.where(told, reach, self.reach)
+        reach = torch.where(told, (_LEAP * s.amax()).clamp(max=1), self.reach)
         return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent, reach)
-=======
-        moved, bent = evaluation.iterate - self.iterate, evaluation.slope - self.slope
-        along = moved.dot(bent)
-        sizes = moved.norm() * bent.norm()
-        told = (along > torch.finfo(along.dtype).eps * sizes) & along.isfinite()
-        newest = torch.where(told, along, 0)[:, None]
-        curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
-        curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
-        reach = torch.where(told, (_LEAP * moved.amax()).clamp(max=1), self.reach)
-        moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
-        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, reach)
->>>>>>> settle
 
     def along(self, tangent: Tangent) -> Secants:
         """Keep of every pair what lies along the face that holds the answers."""

@@ -57,15 +57,9 @@ def look_ahead(
             inverse of how many times flatter directions may be that no one has seen.
         most: how many gradients at most.
     """
-<<<<<<< HEAD
     tangent = Tangent.at(evaluation, probe)
     slope = tangent.along(evaluation.slope)
-    # Differences of gradients over less would be of rounding.
-=======
-    free = free_entries(evaluation, probe)
-    slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
     # Over less, differences of gradients would be of rounding.
->>>>>>> settle
     eps = torch.finfo(allowed.dtype).eps
     least = eps**0.75 * evaluation.iterate.amax().clamp(min=eps)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
@@ -81,18 +75,10 @@ def look_ahead(
         asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
-<<<<<<< HEAD
-        length = torch.where(asked, reach / ahead.amax(), 0)
-        found = probe.differentiate(evaluation.iterate + length * ahead, asked, evaluation)
-        bent = (found.slope - evaluation.slope) * (1 / unit)
-        bent = bent * torch.where(asked, ahead.amax() / reach, 0)
-        bent = tangent.bent(bent, ahead * (1 / unit))
-=======
         reach = torch.where(flat > 0, left * flat, allowed)
         reach = torch.maximum(torch.minimum(reach, allowed), least)
         bent = _bent(evaluation, probe, ahead, reach, asked) * (1 / unit)
-        bent = bent if free is None else bent.map(torch.mul, free)
->>>>>>> settle
+        bent = tangent.bent(bent, ahead * (1 / unit))
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill
