@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Threads
+from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Protocol, Threads
 from irem_core.errors import CheckpointError, SettingError, UnknownSettingError, near_matches
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def train(
         float | None, typer.Option(help="Of Adam, above 0; the preset's if unset.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, problems and starts.")] = 0,
+    protocol: Protocol = "solve",
     data: Data = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -134,11 +135,14 @@ def train(
             resume=resume,
             device=place,
             # First the evaluation, so that what it logs is told at once.
-            callbacks=[EvaluateEvery(every, difficulties=difficulties), *watching],
+            callbacks=[
+                EvaluateEvery(every, difficulties=difficulties, protocol=protocol),
+                *watching,
+            ],
             **settings,
         )
     if progress.leads:
-        record_run(progress, folder, preset=made.preset, as_json=as_json)
+        record_run(progress, folder, preset=made.preset, protocol=protocol, as_json=as_json)
 
 
 def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:

@@ -242,8 +242,8 @@ def _held(context: Any, changing: tuple[Any, ...]) -> Descending:
         problems=steps,
         context=context,
         current=current,
-        # Energy evaluations are not reported, so anything may count them.
-        found=Found(best, current.iterate, steps, steps, outcome),
+        # Evaluations and products are not reported, so anything may count them.
+        found=Found(best, current.iterate, steps, steps, steps, outcome),
         descent_state=descent_state,
         halting_state=halting_state,
     )

@@ -15,6 +15,7 @@ from irem_core import checks
 from irem_core.descent.base import Probe
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError
+from irem_core.problems.iterate import project
 from irem_core.solving.outcome import Outcome
 
 
@@ -140,6 +141,9 @@ class EnergyPlateau(HaltingCriterion):
 class GradientNorm(HaltingCriterion):
     """Stop where the Euclidean norm of the gradient, in y and z together, is small.
 
+    Where answers are bounded it is the norm of how far a step to y - g, moved within the bounds,
+    leads.
+
     Args:
         tolerance: largest norm that counts as converged, in units of energy per unit of answer.
     """
@@ -154,8 +158,22 @@ class GradientNorm(HaltingCriterion):
     def update(
         self, before: Evaluation, after: Evaluation, state: None
     ) -> tuple[Int[Tensor, " problems"], None]:
+        """Look at the gradient after the step, of answers without bounds."""
+        return self.judge(before, after, state, None)
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: None, probe: Probe | None
+    ) -> tuple[Int[Tensor, " problems"], None]:
         """Look at the gradient after the step."""
-        return _outcomes(after.slope.norm() <= self.tolerance, Outcome.CONVERGED), None
+        aim = after.iterate - after.slope
+        # Where the bounds change nothing, the difference would be rounded to the digits of y.
+        slope = project(None if probe is None else probe.space, aim).map(
+            lambda to, wanted, at, slope: torch.where(to == wanted, slope, at - to),
+            aim,
+            after.iterate,
+            after.slope,
+        )
+        return _outcomes(slope.norm() <= self.tolerance, Outcome.CONVERGED), None
 
 
 @attrs.frozen(init=False)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
-from irem_core.descent.curvature import free_entries
+from irem_core.descent.curvature import Tangent
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
 
@@ -57,8 +57,8 @@ def look_ahead(
             inverse of how many times flatter directions may be that no one has seen.
         most: how many gradients at most.
     """
-    free = free_entries(evaluation, probe)
-    slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
+    tangent = Tangent.at(evaluation, probe)
+    slope = tangent.along(evaluation.slope)
     # Over less, differences of gradients would be of rounding.
     eps = torch.finfo(allowed.dtype).eps
     least = eps**0.75 * evaluation.iterate.amax().clamp(min=eps)
@@ -78,7 +78,7 @@ def look_ahead(
         reach = torch.where(flat > 0, left * flat, allowed)
         reach = torch.maximum(torch.minimum(reach, allowed), least)
         bent = _bent(evaluation, probe, ahead, reach, asked) * (1 / unit)
-        bent = bent if free is None else bent.map(torch.mul, free)
+        bent = tangent.bent(bent, ahead * (1 / unit))
         along = ahead.dot(bent)
         downhill = downhill | (asked & ~(along > 0))
         asked = asked & ~downhill

@@ -14,6 +14,7 @@ class Outcome(IntEnum):
     NONFINITE = 3
     ANSWERED = 4
     STALLED = 5
+    INFEASIBLE = 6
 
     @property
     def explanation(self) -> str:
@@ -29,4 +30,6 @@ _EXPLANATIONS = {
     Outcome.ANSWERED: "was answered by a solver without an energy",
     Outcome.STALLED: "stalled: its descent found no step, or none that its numbers resolve, where "
     "the gradient is not small or has no value",
+    Outcome.INFEASIBLE: "ended where constraints are broken, and found no answer that breaks them "
+    "less",
 }

@@ -63,12 +63,12 @@ class Settled(HaltingCriterion):
 
     What is left is estimated from how fast the moves shrink, since moves that shrink by a factor q
     at each step leave q / (1 - q) of the last one to go; and from how the gradient changed along
-    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` |y|,
-    where |y| is the answer's largest entry as it is now, and the energy must change less and less,
-    `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10 further
-    gradients find how far the minimum is, also along directions that no move took. A problem has
-    converged when that is as little. Where it is more, twice as many steps must be quiet before it
-    is looked ahead again.
+    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` `|y|`,
+    where `|y|` is the answer's largest entry as it is now, and the energy must change less and
+    less, `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10
+    further gradients find how far the minimum is, also along directions that no move took. A
+    problem has converged when that is as little. Where it is more, twice as many steps must be
+    quiet before it is looked ahead again.
 
     A problem that no longer moves, or by less than its numbers resolve, has converged where the
     gradient says so, and has stalled (`Outcome.STALLED`) where it does not.
@@ -117,29 +117,46 @@ class Settled(HaltingCriterion):
             near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
         # Once a valley is reached that is followed slowly, the newest moves shrink no more.
         left = torch.stack([_by_moves(lengths, rounding, many) for many in _WINDOWS]).amax(0)
-        calm = _calmer(drops, after.energy) & (left <= allowed)
+        calmer, blind = _calmer(drops, after.energy)
+        # Where no energy tells moves apart they come and go, and the gradient has to tell.
+        left = torch.where(blind, _halves(lengths)[0], left)
+        calm = (calmer | blind) & (left <= allowed)
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
         arrived, wanted = quiet >= state.wanted, state.wanted
-        asks = probe if after.gradient is not None else None
-        if asks is not None and asks.landscape is not None and bool(arrived.any()):
-            asked = arrived if asks.running is None else arrived & asks.running
-            ahead = look_ahead(
-                after,
-                asks,
-                wanted=asked,
-                allowed=allowed,
-                flattest=flattest,
-                # Where nothing moves little was seen.
-                unseen=torch.where(still, 0, _UNSEEN).to(size.dtype),
-                most=_GRADIENTS,
-            )
-            refused = asked & ~(ahead.left <= allowed)
-            arrived, flattest = arrived & ~refused, ahead.flattest
+        if probe is not None and probe.landscape is not None and after.gradient is not None:
+            refused, flattest = _refused(after, probe, arrived, still, allowed, flattest)
+            arrived = arrived & ~refused
             quiet, wanted = torch.where(refused, 0, quiet), torch.where(refused, 2 * wanted, wanted)
         outcome = torch.where(arrived, int(Outcome.CONVERGED), outcome)
         return outcome, Moves(lengths, drops, flattest, quiet, wanted, stood)
+
+
+def _refused(
+    after: Evaluation,
+    probe: Probe,
+    arrived: Bool[Tensor, " problems"],
+    still: Bool[Tensor, " problems"],
+    allowed: Float[Tensor, " problems"],
+    flattest: Float[Tensor, " problems"],
+) -> tuple[Bool[Tensor, " problems"], Float[Tensor, " problems"]]:
+    """Say which have not arrived after all, as looking ahead shows, and how flat it is there."""
+    asked = arrived if probe.running is None else arrived & probe.running
+    if not bool(asked.any()):
+        return torch.zeros_like(asked), flattest
+    # Where nothing moves little was seen.
+    unseen = torch.where(still, 0, _UNSEEN).to(allowed.dtype)
+    ahead = look_ahead(
+        after,
+        probe,
+        wanted=asked,
+        allowed=allowed,
+        flattest=flattest,
+        unseen=unseen,
+        most=_GRADIENTS,
+    )
+    return asked & ~(ahead.left <= allowed), ahead.flattest
 
 
 def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
@@ -165,10 +182,10 @@ def _by_moves(
     return late * factor / (1 - factor)
 
 
-def _calmer(drops: Tensor, energy: Tensor) -> Tensor:
-    """Say where the energy changes less than it did, or by no more than its numbers resolve."""
+def _calmer(drops: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """Say where the energy changes less than it did, and where by no more than its rounding."""
     late, early = _halves(drops)
-    return (late < early) | (late <= 4 * torch.finfo(energy.dtype).eps * energy.abs())
+    return late < early, late <= 4 * torch.finfo(energy.dtype).eps * energy.abs()
 
 
 def _flattest(
