@@ -125,24 +125,38 @@ class Settled(HaltingCriterion):
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
         arrived, wanted = quiet >= state.wanted, state.wanted
-        asks = probe if after.gradient is not None else None
-        if asks is not None and asks.landscape is not None and bool(arrived.any()):
-            asked = arrived if asks.running is None else arrived & asks.running
-            ahead = look_ahead(
-                after,
-                asks,
-                wanted=asked,
-                allowed=allowed,
-                flattest=flattest,
-                # Where nothing moves little was seen.
-                unseen=torch.where(still, 0, _UNSEEN).to(size.dtype),
-                most=_GRADIENTS,
-            )
-            refused = asked & ~(ahead.left <= allowed)
-            arrived, flattest = arrived & ~refused, ahead.flattest
+        if probe is not None and probe.landscape is not None and after.gradient is not None:
+            refused, flattest = _refused(after, probe, arrived, still, allowed, flattest)
+            arrived = arrived & ~refused
             quiet, wanted = torch.where(refused, 0, quiet), torch.where(refused, 2 * wanted, wanted)
         outcome = torch.where(arrived, int(Outcome.CONVERGED), outcome)
         return outcome, Moves(lengths, drops, flattest, quiet, wanted, stood)
+
+
+def _refused(
+    after: Evaluation,
+    probe: Probe,
+    arrived: Bool[Tensor, " problems"],
+    still: Bool[Tensor, " problems"],
+    allowed: Float[Tensor, " problems"],
+    flattest: Float[Tensor, " problems"],
+) -> tuple[Bool[Tensor, " problems"], Float[Tensor, " problems"]]:
+    """Say which have not arrived after all, as looking ahead shows, and how flat it is there."""
+    asked = arrived if probe.running is None else arrived & probe.running
+    if not bool(asked.any()):
+        return torch.zeros_like(asked), flattest
+    # Where nothing moves little was seen.
+    unseen = torch.where(still, 0, _UNSEEN).to(allowed.dtype)
+    ahead = look_ahead(
+        after,
+        probe,
+        wanted=asked,
+        allowed=allowed,
+        flattest=flattest,
+        unseen=unseen,
+        most=_GRADIENTS,
+    )
+    return asked & ~(ahead.left <= allowed), ahead.flattest
 
 
 def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
