@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from operator import methodcaller
 
 import pytest
 import torch
@@ -168,20 +169,17 @@ def test_copies_and_pickles_of_solvers_solve_alike():
         assert torch.equal(twin.solve(x, max_steps=3).y, made.solve(x, max_steps=3).y)
 
 
-def solved(given):
-    torch.set_num_threads(1)
-    made, x = given
-    return made.solve(x, max_steps=3).y.tolist()
-
-
 @pytest.mark.parametrize("way", ["spawn", "fork"])
 def test_in_other_processes(way):
     made, x = solver(), torch.rand(2, 4)
+    solve = methodcaller("solve", x, max_steps=3)
     # A pool of this kind says so where its process dies; multiprocessing's own would wait for ever.
+    # Threads of a forked process would wait for those of its parent.
     context = multiprocessing.get_context(way)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        found = pool.submit(solved, (made, x)).result()
-    torch.testing.assert_close(found, made.solve(x, max_steps=3).y.tolist())
+    one = {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ProcessPoolExecutor(1, mp_context=context, **one) as pool:
+        found = pool.submit(solve, made).result()
+    torch.testing.assert_close(found.y, solve(made).y)
 
 
 class Solving(torch.utils.data.Dataset):

@@ -63,15 +63,17 @@ def look_ahead(
     eps = torch.finfo(allowed.dtype).eps
     least = eps**0.75 * evaluation.iterate.amax().clamp(min=eps)
     # Scaled, since squares of steep and of flat energies leave the range of float32.
-    unit = slope.amax()
-    wanted = wanted & (unit > 0)
+    unit, whole = slope.amax(), evaluation.slope.amax()
+    # What is left along a face may be the rounding of a slope that the face holds.
+    wanted = wanted & (unit > _ROUNDING * eps * whole)
     unit = torch.where(unit > 0, unit, 1)
+    rounding = _ROUNDING * eps * whole / unit
     rest = slope * (1 / unit)
     ahead, step, flat = rest * -1, rest.map(torch.zeros_like), flattest * unit
     size, downhill = rest.dot(rest), torch.zeros_like(wanted)
     for _ in range(most):
         left = rest.amax()
-        known = (flat > 0) & ((left * flat <= unseen * allowed) | (left <= _ROUNDING * eps))
+        known = (flat > 0) & ((left * flat <= unseen * allowed) | (left <= rounding))
         asked = wanted & ~downhill & ~known
         if not bool(asked.any()):
             break
