@@ -26,7 +26,8 @@ def speed(results: Path) -> Iterator[Table]:
     """Yield what was to be reached, and what each machine reached."""
     found = machines(results)
     if found:
-        measured = [next(iter(each.values())) for each in found]
+        # What is counted rather than timed may have had fewer threads.
+        measured = [max(each.values(), key=lambda one: one["machine"]["threads"]) for each in found]
         columns = ["", "to reach", *map(processor, measured), "on the worst"]
         yield table("Speed", columns, list(rows(found)), hardware(*measured))
 
@@ -123,17 +124,94 @@ def fuzzing(measured: Figures) -> Table:
 
 def descents(measured: Figures) -> Table:
     """Tabulate the evaluations that descents and scipy's methods take to minima."""
+    said = {"refused": "-", "elsewhere": "other", "stopped": "stops"}
+    said["too many"] = f"> {measured['most']:,}"
     problems = measured["problems"]
     methods = list(next(iter(problems.values())))
     listed = [
-        [name, *("-" if row[each] is None else str(row[each]) for each in methods)]
+        [f"`{name}`", *(said.get(row[each], str(row[each])) for each in methods)]
         for name, row in problems.items()
     ]
-    reached = [sum(row[each] is not None for row in problems.values()) for each in methods]
+    taken = {each: [row[each] for row in problems.values()] for each in methods}
+    reached = [sum(isinstance(each, int) for each in taken[method]) for method in methods]
     listed.append(["reached", *map(str, reached)])
-    ratios = " and ".join(f"{ratio:.2f} for {name}" for name, ratio in measured["ratios"].items())
-    note = f"Median ratio to scipy's: {ratios}."
-    return table("Descents", ["", *(each.replace("_", "-") for each in methods)], listed, note)
+    ratios = "; ".join(
+        f"{each['ratio']:.2f} for {name} to {each['to']}, which fail on {each['failures'][0]} and "
+        f"{each['failures'][1]} of the {each['problems']} that both take"
+        for name, each in measured["compared"].items()
+    )
+    return table("Descents", ["", *methods], listed, f"Median ratio of evaluations: {ratios}.")
+
+
+def many_problems(measured: Figures) -> Table:
+    """Tabulate how much sooner a batch of problems is solved than by a loop over scipy."""
+    listed = [
+        [
+            f"`{name}`",
+            f"{each['seconds']['median']:.2f}",
+            *(
+                "-" if by not in each["ratio"] else "{} ({} to {})".format(
+                    *(f"{each['ratio'][by][end]:.0f}" for end in ("median", "low", "high"))
+                )
+                for by in ("torch", "scipy")
+            ),
+            *(f"{share:.1%}" for share in each["reached"]),
+        ]
+        for name, each in measured["zoo"].items()
+    ]  # fmt: skip
+    columns = ["problem", "seconds", "times as fast", "than scipy's own function"]
+    columns += ["within 1e-8", "scipy"]
+    note = (
+        f"{measured['problems']:,} of each, the loop over {measured['sample']:,} of them. "
+        f"Median: {measured['median']:.0f} times as fast. {hardware(measured)}"
+    )
+    return table("Many problems", columns, listed, note)
+
+
+def residual_energies(measured: Figures) -> Table:
+    """Tabulate the steps and evaluations of each descent down trained energies."""
+    runs = measured["runs"]
+    names = list(next(iter(runs.values()))["descents"])
+    listed = [
+        [title, f"{run['goal']:.1e}", *(_steps(run["descents"].get(name)) for name in names)]
+        for title, run in runs.items()
+    ]
+    note = f"{measured['problems']} problems each. {hardware(measured)}"
+    return table("Trained energies", ["", "error", *names], listed, note)
+
+
+def _steps(taken: Figures | None) -> str:
+    """Write steps and the evaluations that they take."""
+    if taken is None or taken["steps"] is None:
+        return "-"
+    return f"{taken['steps']} ({taken['evaluations']:.1f})"
+
+
+def optimistix(measured: Figures) -> Table:
+    """Tabulate how problems of many lengths compare with optimistix."""
+    listed = [
+        [
+            title,
+            method,
+            *(f"{each[side]['seconds']['median']:.2f}" for side in ("eager", "compiled")),
+            f"{each['optimistix']['seconds']['median']:.2f}",
+            *("{} ({} to {})".format(
+                *(f"{each[side]['ratio'][end]:.2f}" for end in ("median", "low", "high"))
+            ) for side in ("eager", "compiled")),
+            " / ".join(f"{number:.0f}" for number in each["eager"]["steps"]),
+            " / ".join(f"{number:.0f}" for number in each["optimistix"]["steps"]),
+        ]
+        for title, case in measured["cases"].items()
+        for method, each in case["against"].items()
+    ]  # fmt: skip
+    columns = ["problems", "its method", "seconds, eager", "compiled", "its", "its : eager"]
+    columns += ["its : compiled", "steps (5 %, half, 95 %, all)", "its"]
+    shares = "; ".join(
+        f"{title}: " + ", ".join(f"{part} {share:.0%}" for part, share in case["profile"].items())
+        for title, case in measured["cases"].items()
+    )
+    note = f"Where the time of a step goes, eager: {shares}. {hardware(measured)}"
+    return table("Optimistix", columns, listed, note)
 
 
 def halting(measured: Figures) -> Table:
@@ -145,7 +223,7 @@ def halting(measured: Figures) -> Table:
             str(sum(each["settled"]["outcomes"].values())),
             *_said(each["settled"], counts),
             *_said(each["energy-plateau"], counts[:1]),
-            f"{each['settled']['evaluations'] / each['energy-plateau']['evaluations']:.2f}",
+            _ratio(each["settled"]["fairly"], each["energy-plateau"]["fairly"]),
         ]
         for name, each in measured["descents"].items()
     ]
@@ -154,9 +232,34 @@ def halting(measured: Figures) -> Table:
     note = (
         f"{measured['problems']} problems, {measured['starts']} starts each, in float32 and "
         f"float64; rules are asked for {measured['steps']} steps, and answers watched for "
-        f"{measured['onward']} more. {hardware(measured)}"
+        f"{measured['onward']} more. Evaluations are those of `settled` over those of "
+        f"`energy-plateau` where the latter is not false. {hardware(measured)}"
     )
     return table("Halting", columns, listed, note)
+
+
+def halting_tasks(measured: Figures) -> Table:
+    """Tabulate what halting rules spend on the energies of tasks, as one would write them."""
+    listed = [
+        [
+            name,
+            *(
+                f"{rules[rule]['evaluations']:.0f} ({rules[rule]['energy']:.1e})"
+                for rule in ("settled", "energy-plateau")
+            ),
+            _ratio(rules["settled"]["evaluations"], rules["energy-plateau"]["evaluations"]),
+        ]
+        for name, rules in measured["tasks"].items()
+    ]
+    columns = ["task, descent", "`settled`: evaluations (energy)"]
+    columns += ["`energy-plateau`: evaluations (energy)", "ratio"]
+    note = "Means of harder problems. Where energies differ, the higher one has not arrived."
+    return table("Halting on tasks", columns, listed, note)
+
+
+def _ratio(one: float, other: float) -> str:
+    """Write how many times as much one is as another."""
+    return f"{one / other:.2f}" if other else "-"
 
 
 def _said(counted: Figures, names: Iterable[tuple[str, str | None]]) -> list[str]:
@@ -231,7 +334,11 @@ OF_MACHINES: dict[str, tuple[str, Callable[[Figures], Table]]] = {
     "large-file": ("large_file", large_file),
     "fuzzing": ("fuzzing", fuzzing),
     "descents": ("descents", descents),
+    "many-problems": ("many_problems", many_problems),
+    "residual-energies": ("residual_energies", residual_energies),
+    "optimistix": ("optimistix", optimistix),
     "halting": ("halting", halting),
+    "halting-tasks": ("halting", halting_tasks),
 }
 
 

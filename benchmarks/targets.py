@@ -58,6 +58,11 @@ def _fastest(space: str, found: Figures) -> float:
     return max(float(each["ratio"]["median"]) for each in ways)
 
 
+def _evaluations(descent: str, found: Figures) -> float:
+    """Read the median ratio of a descent's evaluations to those of scipy's."""
+    return float(found["compared"][descent]["ratio"])
+
+
 TASKS = ("add", "matrix-inverse", "edge-copy", "connected-components", "shortest-path")
 TARGETS = (
     *(
@@ -110,6 +115,30 @@ TARGETS = (
         "streaming",
         lambda found: found["ways"]["waiting"]["times_streamed"]["median"],
         2.0,
+    ),
+    *(
+        Target(
+            f"evaluations to minima, {name} against scipy's",
+            "descents",
+            partial(_evaluations, name),
+            1.2,
+            most=True,
+        )
+        for name in ("lbfgs", "levenberg-marquardt")
+    ),
+    Target(
+        "10,000 problems in a batch, against a loop over scipy",
+        "many_problems",
+        lambda found: found["median"],
+        20.0,
+    ),
+    Target(
+        "10,000 problems of 100 unknowns, against optimistix",
+        "optimistix",
+        lambda found: found["cases"]["10,000 of 100 unknowns"]["against"]["lbfgs"]["eager"][
+            "ratio"
+        ]["median"],
+        1.5,
     ),
     Target(
         "irem --help",

@@ -175,7 +175,7 @@ def replay() -> Figure:
     for capacity, label, colour in ((10_000, "with replay", BLUE), (0, "without", ORANGE)):
         solver = IREM(MLPEnergy.for_task(task, width=64), replay=capacity)
         fit(solver, task, iterations=1000, learning_rate=1e-3, schedule="cosine", seed=0)
-        by_step = evaluate(solver, task, problems=500, max_steps=40).mse_by_step
+        by_step = evaluate(solver, task, problems=500, halting=FixedSteps(steps=40)).mse_by_step
         axes.plot(list(by_step), list(by_step.values()), color=colour, label=label)
     axes.axvline(5, color=INK, linewidth=0.8, linestyle=":")
     plain(axes, "mean squared error of sorting eight numbers; trained with five steps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from irem_core import BarzilaiBorwein, Outcome, constrained
 from trainings import run_python
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -85,9 +88,33 @@ def test_a_constraint_is_imposed_on_what_was_learned(example: Callable[..., str]
 def test_a_layer_learns_the_cost_of_quadratic_programs_from_answers(
     example: Callable[..., str],
 ) -> None:
-    printed = example("layer.py", "--iterations", "40", "--size", "2").splitlines()
-    errors = [float(line.split("error ")[1].split(",")[0]) for line in printed]
-    assert errors[-1] < errors[0] / 20
+    *lines, cost = example("layer.py", "--iterations", "80").splitlines()
+    *updates, solver, plain, constant = [
+        float(re.search(r"error (\S+?),? ", line)[1]) for line in lines
+    ]
+    assert updates[-1] < updates[0] / 20
+    assert solver < plain / 3 < constant / 9
+    after, before = map(float, re.findall(r"by (\S+)%", cost))
+    assert after < before / 2
+
+
+def test_portfolios_keep_to_their_constraints_where_there_are_any(
+    example: Callable[..., str],
+) -> None:
+    script = runpy.run_path(str(EXAMPLES / "constrained.py"))
+    x = script["questions"](20, 4, torch.Generator().manual_seed(1))
+    risk = script["Risk"](torch.eye(4, dtype=torch.float64))
+    solver = constrained(risk, at_most=script["missing"], tolerance=1e-6)
+    found = solver.minimize(x, descent=BarzilaiBorwein())
+    # The most that any share earns is what the best asset does.
+    possible = x["goal"] < x["earnings"].amax(1)
+    assert torch.equal(found.outcome == Outcome.CONVERGED, possible)
+    assert torch.equal(found.outcome == Outcome.INFEASIBLE, ~possible)
+    printed = example("constrained.py", "--problems", "20", "--assets", "4").splitlines()
+    assert [line.split()[1] for line in printed[:2]] == ["converged", "infeasible"]
+    assert float(printed[0].split()[5].rstrip(",")) <= 1e-6
+    shares = [float(each) for each in printed[2].partition(": ")[2].split(", ")]
+    assert sum(shares) == pytest.approx(1, abs=2e-3)
 
 
 def test_quadratic_programs_are_learned_from_pairs(

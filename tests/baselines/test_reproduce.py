@@ -99,7 +99,7 @@ def test_what_a_target_needs_is_measured_on_its_cells(name):
 def test_cells_train_as_their_command_says():
     assert cell("add", "irem-full-no-replay", 2).words() == [
         *("train", "add", "--solver", "irem(replay=0, backprop=full_unroll())"),
-        *("--preset", "tuned", "--seed", "2", "--threads", "1"),
+        *("--preset", "tuned", "--seed", "2", "--threads", "1", "--protocol", "paper"),
     ]
     quick = Cell(task="add", method="ponder", iterations=7)
     assert quick.process(Path("r"))[3:] == [*quick.words(), "--out", "r", "--resume"]
@@ -259,7 +259,8 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
     ours, theirs = tmp_path / "verifiers", tmp_path / "paper"
     errors = {"same": 0.001, "harder": 0.002}
     both = {
-        name: {"mse": error, "mse_by_step": {}, "accuracy": 0.985} for name, error in errors.items()
+        name: {"mse": error, "mse_by_step": {}, "accuracy": 0.985, "steps_mean": 12.5}
+        for name, error in errors.items()
     }
     judge = {"same": {"auroc_of_tenth": 0.75}, "harder": {"auroc_of_tenth": 0.5}}
     sizes = {"50": {"problems": 20, "mse": 0.003, "steps_mean": 9.0, "seconds": 0.5}}
@@ -278,16 +279,17 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
     bounds = {"same": (0.01, 0.005), "harder": (0.02, None), "nodes=50": (0.002, 0.0015)}
     keep_floors(ours, "shortest-path", bounds)
     errors, judged, by_size = verifiers.table(Book(ours))
+    scored = ["0.001", "0.1", "12.5", "0.002", "0.1", "12.5"]
     assert errors.rows[:6] == [
         [
             *("shortest-path", "pairwise", "10", "10 (10 to 10)"),
-            *("0.001 (0.001 to 0.001)", "0.1", "0.002 (0.002 to 0.002)", "0.1"),
+            *("0.001 (0.001 to 0.001)", "0.1", "12.5", "0.002 (0.002 to 0.002)", "0.1", "12.5"),
         ],
-        ["", "gine, the paper's energy", "10", "10", "0.001", "0.1", "0.002", "0.1"],
-        ["", "published", "", "", "0.0274", "2.74", "0.0464", "2.32"],
-        ["", "constant of training", "", "", "0.001", "0.1", "0.002", "0.1"],
-        ["", "constant fitted there", "", "", "0.01", "1", "0.02", "1"],
-        ["", "entrywise fitted there", "", "", "0.005", "0.5", "-", "-"],
+        ["", "gine, the paper's energy", "10", "10", *scored],
+        ["", "published", "", "", "0.0274", "2.74", "", "0.0464", "2.32", ""],
+        ["", "constant of training", "", "", *scored],
+        ["", "constant fitted there", "", "", "0.01", "1", "", "0.02", "1", ""],
+        ["", "entrywise fitted there", "", "", "0.005", "0.5", "", "-", "-", ""],
     ]
     ranked = ["0.75 (0.75 to 0.75)", "0.5 (0.5 to 0.5)"]
     assert judged.rows == [["shortest-path", "pairwise", *ranked, "98.50% right", "98.50% right"]]
@@ -295,6 +297,26 @@ def test_verifiers_stand_beside_the_papers_energy_and_what_bounds_both(tmp_path)
     bounds = ["0.003 (0.003 to 0.003)", "0.002", "0.0015", "1.5"]
     assert by_size.rows == [["shortest-path, pairwise", "nodes=50", "20", *bounds, "9", "0.5"]]
     assert errors.rows[6][:2] == ["connected-components", "irem-default"]
+
+
+def test_halted_answers_stand_beside_those_of_running_on(tmp_path):
+    ways = {
+        "halted": {"mse": 0.003, "steps_mean": 12.0, "evaluations_mean": 15.0},
+        "on": {"mse": 0.002, "steps_mean": 400.0, "evaluations_mean": 800.0},
+        "paper": {"mse": 0.004, "steps_mean": 9.0, "evaluations_mean": 10.0},
+    }
+    measured = {"problems": 200, "converged": 150, "moved": 2, **ways}
+    both = {name: {"protocol": "solve", "mse": 0.003} for name in ("same", "harder")}
+    options = {"task": "parity", "energy": "periodic", "evaluation": both}
+    found = {"running-on": {"same": measured, "harder": measured}}
+    write(tmp_path, "irem-default", **options, measures=found)
+    # Of another protocol, and so left out.
+    write(tmp_path, "irem-default", **{**options, "evaluation": {"same": {"mse": 9.0}}}, seed=1)
+    (table,) = verifiers.running_on(Book(tmp_path))
+    said = ["0.003", "12", "0.002", "1.5", "75.0%", "2", "0.004", "1.5"]
+    assert table.rows == [
+        ["parity, periodic", difficulty, *said] for difficulty in ("same", "harder")
+    ]
 
 
 def test_figure_2_tells_how_sizes_compare(tmp_path):

@@ -14,6 +14,7 @@ from irem_core import (
     FullUnroll,
     GradientDescent,
     GradientFree,
+    GradientNorm,
     Iterate,
     LastStep,
     Momentum,
@@ -28,7 +29,9 @@ from irem_core.testing import (
     check_halting,
     check_part,
     check_space,
+    halting,
 )
+from irem_core.testing.halting import _SLOW
 from variants import variant
 
 
@@ -238,11 +241,39 @@ class TakesStillnessForArrival(Settled):
         return still.to(torch.int64) * int(Outcome.CONVERGED), state
 
 
-def test_a_rule_that_promises_arrival_keeps_its_promise():
-    with pytest.raises(AssertionError, match=r"quadratic-1000 converged .* then move by"):
-        check_halting(Hasty())
-    with pytest.raises(AssertionError, match="found no step, with a gradient of 1"):
+class Flat(GradientNorm):
+    promises_arrival = True
+
+
+class Overflowing(Settled):
+    """Takes a gradient whose squares are no numbers for one that is 0."""
+
+    def judge(self, before, after, state, space):
+        outcome, state = super().judge(before, after, state, space)
+        lost = ~after.slope.dot(after.slope).isfinite()
+        return torch.where(lost, int(Outcome.CONVERGED), outcome), state
+
+
+@pytest.mark.parametrize("what", _SLOW)
+def test_a_rule_is_asked_about_descents_that_only_look_settled(what, monkeypatch):
+    rule = {"a heavy ball": Flat(tolerance=0.3), "an energy of the size of 1e19": Overflowing()}
+    rule["an energy of the size of 1e-20"] = Flat()
+    monkeypatch.setattr(halting, "_SLOW", {what: _SLOW[what]})
+
+    with pytest.raises(AssertionError, match=rf"calls {what} .* then move by"):
+        check_halting(rule.get(what, Hasty()))
+
+
+@pytest.mark.parametrize("size", ["1e\\+00", "1e\\+19", "1e-20"])
+def test_a_rule_is_asked_about_descents_that_find_no_step(size, monkeypatch):
+    monkeypatch.setattr(halting, "_SLOW", {})
+    monkeypatch.setattr(halting, "_STUCK", (float(size.replace("\\", "")),))
+
+    with pytest.raises(AssertionError, match=f"found no step, .* gradient of {size}"):
         check_halting(TakesStillnessForArrival())
+
+
+def test_a_rule_that_promises_less_is_not_asked():
     check_halting(EnergyPlateau())
 
 

@@ -8,7 +8,9 @@ import torch
 from irem_baselines import Feedforward, Residual
 from irem_core import (
     IREM,
+    LBFGS,
     Adam,
+    Anderson,
     Backtracking,
     BarzilaiBorwein,
     ConvEnergy,
@@ -27,11 +29,14 @@ from irem_core import (
     IremError,
     Iterate,
     Layout,
+    LevenbergMarquardt,
     MatrixSpace,
     MLPEnergy,
     Momentum,
     Nesterov,
+    NewtonCG,
     NonFiniteError,
+    Outcome,
     Problem,
     ReplayBuffer,
     ScratchpadMLPEnergy,
@@ -45,8 +50,8 @@ from irem_core import (
     settings_of,
 )
 from irem_core.descent import Descent
+from irem_core.testing.zoo import Quadratic, ScratchpadQuadratic
 from irem_tasks import Add, Negate
-from zoo import Quadratic, ScratchpadQuadratic
 
 STEP = GradientDescent(step_size=0.1)
 TWO = VectorSpace(2)
@@ -86,6 +91,38 @@ RANGES = [
         {"memory": COUNT, "shrink": PROPER, "decrease": PROPER, "trials": COUNT},
     ),
     (CoordinateFlip, {}, {"tenure": COUNT_OR_0}),
+    (
+        LBFGS,
+        {},
+        {"history": COUNT, "decrease": PROPER, "curvature": PROPER, "trials": COUNT},
+    ),
+    (
+        Anderson,
+        {},
+        {"history": COUNT, "regularization": POSITIVE, "decrease": PROPER, "trials": COUNT},
+    ),
+    (
+        NewtonCG,
+        {},
+        {
+            "radius": POSITIVE,
+            "iterations": COUNT,
+            "tolerance": PROPER,
+            "decrease": PROPER,
+            "trials": COUNT,
+        },
+    ),
+    (
+        LevenbergMarquardt,
+        {},
+        {
+            "damping": POSITIVE,
+            "trials": COUNT,
+            "dense": COUNT_OR_0,
+            "iterations": COUNT,
+            "tolerance": PROPER,
+        },
+    ),
     (FullUnroll, {}, {"recompute": (1, 0.0, None, "True")}),
     (Implicit, {}, {"tolerance": POSITIVE, "max_steps": COUNT, "damping": AT_LEAST_0}),
     (Unrolled, {}, {"steps": COUNT}),
@@ -283,8 +320,8 @@ def test_x_of_the_wrong_rank_or_kind():
     with pytest.raises(ShapeError, match=r"torch\.float64"):
         SOLVER.solve(torch.zeros(5, 2, dtype=torch.float64))
     for x, words in (
-        (torch.zeros(()), "no problems"),
-        (torch.zeros(0, 2), "no problems"),
+        (torch.zeros(()), "x holds a single number; expected tensors that lead"),
+        (3.0, "x is a float without a tensor"),
         ("words", "x is a str without a tensor"),
         ({}, "x is a dict without a tensor"),
         ((torch.zeros(2, 2), torch.zeros(3, 2)), r"x leads with \[2, 3\]"),
@@ -304,6 +341,38 @@ def test_nonfinite_x_or_start(bad):
             descend(energy, good, start=spoilt)
     with pytest.raises(NonFiniteError, match="x holds NaN"):
         Feedforward(TWO, TWO, width=4).solve(spoilt)
+
+
+class Rooted(EnergyFn):
+    """E = |y - x|^2 + sqrt(x_1), which is NaN where x_1 is negative."""
+
+    def energy(self, context, y):
+        return self.residuals(context, y).square().sum(-1)
+
+    def residuals(self, context, y):
+        return torch.cat([y - context, context[:, :1].sqrt().sqrt()], -1)
+
+
+@pytest.mark.parametrize(
+    "descent",
+    [STEP, BarzilaiBorwein(), Adam(), LBFGS(), NewtonCG(), Anderson(), LevenbergMarquardt()],
+    ids=lambda each: type(each).__name__,
+)
+def test_one_problem_that_is_not_a_number_leaves_the_others(descent):
+    x = torch.tensor([[1.0, 0.5], [-1.0, 0.5], [2.0, -0.5]])
+    found = minimize(Rooted(), x, start=torch.zeros(3, 2), descent=descent)
+    outcomes = [Outcome.CONVERGED, Outcome.NONFINITE, Outcome.CONVERGED]
+    assert found.outcome.tolist() == outcomes
+    torch.testing.assert_close(found.y[[0, 2]], x[[0, 2]], rtol=0, atol=1e-2)
+    assert found.y[1].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.complex64])
+def test_a_start_that_cannot_be_descended_from(dtype):
+    start = torch.zeros(3, 2, dtype=dtype)
+    for energy in (ENERGY, Quadratic()):
+        with pytest.raises(ShapeError, match="floating-point"):
+            descend(energy, torch.zeros(3, 2), start=start)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 2), (4, 2)])

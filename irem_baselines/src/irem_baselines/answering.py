@@ -22,6 +22,8 @@ from irem_core import (
     Solver,
 )
 
+_STEPS = 80
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Request:
@@ -59,7 +61,7 @@ class Answering(Solver):
         self,
         x: Any,
         *,
-        max_steps: int = 80,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
@@ -71,6 +73,7 @@ class Answering(Solver):
     ) -> Solution:
         """Answer a batch of questions (see `Solver.solve`, and `respond` for what is refused).
 
+        Networks that answer step by step take 80 steps where nothing is said, as published.
         `descent` and `halting` are without effect, since there is no energy; in one shot, so is all
         else but x.
 
@@ -91,7 +94,7 @@ class Answering(Solver):
         if generator is None:
             generator = torch.Generator(problem.device).manual_seed(0)
         request = Request(
-            max_steps=max_steps,
+            max_steps=_STEPS if max_steps is None else max_steps,
             start=start.y if isinstance(start, Iterate) else start,
             generator=generator,
             record=record,

@@ -38,5 +38,9 @@ class OneShot(Answering):
         return functional.mse_loss(self.answers(problem), target)
 
     def respond(self, problem: Problem, request: Request) -> Solution:
-        """Answer in one shot; nothing else can be asked for."""
+        """Answer in one shot, no problems without asking; nothing else can be asked for."""
+        space = problem.answer or self.answer
+        if space is not None and not problem.layout.count:
+            none = torch.zeros(0, *space.shape, dtype=problem.dtype, device=problem.device)
+            return Solution.answered(none, problem.layout)
         return Solution.answered(self.answers(problem), problem.layout)

@@ -62,10 +62,10 @@ from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
 from .evaluation.curve import Curve as Curve
 from .evaluation.curve import compute_curve as compute_curve
-from .evaluation.evaluation import Scores as Scores
-from .evaluation.evaluation import auroc as auroc
 from .evaluation.evaluation import evaluate as evaluate
-from .evaluation.evaluation import rank_correlation as rank_correlation
+from .evaluation.scores import Scores as Scores
+from .evaluation.scores import auroc as auroc
+from .evaluation.scores import rank_correlation as rank_correlation
 from .exporting.export import Exported as Exported
 from .exporting.export import export_solver as export_solver
 from .exporting.program_check import Agreement as Agreement
@@ -125,6 +125,9 @@ from .solvers.recipes import recipe as recipe
 from .solvers.recipes import solver_for as solver_for
 from .solvers.replay import Example as Example
 from .solvers.replay import ReplayBuffer as ReplayBuffer
+from .solving.constrained import Constrained as Constrained
+from .solving.constrained import ConstrainedSolution as ConstrainedSolution
+from .solving.constrained import constrained as constrained
 from .solving.differentiation import Differentiation as Differentiation
 from .solving.differentiation import Unrolled as Unrolled
 from .solving.halting import AllOf as AllOf

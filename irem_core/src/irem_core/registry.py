@@ -56,6 +56,7 @@ _GROUP_OF_SETTING = {
     "energy": ENERGIES,
     "energies": ENERGIES,
     "descent": DESCENTS,
+    "solving": DESCENTS,
     "halting": HALTING,
     "backprop": BACKPROPS,
     "question": SPACES,

@@ -45,7 +45,8 @@ from irem_core.compiling.compilation import _Place
 from irem_core.pairs.standardized import Standardized
 from irem_core.part import seeded
 from irem_core.problems import trees
-from zoo import DESCENTS, HALTINGS, ZOO, EdgeQuadratic, Quadratic
+from irem_core.testing.zoo import BATCHES, EdgeQuadratic, Quadratic
+from walks import DESCENTS, HALTINGS
 
 # Writes down what is evaluated and runs that for any number of problems, without compiling C++.
 QUICK = {"backend": "aot_eager"}
@@ -271,7 +272,7 @@ def test_graphs_whose_edges_are_listed_are_evaluated_as_before():
 )
 def test_minimize_takes_the_same_steps_to_the_same_answers(animal, descent):
     settings = {"descent": DESCENTS[descent], "halting": HALTINGS["energy-plateau"]}
-    arguments = ZOO[animal].arguments()
+    arguments = BATCHES[animal].arguments()
     wanted = minimize(**arguments, **settings, max_steps=60)
     arguments["energy"] = copy.deepcopy(arguments["energy"])
     arguments["energy"].compile(**QUICK)
@@ -409,7 +410,7 @@ class ByRowOrProblem(EdgeQuadratic):
 
 
 def test_rows_are_not_taken_for_problems():
-    arguments = ZOO["ragged"].arguments()
+    arguments = BATCHES["ragged"].arguments()
     energy = ByRowOrProblem()
     context = energy.encode(arguments["x"])
     wanted = differentiate(energy, context, arguments["start"])

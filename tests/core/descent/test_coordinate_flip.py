@@ -23,7 +23,7 @@ from irem_core import (
     build,
     minimize,
 )
-from zoo import ScratchpadQuadratic
+from irem_core.testing.zoo import ScratchpadQuadratic
 
 BITS = VectorSpace(8, low=0.0, high=1.0)
 SPINS = VectorSpace(7, low=-1.0, high=1.0)

@@ -14,7 +14,7 @@ from irem_core import (
     Nesterov,
     minimize,
 )
-from zoo import ZOO, Bowl, Quadratic
+from irem_core.testing.zoo import BATCHES, Bowl, Quadratic
 
 CURVATURE = torch.tensor([[0.7, 1.3], [2.0, 0.5]], dtype=torch.float64)
 CENTER = torch.tensor([[0.2, -0.4], [1.0, 0.3]], dtype=torch.float64)
@@ -203,7 +203,7 @@ def test_line_searches_stay_where_nothing_is_lower(descent):
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 @pytest.mark.parametrize("descent", [Backtracking(), BarzilaiBorwein()])
 def test_tuning_free_descents_do_not_mind_the_scale_of_the_energy(descent, scale):
-    animal = ZOO["bowl"]
+    animal = BATCHES["bowl"]
     x = animal.x | {"curvature": animal.x["curvature"] * scale}
     solution = minimize(Bowl(), x, start=animal.start, descent=descent, max_steps=200)
 

@@ -95,6 +95,46 @@ def test_finds_the_bounded_minima_that_scipy_finds(name, box):
     assert evaluations < 40
 
 
+class BoxQuadratic(EnergyFn):
+    def energy(self, context, y):
+        bent = (context["matrix"] @ y[:, :, None])[:, :, 0]
+        return ((bent / 2 - context["pull"]) * y).sum(1)
+
+
+def test_finds_the_minima_of_quadratics_in_boxes_that_scipy_finds_for_about_as_many_evaluations():
+    count, size, tolerance = 12, 15, 1e-7
+    random = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(random.normal(size=(count, size, size)))
+    matrix = turn * np.logspace(0, 3, size) @ turn.transpose(0, 2, 1)
+    pull = matrix @ random.normal(size=(count, size, 1))
+    bounds, theirs, spent = [(-0.5, 0.5)] * size, [], 0
+    for h, b in zip(matrix, pull[:, :, 0], strict=True):
+        found = scipy_minimize(
+            lambda at, h=h, b=b: (at @ h @ at / 2 - b @ at, h @ at - b),
+            np.zeros(size),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"ftol": 0.0, "gtol": tolerance},
+        )
+        theirs.append(found.x)
+        spent += found.nfev
+    x = {"matrix": torch.tensor(matrix), "pull": torch.tensor(pull[:, :, 0])}
+    solution = minimize(
+        BoxQuadratic(),
+        Problem(x, VectorSpace(size, low=-0.5, high=0.5)),
+        start=torch.zeros(count, size, dtype=F64),
+        descent=LBFGS(),
+        halting=GradientNorm(tolerance=tolerance),
+    )
+
+    held = np.abs(theirs) == 0.5
+    assert 0.2 < held.mean() < 0.9
+    np.testing.assert_allclose(solution.check().y.numpy(), theirs, rtol=0, atol=1e-6)
+    assert (solution.y.abs().numpy()[held] == 0.5).all()
+    assert solution.evaluations.sum().item() <= 1.25 * spent
+
+
 def test_each_problem_of_a_batch_goes_its_own_way_and_pays_for_it_alone():
     generator = torch.Generator().manual_seed(0)
     start = torch.rand(5, 3, generator=generator, dtype=F64) * 3 - 1.5
@@ -186,6 +226,28 @@ def test_steps_meet_the_strong_wolfe_conditions(name, curvature):
     assert (taken[:2] > first[:2]).all()
     assert (taken[-2:] < first[-2:]).all()
     assert energy.calls == probe.spent.evaluations.max() + 1
+
+
+@pytest.mark.parametrize("name", RAYS)
+def test_without_a_bound_on_the_slope_steps_shorten_until_the_energy_falls_by_armijo(name):
+    first = torch.logspace(-4, 3, 8, dtype=F64)
+    function, decrease = RAYS[name], 0.3
+    energy = Given(lambda y: function(y).sum(1))
+    start = Iterate(torch.zeros(8, 1, dtype=F64), Layout(8))
+    evaluation = differentiate(energy, None, start)
+    direction = evaluation.slope * (-1 / evaluation.slope.norm())
+    probe = Probe.of(energy, torch.zeros(8, 1), None)
+    _, taken = Search(decrease, None, 40).along(evaluation, direction, first, probe)
+
+    slope = evaluation.slope.dot(direction)
+
+    def falls(at):
+        return function(at) <= evaluation.energy + decrease * at * slope
+
+    assert falls(taken).all()
+    assert torch.equal(taken == first, falls(first))
+    assert (taken < first).any()
+    assert (taken > 0).all()
 
 
 def test_a_search_that_overflows_comes_back():

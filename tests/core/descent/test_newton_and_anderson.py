@@ -9,12 +9,15 @@ from curved import Given, beale, descend, rosenbrock, valley
 from irem_core import (
     Anderson,
     EnergyError,
+    EnergyFn,
+    GradientDescent,
     Iterate,
     Layout,
     NewtonCG,
     Outcome,
     Probe,
     differentiate,
+    minimize,
 )
 from irem_core.descent.conjugate import steihaug
 
@@ -45,7 +48,7 @@ def test_finds_the_bounded_minimum_that_scipy_finds(descent):
         lambda at: rosenbrock(torch.tensor(at[None])).item(), start, bounds=[box] * 2, tol=1e-14
     )
     solution = descend(
-        rosenbrock, torch.tensor([start], dtype=F64), descent, low=-2.0, high=0.5, max_steps=60
+        rosenbrock, torch.tensor([start], dtype=F64), descent, low=-2.0, high=0.5, max_steps=100
     )
 
     np.testing.assert_allclose(solution.y[0].numpy(), found.x, rtol=0, atol=1e-5)
@@ -103,6 +106,52 @@ def test_steihaug_solves_inside_the_region_and_stops_at_its_edge():
     torch.testing.assert_close(solved.again(product, 3.0 * slope).y, 3 * step.y)
 
 
+class Once(torch.autograd.Function):
+    """The square, whose derivative is hidden from autograd or refused by it."""
+
+    @staticmethod
+    def forward(ctx, y, refused):
+        ctx.save_for_backward(y)
+        ctx.refused = refused
+        return y.square()
+
+    @staticmethod
+    def backward(ctx, along):
+        (y,) = ctx.saved_tensors
+        return 2 * (Refused.apply(y) if ctx.refused else y.detach()) * along, None
+
+
+class Refused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, along):
+        raise RuntimeError("no derivative of this")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda y: Once.apply(y, False).sum(1), "of Given cannot .* since the energy is linear"),
+        (lambda y: Once.apply(y, True).sum(1), r"differentiated again \(no derivative of this\)"),
+        (lambda y: y.sum(1), "of Given cannot be differentiated again"),
+    ],
+)
+def test_newton_says_before_its_first_step_that_there_are_no_second_derivatives(function, said):
+    start, seen = torch.ones(1, 2, dtype=F64), []
+    with pytest.raises(EnergyError, match=rf"{said}.* such as lbfgs\.$"):
+        minimize(
+            Given(function),
+            start,
+            start=start,
+            descent=NewtonCG(),
+            observer=lambda step, *_: seen.append(step),
+        )
+    assert seen == [0]
+
+
 def test_newton_says_that_a_probe_of_energies_alone_does_not_serve_it():
     energy = Given(rosenbrock)
     at = Iterate(torch.zeros(1, 2, dtype=F64), Layout(1))
@@ -111,3 +160,22 @@ def test_newton_says_that_a_probe_of_energies_alone_does_not_serve_it():
     descent = NewtonCG()
     with pytest.raises(EnergyError, match=r"make the probe by Probe\.of"):
         descent.step(evaluation, descent.init(evaluation), probe)
+
+
+def test_solutions_count_products_of_each_problem():
+    # Conjugate gradients take a product for each curvature that there is.
+    context = torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.0, 2.0], [1.0, 2.0, 4.0]], dtype=torch.float64)
+    start = torch.tensor([[0.3, 0.4, 0.5]], dtype=torch.float64).repeat(3, 1)
+
+    class Bowls(EnergyFn):
+        def energy(self, context, y):
+            return (context * y.square()).sum(-1) / 2
+
+    def spent(rows, descent):
+        found = minimize(Bowls(), context[rows], start=start[rows], descent=descent, max_steps=1)
+        return found.products.tolist()
+
+    descent = NewtonCG(radius=100.0, tolerance=1e-6)
+    alone = [spent([row], descent) for row in range(3)]
+    assert alone == [[1], [2], [3]]
+    assert spent([0, 1, 2], GradientDescent(step_size=0.1)) == [0, 0, 0]

@@ -21,10 +21,10 @@ from irem_core import (
 )
 from irem_core.energies.landscape import differentiate
 from irem_core.problems.iterate import Iterate
+from irem_core.testing.zoo import Quadratic, ScratchpadQuadratic
 from irem_tasks import Add
 from irem_tasks.graphs import ShortestPath
 from trainings import TASK, ScratchEnergy, bits, small_solver, train
-from zoo import Quadratic, ScratchpadQuadratic
 
 
 class Toward(EnergyFn):

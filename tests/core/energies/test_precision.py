@@ -42,7 +42,7 @@ from irem_core.energies.landscape import encoded
 from irem_core.pairs.standardized import Standardized
 from irem_core.part import seeded
 from irem_core.problems import trees
-from zoo import Quadratic
+from irem_core.testing.zoo import Quadratic
 
 # Of the length of a gradient. Numbers of 8 bits are rounded by up to 0.4 % each, at every layer.
 TOLERANCE = 0.02

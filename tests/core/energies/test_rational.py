@@ -118,9 +118,11 @@ def test_inverses_are_learned_in_seconds_and_on_harder_and_larger_matrices_too()
     assert type(made.solver.energy) is RationalEnergy
     settings = {"iterations": 300, "batch_size": 32, "learning_rate": 0.05}
     fit(made.solver, task, **made.training | settings)
-    for difficulty in ("same", "harder", "size=20"):
-        found = evaluate(made.solver, task, difficulty=difficulty, problems=100, max_steps=80)
-        assert found.mse < 0.05 * task.floor(difficulty).constant
+    # The rational function is fitted to spectra of training, and harder ones reach beyond them.
+    for difficulty, share in {"same": 0.01, "size=20": 0.01, "harder": 0.3}.items():
+        found = evaluate(made.solver, task, difficulty=difficulty, problems=100)
+        assert found.mse < share * task.floor(difficulty).constant
+        assert found.outcomes == {"CONVERGED": 100}
 
 
 def test_squares_of_matrices_with_complex_eigenvalues_are_learned():

@@ -13,8 +13,8 @@ from irem_core import (
     VectorSpace,
     minimize,
 )
+from irem_core.testing.zoo import BATCHES, ScratchpadQuadratic
 from irem_tasks import Add
-from zoo import ZOO, ScratchpadQuadratic
 
 # The second derivatives of ScratchpadQuadratic in (y, z), entry by entry.
 HESSIAN = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
@@ -31,7 +31,7 @@ def closed_form(animal, steps, step_size):
 
 def descend(steps, step_size=0.5):
     return minimize(
-        **ZOO["scratchpad"].arguments(),
+        **BATCHES["scratchpad"].arguments(),
         descent=GradientDescent(step_size=step_size),
         halting=FixedSteps(steps=steps),
     )
@@ -40,7 +40,7 @@ def descend(steps, step_size=0.5):
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_joint_descent_is_linear_in_the_start(steps):
     # Fails where z keeps its start, or descends by z itself instead of its gradient.
-    animal, solution = ZOO["scratchpad"], descend(steps)
+    animal, solution = BATCHES["scratchpad"], descend(steps)
     y, z = closed_form(animal, steps, 0.5)
 
     torch.testing.assert_close(solution.last, y, rtol=0, atol=1e-13)
@@ -49,7 +49,7 @@ def test_joint_descent_is_linear_in_the_start(steps):
 
 
 def test_z_reaches_its_minimum_too():
-    animal, solution = ZOO["scratchpad"], descend(80)
+    animal, solution = BATCHES["scratchpad"], descend(80)
 
     torch.testing.assert_close(solution.y, animal.x, rtol=0, atol=1e-8)
     torch.testing.assert_close(solution.z, animal.x, rtol=0, atol=1e-8)
@@ -57,7 +57,7 @@ def test_z_reaches_its_minimum_too():
 
 def test_y_and_z_of_a_solution_belong_to_its_energy():
     solution = descend(9, step_size=1.9)
-    energy = ScratchpadQuadratic().energy(ZOO["scratchpad"].x, solution.y, solution.z)
+    energy = ScratchpadQuadratic().energy(BATCHES["scratchpad"].x, solution.y, solution.z)
 
     assert torch.equal(solution.energy, energy)
     assert not torch.equal(solution.y, solution.last)
@@ -82,7 +82,7 @@ def test_both_starts_are_drawn_from_the_generator():
 
 
 def test_a_start_without_a_scratchpad_gets_one():
-    animal = ZOO["scratchpad"]
+    animal = BATCHES["scratchpad"]
     solution = minimize(
         ScratchpadQuadratic(),
         animal.x,

@@ -14,6 +14,7 @@ from irem_core import (
     IREM,
     EdgeSpace,
     EnergyFn,
+    FixedSteps,
     GradientDescent,
     GradientNorm,
     MLPEnergy,
@@ -27,7 +28,7 @@ from irem_core import (
     graphs,
 )
 from irem_core.distributed import Ranks, derive
-from irem_core.evaluation.evaluation import rank_correlation
+from irem_core.evaluation.scores import rank_correlation
 from irem_tasks import Add, MatrixInverse, Negate
 
 SIZE = 6
@@ -93,17 +94,59 @@ def test_the_lowest_iterate_is_scored_apart_from_the_last():
     assert scores.mse_last == pytest.approx(scores.mse * 1.5**4, rel=1e-4)
 
 
-def test_without_a_halting_rule_nothing_halts_before_the_budget():
-    scores = evaluate(solver(1.0), TASK, problems=20)
+def test_an_evaluation_reports_what_a_solve_of_the_same_problems_gives():
+    uneven = solver(0.3, uneven=True)
+    scores = evaluate(uneven, TASK, problems=50, seed=3)
 
-    assert scores.steps.tolist() == [80] * 20
-    assert scores.mse == pytest.approx(0, abs=1e-12)
+    generator = torch.Generator().manual_seed(derive(3, "evaluation", "same"))
+    problem, target = next(TASK.batches(50, "same", generator=generator))
+    solution = uneven.solve(problem, generator=generator)
+    assert torch.equal(scores.steps, solution.steps)
+    assert len(scores.steps.unique()) > 5
+    assert torch.equal(scores.errors, (solution.y - target).double().square().mean(1))
+    assert torch.equal(scores.energies, solution.energy)
+    told = {name: scores.to_dict()[name] for name in ("protocol", "max_steps", "halting")}
+    assert told == {
+        "protocol": "solve",
+        "max_steps": uneven.max_steps,
+        "halting": "GradientNorm(tolerance=0.01)",
+    }
+
+
+@pytest.mark.parametrize("steps", [80, 40])
+def test_the_published_protocol_takes_all_of_its_steps_and_halts_nothing(steps, monkeypatch):
+    monkeypatch.setattr(type(TASK), "max_steps", steps)
+    made = IREM(
+        Known(),
+        descent=GradientDescent(step_size=1.0),
+        solving=GradientDescent(step_size=0.1),
+        max_steps=7,
+    )
+    scores = evaluate(made, TASK, problems=20, protocol="paper")
+
+    assert scores.steps.tolist() == [steps] * 20
+    assert scores.outcomes == {"BUDGET_SPENT": 20}
+    # By the descent of training, which is there in one step.
+    assert scores.mse_by_step[1] == pytest.approx(0, abs=1e-12)
+    assert scores.to_dict()["protocol"] == "paper"
+    assert scores.to_dict()["max_steps"] == steps
+
+
+@pytest.mark.parametrize("given", [{"max_steps": 9}, {"halting": GradientNorm()}])
+def test_the_published_protocol_is_as_published(given):
+    with pytest.raises(SettingError, match="takes 80 steps and halts nothing"):
+        evaluate(solver(1.0), TASK, problems=2, protocol="paper", **given)
+
+
+def test_an_unknown_protocol_is_named_beside_those_there_are():
+    with pytest.raises(SettingError, match=r"'published'.*'solve' or 'paper'"):
+        evaluate(solver(1.0), TASK, problems=2, protocol="published")
 
 
 def test_problems_that_halt_count_with_the_iterate_they_halted_at():
     uneven, rule = solver(1.0, uneven=True), GradientNorm(tolerance=0.03)
     scores = evaluate(uneven, TASK, problems=260, max_steps=50, halting=rule)
-    endless = evaluate(uneven, TASK, problems=260, max_steps=50)
+    endless = evaluate(uneven, TASK, problems=260, max_steps=50, halting=FixedSteps(steps=50))
 
     assert set(scores.outcomes) >= {"CONVERGED"}
     assert sum(scores.outcomes.values()) == 260

@@ -48,9 +48,9 @@ from irem_core import (
 )
 from irem_core.compiling.tracing import Program, Tracer
 from irem_core.exporting.program_check import agreement
+from irem_core.testing.zoo import Quadratic
 from irem_tasks import Add, EdgeCopy
 from trainings import run_python
-from zoo import Quadratic
 
 TASK = Add(size=4)
 

@@ -119,6 +119,34 @@ def test_descents_never_leave_and_answers_have_the_gradient_of_the_solve(name):
     assert float((found - wanted).norm() / wanted.norm()) < 1e-6
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_gradients_in_x_and_weights_hold_wherever_the_faces_stay(name):
+    generator = torch.Generator().manual_seed(5)
+    energy = Pulled()
+    x = (1.5 * torch.randn(20, 4, generator=generator, dtype=DOUBLE)).requires_grad_()
+    ahead, way = torch.randn(2, 20, 4, generator=generator, dtype=DOUBLE)
+    turn = torch.randn(4, 4, generator=generator, dtype=DOUBLE) / 4
+
+    def value(size):
+        with torch.no_grad():
+            energy.root.add_(size * turn)
+            end = solve(energy, x + size * way, SPACES[name])
+            energy.root.sub_(size * turn)
+        return (end.y * ahead).sum(-1)
+
+    back, near, there, far = (value(1e-4 * step) for step in (-2, -1, 1, 2))
+    wide, narrow = (far - back) / 4e-4, (there - near) / 2e-4
+    # Rows that a bound meets on the way have no derivative to compare with.
+    smooth = (wide - narrow).abs() < 1e-6 * (1 + narrow.abs())
+    assert int(smooth.sum()) >= 10
+    solution = solve(energy, x, SPACES[name], differentiable=Implicit(tolerance=1e-12))
+    loss = (solution.y * ahead).sum(-1)[smooth].sum()
+    by_x, by_root = torch.autograd.grad(loss, [x, energy.root])
+    found = (by_x * way).sum() + (by_root * turn).sum()
+    wanted = ((4 * narrow - wide) / 3)[smooth].sum()
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
 def test_spaces_that_cannot_be_are_refused():
     with pytest.raises(SettingError, match="no y solves"):
         AffineSpace(matrix=[[1, 1], [2, 2]], values=[1, 3])

@@ -147,24 +147,19 @@ def test_scores_are_those_of_evaluate(runs: dict[str, Path]) -> None:
     assert [each.name for each in run.difficulties] == ["same", "harder"]
     found = run.difficulties[1]
     whole = evaluate(solver, task, difficulty="harder", problems=6, max_steps=3)
-    halting = evaluate(
-        solver, task, difficulty="harder", problems=6, max_steps=3, halting=solver.halting
-    )
     assert not found.kept
     assert found.mse == whole.mse
     assert found.relative == whole.relative
     assert dict(found.mse_by_step) == whole.mse_by_step
-    assert found.halted.energies.equal(halting.energies)
+    assert found.measured.energies.equal(whole.energies)
     assert found.floor == task.floor("harder")
-    assert found.halted.energy_error_correlation == rank_correlation(
-        halting.energies, halting.errors
-    )
+    assert found.measured.energy_error_correlation == rank_correlation(whole.energies, whole.errors)
 
 
 def test_a_solver_that_diverges_has_a_page_all_the_same(runs: dict[str, Path]) -> None:
     wild = attrs.evolve(QUICK, descent=GradientDescent(step_size=3e38), max_steps=20)
     gathered = gather([runs["vector"], runs["graph"]], wild)
-    assert float(gathered[0].difficulties[0].halted.errors.max()) > 1e50
+    assert float(gathered[0].difficulties[0].measured.errors.max()) > 1e50
     page = Page(render(gathered))
     for given, text in page.scripts:
         if given:
@@ -182,7 +177,7 @@ def test_iterates_that_are_no_numbers_are_left_out(runs: dict[str, Path]) -> Non
                 evaluation.iterate.y[0, 0] = math.inf
             observer(step, problems, evaluation)
 
-        return original(problem, observer=show, **options)
+        return original(problem, observer=observer and show, **options)
 
     solver.solve = spoilt  # type: ignore[method-assign]
     assert follow(solver, task, "same", max_steps=5).iterates == plain.iterates[:2]
@@ -190,6 +185,7 @@ def test_iterates_that_are_no_numbers_are_left_out(runs: dict[str, Path]) -> Non
 
 def kept(folder: Path, **changes: object) -> None:
     scores = {"problems": 1000, "mse": 0.125, "mse_by_step": {"0": 1.0, "80": 0.125}}
+    scores["protocol"] = "solve"
     record = {"iterations": 6, "evaluation": {"same": scores | changes}}
     (folder / "evaluation.json").write_text(json.dumps(record))
 
@@ -209,6 +205,8 @@ def test_an_evaluation_that_the_run_keeps_is_taken_over(run: Path) -> None:
     (found,) = gather([run], Measuring(difficulties=["same"]))[0].difficulties
     assert (found.kept, found.problems, found.mse) == (True, 1000, 0.125)
     assert found.mse_by_step == [(0, 1.0), (80, 0.125)]
+    kept(run, protocol="paper")
+    assert not gather([run], Measuring(difficulties=["same"]))[0].difficulties[0].kept
     asked = Measuring(difficulties=["same"], problems=5, max_steps=2)
     assert not gather([run], asked)[0].difficulties[0].kept
     assert Measuring(difficulties=["same"]).as_kept
@@ -319,7 +317,7 @@ def test_a_report_needs_a_run() -> None:
 def test_the_share_that_has_halted_is_counted(runs: dict[str, Path]) -> None:
     (run,) = gather([runs["vector"]], QUICK)
     found = run.difficulties[0]
-    scores = found.halted
+    scores = found.measured
     object.__setattr__(scores, "steps", torch.tensor([1, 1, 2, 3, 3, 3]))
     object.__setattr__(scores, "outcomes", {"CONVERGED": 4, "BUDGET_SPENT": 2})
     assert halted_by_step(found) == [

@@ -96,7 +96,11 @@ def test_settings_left_out_are_recorded_with_their_defaults(file):
     """Otherwise another version's defaults would change the solver."""
     described = checkpoints.read_metadata(file)["solver"]["settings"]
     assert described["replayed"] == 1.0
-    assert described["halting"]["part"]["settings"] == {"tolerance": 1e-3, "patience": 3}
+    assert described["halting"]["part"]["settings"] == {
+        "relative": 1e-2,
+        "absolute": 1e-6,
+        "patience": 3,
+    }
     assert described["energy"]["part"]["settings"].keys() == {
         "question",
         "answer",

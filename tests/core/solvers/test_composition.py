@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from irem_core import (
     IREM,
     EnergyFn,
+    EnergyPlateau,
     FixedSteps,
     GradientDescent,
     GradientNorm,
@@ -340,7 +341,8 @@ def test_a_task_that_does_not_compose_is_refused():
 
 def test_scored_applications_halt_by_the_solvers_own_rule():
     task = Add(size=3)
-    solver = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.25))
+    rule = EnergyPlateau(tolerance=1e-3)
+    solver = IREM(Sum.for_task(task), descent=GradientDescent(step_size=0.25), halting=rule)
     scores = score_composition(solver, task, 2, problems=20)
 
     # The energy and its changes fall to a quarter at every step: those of steps 6, 7 and 8 are the

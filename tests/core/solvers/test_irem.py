@@ -18,8 +18,8 @@ from irem_core import (
     evaluate,
     fit,
 )
+from irem_core.testing.zoo import EdgeQuadratic, Quadratic
 from irem_tasks import Add
-from zoo import EdgeQuadratic, Quadratic
 
 
 def generator(seed=0):

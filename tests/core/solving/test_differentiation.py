@@ -19,7 +19,7 @@ from irem_core import (
     VectorSpace,
     minimize,
 )
-from zoo import EdgeQuadratic, Quadratic, ScratchpadQuadratic
+from irem_core.testing.zoo import EdgeQuadratic, Quadratic, ScratchpadQuadratic
 
 DOUBLE = torch.float64
 

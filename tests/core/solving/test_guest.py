@@ -3,11 +3,14 @@
 import copy
 import multiprocessing
 import pickle
+from concurrent.futures import ProcessPoolExecutor
+from operator import methodcaller
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from irem_baselines import Classical
 from irem_core import (
     IREM,
     BarzilaiBorwein,
@@ -17,11 +20,15 @@ from irem_core import (
     SettingError,
     ShapeError,
     VectorSpace,
+    evaluate,
     load_task,
     minimize,
     recipe,
+    solver_for,
 )
-from zoo import Quadratic
+from irem_core.problems import trees
+from irem_core.solving.streaming import starts_of
+from irem_core.testing.zoo import Quadratic
 
 STEP = GradientDescent(step_size=0.6)
 X = torch.tensor([[0.3, -0.6], [1.2, 0.1], [-0.4, 0.9]])
@@ -109,24 +116,70 @@ def test_inference_tensors_of_the_caller():
     torch.testing.assert_close(answer(x, differentiable=Implicit()), answer())
 
 
+class Counting(Quadratic):
+    """Says how many problems it was asked about."""
+
+    def energy(self, context, y):
+        assert len(y), "an energy was asked about no problems"
+        return super().energy(context, y)
+
+
+def test_no_problems_have_an_empty_solution_that_asks_nothing_of_the_energy():
+    seen = []
+    x = torch.zeros(0, 2, requires_grad=True)
+    solution = minimize(
+        Counting(),
+        x,
+        start=torch.zeros(0, 2),
+        descent=STEP,
+        restarts=1,
+        record="energy",
+        observer=lambda step, problems, evaluation: seen.append(problems.tolist()),
+        differentiable=Implicit(),
+    )
+    solution.check().y.sum().backward()
+    assert seen == [[]]
+    assert solution.y.shape == (0, 2)
+    sizes = (solution.energy, solution.steps, solution.products, solution.trace.energy)
+    assert [tuple(each.shape) for each in sizes] == [(0,)] * 4
+
+
+@pytest.mark.parametrize("name", ["add", "connected-components", "sat"])
+@pytest.mark.parametrize("kind", [None, Classical])
+def test_batches_of_none_and_of_one(name, kind):
+    task = load_task(name)
+    solver = kind.for_task(task) if kind else solver_for(task) or recipe(task).solver
+    problem, _ = task.sample(2, generator=torch.Generator().manual_seed(0))
+    parts = [
+        trees.select(problem, problem.layout, torch.tensor(chosen, dtype=torch.int64))
+        for chosen in ([], [0, 1], [], [1], [])
+    ]
+    found = list(solver.solve_many(parts, max_steps=3))
+    assert [len(each.outcome) for each in found] == [0, 2, 0, 1, 0]
+    assert found[0].y.shape == (0, *(problem.answer or task.answer).shape)
+    alone = solver.solve(parts[3], max_steps=3, generator=starts_of(3, 0, torch.device("cpu")))
+    torch.testing.assert_close(found[3].y, alone.y)
+    assert solver.solve(parts[0]).y.shape == found[0].y.shape
+    assert evaluate(solver, task, problems=1, max_steps=3).problems == 1
+
+
 def test_copies_and_pickles_of_solvers_solve_alike():
     made, x = solver(), torch.rand(2, 4)
     for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         assert torch.equal(twin.solve(x, max_steps=3).y, made.solve(x, max_steps=3).y)
 
 
-def solved(given):
-    torch.set_num_threads(1)
-    made, x = given
-    return made.solve(x, max_steps=3).y.tolist()
-
-
 @pytest.mark.parametrize("way", ["spawn", "fork"])
 def test_in_other_processes(way):
     made, x = solver(), torch.rand(2, 4)
-    with multiprocessing.get_context(way).Pool(1) as pool:
-        (found,) = pool.map(solved, [(made, x)])
-    torch.testing.assert_close(found, made.solve(x, max_steps=3).y.tolist())
+    solve = methodcaller("solve", x, max_steps=3)
+    # A pool of this kind says so where its process dies; multiprocessing's own would wait for ever.
+    # Threads of a forked process would wait for those of its parent.
+    context = multiprocessing.get_context(way)
+    one = {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ProcessPoolExecutor(1, mp_context=context, **one) as pool:
+        found = pool.submit(solve, made).result()
+    torch.testing.assert_close(found.y, solve(made).y)
 
 
 class Solving(torch.utils.data.Dataset):

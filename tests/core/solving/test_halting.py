@@ -15,7 +15,9 @@ from irem_core import (
     Iterate,
     Layout,
     Outcome,
+    Probe,
     SettingError,
+    VectorSpace,
     all_of,
     any_of,
 )
@@ -105,6 +107,20 @@ def test_gradient_norm_counts_the_scratchpad_and_all_rows():
     assert outcome(2.9) == [RUNNING, RUNNING]
     assert outcome(3.1) == [RUNNING, CONVERGED]
     assert outcome(5.1) == [CONVERGED, CONVERGED]
+
+
+def test_gradient_norm_leaves_out_what_the_bounds_hold():
+    layout, space = Layout(4), VectorSpace(2, low=0.0, high=1e6)
+    # Held below, held above, not held, and free where rounding would lose the gradient.
+    at = torch.tensor([[0.0, 0.5], [1e6, 0.5], [0.0, 0.5], [5e5, 0.5]])
+    slope = torch.tensor([[3.0, 1e-3], [-3.0, 1e-3], [-3.0, 1e-3], [1e-3, 1e-3]])
+    evaluation = Evaluation(Iterate(at, layout), torch.zeros(4), Iterate(slope, layout))
+    probe = Probe(lambda trial: torch.zeros(4), space)
+
+    outcome, _ = GradientNorm(tolerance=2e-3).judge(evaluation, evaluation, None, probe)
+    assert outcome.tolist() == [CONVERGED, CONVERGED, RUNNING, CONVERGED]
+    outcome, _ = GradientNorm(tolerance=1e-3).judge(evaluation, evaluation, None, probe)
+    assert outcome.tolist() == [CONVERGED, CONVERGED, RUNNING, RUNNING]
 
 
 PLATEAU = EnergyPlateau(tolerance=0.1, patience=1)

@@ -19,7 +19,7 @@ from irem_core import (
     VectorSpace,
     minimize,
 )
-from zoo import ZOO, Bowl, Quadratic
+from irem_core.testing.zoo import BATCHES, Bowl, Quadratic
 
 STEP = GradientDescent(step_size=0.5)
 
@@ -91,7 +91,7 @@ def test_no_step_at_all_returns_the_start():
 
 
 def test_the_budget_ends_what_has_not_converged():
-    solution = minimize(**ZOO["bowl"].arguments(), descent=STEP, max_steps=2)
+    solution = minimize(**BATCHES["bowl"].arguments(), descent=STEP, max_steps=2)
 
     assert solution.outcome.tolist() == [Outcome.BUDGET_SPENT] * 4
     assert solution.steps.tolist() == [2] * 4
@@ -173,11 +173,11 @@ def test_line_searches_shrink_away_from_a_cliff(descent):
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", BATCHES)
 def test_works_in_every_grad_mode(name, mode):
-    plain = minimize(**ZOO[name].arguments(), descent=STEP)
+    plain = minimize(**BATCHES[name].arguments(), descent=STEP)
     with mode():
-        arguments = ZOO[name].arguments()
+        arguments = BATCHES[name].arguments()
         solution = minimize(**arguments, descent=STEP)
 
     assert torch.equal(solution.y, plain.y)
@@ -227,7 +227,7 @@ def test_starts_come_from_the_generator_alone():
 
 def test_ragged_starts_have_one_row_an_edge():
     owner = torch.tensor([0, 0, 0, 1])
-    energy = ZOO["ragged"].energy
+    energy = BATCHES["ragged"].energy
     problem = Problem(torch.zeros(4, 2), EdgeSpace(2), owner=owner)
     solution = minimize(energy, problem, descent=STEP)
 

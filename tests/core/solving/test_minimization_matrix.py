@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from irem_core import FixedSteps, Outcome, minimize
-from zoo import DESCENTS, HALTINGS, ZOO
+from irem_core.testing.zoo import BATCHES
+from walks import DESCENTS, HALTINGS
 
 SEARCHING = ("lbfgs", "newton-cg", "anderson")
 KINDS = ("bowl", "double-well", "ragged", "scratchpad")
@@ -38,7 +39,7 @@ def assert_alone_is_the_same(animal, index, solution, atol, *settings):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(("descent", "halting"), PAIRS)
 def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
-    animal = ZOO[name]
+    animal = BATCHES[name]
     solution = descend(animal, descent, halting)
 
     assert animal.distance(solution.y) < 0.05
@@ -57,7 +58,7 @@ def test_finds_the_minimiser_of_each_problem_alone(name, halting, descent):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("descent", DESCENTS)
 def test_single_precision_agrees_and_repeats_to_the_bit(name, descent):
-    animal, settings = ZOO[name], (descent, "gradient-norm", torch.float32)
+    animal, settings = BATCHES[name], (descent, "gradient-norm", torch.float32)
     solution, again = descend(animal, *settings), descend(animal, *settings)
 
     assert solution.y.dtype == torch.float32

@@ -23,9 +23,7 @@ from irem_core import (
     VectorSpace,
     minimize,
 )
-from irem_core.testing.zoo import ZOO, watch
-from zoo import ZOO as KINDS
-from zoo import Bowl
+from irem_core.testing.zoo import BATCHES, ZOO, Bowl, watch
 
 CONVERGED, STALLED = Outcome.CONVERGED, Outcome.STALLED
 
@@ -110,9 +108,9 @@ def test_bounds_that_hold_an_answer_let_it_converge():
         torch.testing.assert_close(solution.y, x.clamp(0, 1), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", BATCHES)
 def test_problems_halt_alike_in_a_batch_and_alone(name):
-    animal = KINDS[name]
+    animal = BATCHES[name]
     settings = {"descent": BarzilaiBorwein(), "halting": Settled(relative=1e-4)}
     solution = minimize(**animal.arguments(), **settings)
     assert solution.outcome.tolist() == [CONVERGED] * animal.count

@@ -226,7 +226,7 @@ def test_mistakes_are_explained():
     with pytest.raises(SettingError, match="minimize_many got max_steps=-1"):
         minimize_many(Bowls(), [], max_steps=-1, **options)
     with pytest.raises(ShapeError):
-        list(minimize_many(Bowls(), [torch.zeros(0, 3)], **options))
+        list(minimize_many(Bowls(), [torch.zeros(())], **options))
 
 
 @pytest.mark.parametrize("name", ["irem", "feedforward", "ponder(width=8)", "classical"])

@@ -29,13 +29,20 @@ class Book:
 
     @cached_property
     def records(self) -> dict[tuple[str, str], list[Record]]:
-        """The records by task and method, of all seeds in order."""
+        """The records by task and method, of all seeds in order.
+
+        Where some are of answers that halted, those of the published protocol are left out: their
+        errors and steps are of another thing.
+        """
         found: dict[tuple[str, str], list[Record]] = {}
         for file in sorted(self.folder.glob("*-*.json")):
             record = json.loads(file.read_text(encoding="utf-8"))
             method = file.stem.removeprefix(f"{record['task']}-").rpartition("-")[0]
             found.setdefault((record["task"], method), []).append(record)
-        return {key: sorted(each, key=lambda one: one["seed"]) for key, each in found.items()}
+        for key, each in found.items():
+            halted = [record for record in each if _protocol(record) == "solve"]
+            found[key] = sorted(halted or each, key=lambda one: one["seed"])
+        return found
 
     @cached_property
     def floors(self) -> dict[str, dict[str, Floor]]:
@@ -104,6 +111,10 @@ class Book:
         """Return a measure of every seed that has it."""
         kept = [record.get("measures", {}) for record in self.of(task, method)]
         return [each[measure] for each in kept if measure in each]
+
+
+def _protocol(record: Record) -> str:
+    return str(next((each.get("protocol") for each in record["evaluation"].values()), None))
 
 
 def _error(record: Record, difficulty: str, kind: str) -> float | None:

@@ -109,6 +109,11 @@ class Cell:
         """The name of the file: TASK-METHOD-SEED."""
         return f"{self.variant or self.task}-{self.method}-{self.seed}"
 
+    @property
+    def protocol(self) -> str:
+        """How problems are solved (see `irem_core.evaluate`); the paper's as published."""
+        return "paper" if self.folder == "paper" else "solve"
+
     def file(self, results: Path) -> Path:
         """Return where the cell's record is kept, in a folder of records."""
         return results / f"{self.name}.json"
@@ -122,6 +127,7 @@ class Cell:
         for option, value in (("--preset", self.preset), ("--energy", self.energy)):
             words += [] if value is None else [option, value]
         words += ["--seed", str(self.seed), "--threads", "1"]
+        words += ["--protocol", "paper"] if self.protocol == "paper" else []
         updates = self.length if self.iterations is None else self.iterations
         words += [] if updates is None else ["--iterations", str(updates)]
         return words
@@ -185,7 +191,8 @@ def verifier(task: str, method: str, seed: int = 0) -> Cell:
     measures: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = ()
     if method.startswith("irem"):
-        measures = ("halting", "sizes", *(("judged",) if task == "shortest-path" else ()))
+        measures = ("halting", "sizes", "running-on")
+        measures += ("judged",) if task == "shortest-path" else ()
         measures += ("composition",) if task == "add" else ()
     if (task, method) == ("add", "irem-elementwise"):
         difficulties = ("scale=7", "size=4000")

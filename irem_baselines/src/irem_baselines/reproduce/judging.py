@@ -6,9 +6,19 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from irem_baselines.reproduce.cells import SEED
-from irem_core import IREM, BarzilaiBorwein, Evaluation, FixedSteps, Task, evaluate
+from irem_core import (
+    IREM,
+    EnergyPlateau,
+    Evaluation,
+    FixedSteps,
+    Outcome,
+    Solution,
+    Task,
+    evaluate,
+)
 
 # Sizes to test on, by the parameter of the task that sets them.
 SIZES = {"nodes": (10, 15, 20, 30, 50, 100), "size": (10, 20, 30, 50)}
@@ -17,6 +27,8 @@ _PROBLEMS = 500
 _LEAST_PROBLEMS = 10
 _SAME_WORK = 15
 _JUDGED_STEPS = (0, 1, 2, 5, 10)
+# How many problems are run on, and for how many steps.
+_RUN_ON, _ON = 100, 400
 
 
 def sizes_of(task: Task) -> dict[int, str]:
@@ -28,8 +40,7 @@ def sizes_of(task: Task) -> dict[int, str]:
 def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return error, steps and seconds by size, for solvers that take any.
 
-    Problems find their step sizes, from the energy alone, and halt by themselves: the step of
-    training is too long at some sizes. Seconds are of one problem, on one thread.
+    Seconds are of one problem, on one thread.
     """
     if not solver.energy.size_free:
         return {}
@@ -43,8 +54,6 @@ def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             difficulty=difficulty,
             problems=count,
             seed=SEED,
-            descent=BarzilaiBorwein(),
-            halting=solver.halting,
         )
         found[str(size)] = {
             "problems": count,
@@ -55,6 +64,55 @@ def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             **scores.measures,
         }
     return found
+
+
+def running_on(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Return what 400 steps make of the answers that problems halt with, and what those cost.
+
+    `moved` counts the converged answers that move by more than ten times what the rule leaves,
+    `paper` is what the descent of training and the paper's halting rule give from the same starts.
+    """
+    ways: dict[str, dict[str, Any]] = {
+        "halted": {},
+        "on": {"max_steps": _ON, "halting": FixedSteps(steps=_ON)},
+        "paper": {
+            "max_steps": task.max_steps,
+            "descent": solver.descent,
+            "halting": EnergyPlateau(tolerance=1e-3),
+        },
+    }
+    found = {}
+    for difficulty in ("same", "harder"):
+        generator = torch.Generator().manual_seed(SEED)
+        sums, entries, converged, moved = dict.fromkeys(ways, torch.zeros(3)), 0, 0, 0
+        for problem, target in task.batches(_RUN_ON, difficulty, generator=generator):
+            start = solver.energy.start(problem, generator)
+            solved = {name: solver.solve(problem, start=start, **way) for name, way in ways.items()}
+            for name, each in solved.items():
+                squares = (each.y - target).double().square().sum()
+                spent = each.steps.sum(), each.evaluations.sum()
+                sums[name] = sums[name] + torch.stack([squares, *spent])
+            entries += target.numel()
+            arrived = solved["halted"].outcome == Outcome.CONVERGED
+            converged += int(arrived.sum())
+            moved += int((arrived & _moved(solver, solved["halted"], solved["on"])).sum())
+        scale = torch.tensor([entries, _RUN_ON, _RUN_ON])
+        names = ("mse", "steps_mean", "evaluations_mean")
+        found[difficulty] = {
+            "problems": _RUN_ON,
+            "converged": converged,
+            "moved": moved,
+            **{way: dict(zip(names, (sums[way] / scale).tolist(), strict=True)) for way in ways},
+        }
+    return found
+
+
+def _moved(solver: IREM, halted: Solution, on: Solution) -> Tensor:
+    """Say which answers moved by more than ten times the tolerance of the solver's rule."""
+    left = getattr(solver.halting, "absolute", 0.0), getattr(solver.halting, "relative", 1e-3)
+    size = halted.layout.amax(halted.last.abs())
+    distance = halted.layout.amax((on.last - halted.last).abs())
+    return distance > 10 * (left[0] + left[1] * size)
 
 
 def judged(solver: Any, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:

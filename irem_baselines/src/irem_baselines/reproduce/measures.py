@@ -18,7 +18,7 @@ from irem_baselines.ponder import Ponder
 from irem_baselines.reproduce.cells import SEED
 from irem_baselines.reproduce.cost import cost
 from irem_baselines.reproduce.denoising import filters, psnr
-from irem_baselines.reproduce.judging import judged, sizes
+from irem_baselines.reproduce.judging import judged, running_on, sizes
 from irem_baselines.reproduce.pictures import contours, elements, nested
 from irem_core import (
     IREM,
@@ -71,7 +71,9 @@ def steps(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             never_rises = falls(median_energies(solver, task, difficulty, descent))
             if never_rises:
                 break
-        scores = evaluate(solver, task, difficulty=difficulty, seed=SEED, descent=descent)
+        scores = evaluate(
+            solver, task, difficulty=difficulty, seed=SEED, descent=descent, protocol="paper"
+        )
         found[difficulty] = {
             "step_size": descent.step_size,
             "falls": never_rises,
@@ -123,7 +125,7 @@ def halting(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, A
     """
     found = {}
     for difficulty in named(task):
-        scores = evaluate(solver, task, difficulty=difficulty, seed=SEED, halting=solver.halting)
+        scores = evaluate(solver, task, difficulty=difficulty, seed=SEED)
         by_step = evaluation[difficulty]["mse_by_step"]
         best = min(by_step, key=lambda step: by_step[step])
         assert scores.energies is not None
@@ -217,7 +219,13 @@ def descents(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, 
     found = {}
     for name, descent in compared.items():
         scores = evaluate(
-            solver, task, difficulty="same", problems=CHOICE_PROBLEMS, seed=SEED, descent=descent
+            solver,
+            task,
+            difficulty="same",
+            problems=CHOICE_PROBLEMS,
+            seed=SEED,
+            descent=descent,
+            protocol="paper",
         )
         found[name] = {
             "descent": repr(descent),
@@ -241,6 +249,7 @@ MEASURES: dict[str, Measure] = {
     "landscape": landscape,
     "nested": nested,
     "psnr": psnr,
+    "running-on": running_on,
     "sampled": sampled,
     "sizes": sizes,
     "steps": steps,

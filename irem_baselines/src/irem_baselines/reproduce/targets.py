@@ -212,6 +212,13 @@ TARGETS: Mapping[str, Target] = {
         folder="verifiers",
         tables=verifiers.table,
     ),
+    "running-on": Target(
+        title="halted answers beside those of running on",
+        cells=VERIFIERS,
+        measures=("running-on",),
+        folder="verifiers",
+        tables=verifiers.running_on,
+    ),
     "verifiers-sizes": Target(
         title="error and relative error by nodes and by step, of ours and of the paper's energy",
         cells=(("shortest-path", "irem-default"),),

@@ -92,7 +92,9 @@ def make(cell: Cell, folders: Folders) -> Record:
     evaluation = record["evaluation"]
     for difficulty in cell.difficulties:
         if difficulty not in evaluation:
-            scores = evaluate(solver, task, difficulty=difficulty, seed=SEED)
+            scores = evaluate(
+                solver, task, difficulty=difficulty, seed=SEED, protocol=cell.protocol
+            )
             evaluation[difficulty] = scores.to_dict()
     record["measures"] = {name: MEASURES[name](solver, task, evaluation) for name in cell.measures}
     record["command"] = cell.command()

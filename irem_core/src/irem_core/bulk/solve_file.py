@@ -25,7 +25,7 @@ from irem_core.problems.problem import Problem
 from irem_core.runs.checkpoint import digest_of
 from irem_core.runs.description import describe
 from irem_core.runs.provenance import versions
-from irem_core.solvers.base import Solver, place_of
+from irem_core.solvers.base import Solver, budget, place_of
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
@@ -59,7 +59,7 @@ def solve_file(
         task: says how an array holds questions.
         questions: .npy, or .safetensors with one array or one named x; rows are questions.
         answers: .npy for the answers alone; .safetensors for y, energy, steps and outcome.
-        max_steps: the most steps of any problem; the task's default if None.
+        max_steps: the most steps of any problem; the solver's own if None.
         descent: how to step; that of training if None.
         halting: when a problem has arrived; that of the solver if None.
         capacity: how many problems are descended at a time.
@@ -84,7 +84,7 @@ def solve_file(
             f"{' or '.join(ENDINGS)}."
         )
     check_apart(Path(questions), target)
-    max_steps = task.max_steps if max_steps is None else max_steps
+    max_steps = budget(solver, task, max_steps)
     options = {"max_steps": max_steps, "descent": descent, "halting": halting}
     settings = {
         "questions": reader.stamp(),

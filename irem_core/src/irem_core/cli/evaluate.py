@@ -15,6 +15,7 @@ from irem_core.cli.options import (
     Halting,
     Json,
     MaxSteps,
+    Protocol,
     Restarts,
     RunArgument,
     TestSeed,
@@ -33,6 +34,7 @@ def evaluate(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
+    protocol: Protocol = "solve",
     restarts: Restarts = 0,
     curve: Annotated[
         int | None,
@@ -49,11 +51,11 @@ def evaluate(
     autocast: Autocast = False,
     as_json: Json = False,
 ) -> None:
-    """Score a run on fresh problems, in the paper's protocol unless told otherwise.
+    """Score a run on fresh problems, as irem solve answers them.
 
-    Every problem takes all steps (80, or 40 on graphs), and the answer is its lowest-energy
-    iterate. With --halting, problems stop when they have arrived. Under torchrun the processes
-    share the problems between them.
+    Problems halt by the run's own rule. With --protocol paper every problem takes all steps (80,
+    or 40 on graphs), and none halts. The answer is the lowest-energy iterate. Under torchrun the
+    processes share the problems between them.
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_curves, show_scores
@@ -74,10 +76,9 @@ def evaluate(
         task = with_data(task, data)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
-    options = loading.parts(descent, halting) | {"max_steps": max_steps, "restarts": restarts}
+    options = loading.parts(descent, halting) | {"max_steps": max_steps}
     options |= {"problems": problems, "seed": seed}
     if curve is not None:
-        del options["restarts"]
         show_curves(
             [
                 compute_curve(solver, task, difficulty=name, starts=curve, **options)
@@ -86,7 +87,7 @@ def evaluate(
             as_json=as_json,
         )
         return
-    options["ranks"] = ranks
+    options |= {"restarts": restarts, "ranks": ranks, "protocol": protocol}
     with ranks.joined(place):
         scores = {name: score(solver, task, difficulty=name, **options).to_dict() for name in names}
     if not ranks.leads:

@@ -43,14 +43,15 @@ def export(
     """Write a run as a program that solves without autograd and without irem.
 
     It takes questions and starts, any number of them, and gives answers, energies, steps and
-    outcomes, as the run does with the same steps and halting rule. It is checked against the run
-    on fresh problems before it is kept, and both are timed.
+    outcomes, as the run does with the descent of training and its own halting rule. It is checked
+    against the run on fresh problems before it is kept, and both are timed.
     """
     import torch
 
     from irem_core.cli import loading, show
     from irem_core.distributed import derive
     from irem_core.exporting.export import PROBLEMS, export_solver
+    from irem_core.solvers.base import budget
 
     loading.threads(threads)
     place = loading.device(device)
@@ -63,7 +64,7 @@ def export(
     exported = export_solver(
         solver,
         output,
-        max_steps=task.max_steps if max_steps is None else max_steps,
+        max_steps=budget(solver, task, max_steps),
         **loading.parts(descent, halting),
         questions=problem,
         tolerance=tolerance,

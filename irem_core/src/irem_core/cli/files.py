@@ -48,6 +48,8 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
         problem = task.stacked(tensor_of(file, array, dtype).to(device))
     except ShapeError as error:
         raise InputFileError(f"{file} cannot be solved: {error}") from error
+    if not problem.layout.count:
+        raise InputFileError(f"{file} holds no problems; expected at least 1.")
     if problem.answer is None:
         tried(solver, problem, file)
     return problem

@@ -17,11 +17,14 @@ Threads = Annotated[
 ]
 Descent = Annotated[
     str | None,
-    typer.Option(help='How to step, such as "gradient(step_size=30)"; that of training if unset.'),
+    typer.Option(help='How to step, such as "gradient(step_size=30)"; as the run does if unset.'),
 ]
 Halting = Annotated[
     str | None,
-    typer.Option(help='When a problem has arrived, such as "energy_plateau(patience=5)".'),
+    typer.Option(
+        help='When a problem has arrived, such as "energy_plateau(patience=5)"; as the run has it '
+        "if unset."
+    ),
 ]
 Restarts = Annotated[
     int,
@@ -32,7 +35,15 @@ Restarts = Annotated[
     ),
 ]
 MaxSteps = Annotated[
-    int | None, typer.Option(min=0, help="The most steps of any problem; the task's if unset.")
+    int | None,
+    typer.Option(min=0, help="The most steps of any problem; as the run has it if unset."),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="solve: problems halt by themselves, as in irem solve. paper: each takes 80 steps, 40 "
+        "on graphs, as published."
+    ),
 ]
 Data = Annotated[
     Path | None,

@@ -46,7 +46,9 @@ _NOTES = {
 }
 
 
-def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json: bool) -> None:
+def record_run(
+    progress: Progress, folder: Path, *, preset: str | None, protocol: str, as_json: bool
+) -> None:
     """Evaluate a finished training on the task's difficulties, write the record and show it.
 
     Raises:
@@ -54,7 +56,7 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     """
     task, solver = progress.task, progress.solver
     scores = {
-        difficulty: score(progress, difficulty)
+        difficulty: score(progress, difficulty, protocol)
         for difficulty in task.difficulties
         if difficulty != "train" and takes(solver, task, difficulty)
     }
@@ -94,10 +96,15 @@ def record_run(progress: Progress, folder: Path, *, preset: str | None, as_json:
     show_scores(task, str(record["solver"]), scores, floors=record["floors"])
 
 
-def score(progress: Progress, difficulty: str) -> dict[str, Any]:
+def score(progress: Progress, difficulty: str, protocol: str) -> dict[str, Any]:
     """Evaluate the final model and put the best evaluation on the way beside it."""
     final = evaluate(
-        progress.solver, progress.task, difficulty=difficulty, problems=PROBLEMS, seed=TEST_SEED
+        progress.solver,
+        progress.task,
+        difficulty=difficulty,
+        problems=PROBLEMS,
+        seed=TEST_SEED,
+        protocol=protocol,
     ).to_dict()
     best = best_evaluation(progress.records, difficulty)
     if best is not None:
@@ -138,8 +145,10 @@ def show_scores(
     filled = {name for name, cells in columns.items() if any(cell is not None for cell in cells)}
     empty = _OTHER if filled & set(_OF_PAIRS) else _OF_PAIRS
     shown = {name: cells for name, cells in columns.items() if name in filled or name not in empty}
+    first = next(iter(scores.values()))
+    how = ", in the paper's protocol" if first["protocol"] == "paper" else ""
     show.table(
-        f"Mean squared error over {next(iter(scores.values()))['problems']} problems",
+        f"Mean squared error over {first['problems']} problems{how}",
         list(shown),
         list(zip(*shown.values(), strict=True)),
     )

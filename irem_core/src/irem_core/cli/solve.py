@@ -80,6 +80,7 @@ def solve(
     """
     from irem_core.cli import files, loading, show
     from irem_core.distributed import Ranks
+    from irem_core.solvers.base import budget
 
     _check_source(file, difficulty)
     loading.threads(threads)
@@ -90,7 +91,7 @@ def solve(
     if output is not None:
         files.check_output(output, task, questions=file)
     options = {
-        "max_steps": task.max_steps if max_steps is None else max_steps,
+        "max_steps": budget(solver, task, max_steps),
         **loading.parts(descent, halting),
     }
     again = {"restarts": restarts} if restarts else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Threads
+from irem_core.cli.options import Autocast, Compile, Data, Device, Json, Protocol, Threads
 from irem_core.errors import CheckpointError, SettingError, UnknownSettingError, near_matches
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def train(
         float | None, typer.Option(help="Of Adam, above 0; the preset's if unset.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, problems and starts.")] = 0,
+    protocol: Protocol = "solve",
     data: Data = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -125,7 +126,9 @@ def train(
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
     difficulties = [name for name in problems.difficulties if name != "train"]
-    scoring = EvaluateEvery(every, difficulties=difficulties, problems=problems.interim)
+    scoring = EvaluateEvery(
+        every, difficulties=difficulties, problems=problems.interim, protocol=protocol
+    )
     with show.resumable(f"the run is kept in {folder}"):
         progress = fit(
             made.solver,
@@ -139,7 +142,7 @@ def train(
             **settings,
         )
     if progress.leads:
-        record_run(progress, folder, preset=made.preset, as_json=as_json)
+        record_run(progress, folder, preset=made.preset, protocol=protocol, as_json=as_json)
 
 
 def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:

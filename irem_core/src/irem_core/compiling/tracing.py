@@ -210,7 +210,9 @@ class Tracer:
         changing = filled(self._changing, values[constants:], layout)
         held = _held(context, changing)
         parts = (self._energy, self._space, held, self._descent, self._halting)
-        return tuple(trees.tensors(_changing(self._with(weights, lambda: advance(*parts)))))
+        # A program is the same for all numbers, so that no rule may look ahead where it needs to.
+        held = self._with(weights, lambda: advance(*parts, asking=False))
+        return tuple(trees.tensors(_changing(held)))
 
     def _with(self, weights: Sequence[Tensor], function: Callable[[], Descending]) -> Descending:
         return with_weights(self._energy, dict(zip(self._weights, weights, strict=True)), function)
@@ -240,8 +242,8 @@ def _held(context: Any, changing: tuple[Any, ...]) -> Descending:
         problems=steps,
         context=context,
         current=current,
-        # Energy evaluations are not reported, so anything may count them.
-        found=Found(best, current.iterate, steps, steps, outcome),
+        # Evaluations and products are not reported, so anything may count them.
+        found=Found(best, current.iterate, steps, steps, steps, outcome),
         descent_state=descent_state,
         halting_state=halting_state,
     )

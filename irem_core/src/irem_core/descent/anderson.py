@@ -9,8 +9,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
-from irem_core.descent.curvature import Secants, free_entries
-from irem_core.descent.line_search import first_step_size
+from irem_core.descent.curvature import Secants, Tangent
 from irem_core.descent.ray_search import Search
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
@@ -21,10 +20,10 @@ class Anderson(Descent):
     """Gradient steps from the point that past moves say has the smallest gradient (Anderson, 1965).
 
     With the last moves s_k and changes r_k of the gradient g, weights w minimise
-    |g - sum_k w_k r_k|^2, and the step is -sum_k w_k s_k - b (g - sum_k w_k r_k): type II of Fang
+    `|g - sum_k w_k r_k|^2`, and the step is -sum_k w_k s_k - b (g - sum_k w_k r_k): type II of Fang
     and Saad (2009). The step size b is that of Barzilai and Borwein. Steps that do not lead down
-    become gradient steps, and all are shortened until the energy falls by Armijo's rule. Where
-    answers are bounded, entries that their bounds hold stay there. In training the moves are
+    become gradient steps, and all are shortened until the energy falls by Armijo's rule. Where a
+    face of a bounded space holds answers, steps go along it. In training the moves are
     constants: a loss reaches the weights through the gradient.
 
     Args:
@@ -50,10 +49,10 @@ class Anderson(Descent):
         known = evaluation.detach()
         with torch.no_grad():
             state = state.then(known)
-            free = free_entries(known, energy)
-            pairs = state.among(free)
-            size = torch.where(pairs.any, pairs.scale(), first_step_size(known))
-        slope = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
+            tangent = Tangent.at(known, energy)
+            pairs = state.along(tangent)
+            size = torch.where(pairs.any, pairs.scale(), pairs.first_step(known))
+        slope = tangent.along(evaluation.slope)
         plain = size * slope
         uphill = self._accelerated(pairs, slope, size)
         with torch.no_grad():

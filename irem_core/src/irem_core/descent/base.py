@@ -36,6 +36,11 @@ class Spent:
     hessian_products: Tensor | int = 0
     jacobian_products: Tensor | int = 0
 
+    @property
+    def products(self) -> Tensor | int:
+        """Products of both kinds."""
+        return self.hessian_products + self.jacobian_products
+
 
 @attrs.frozen(eq=False)
 class Probe:
@@ -141,9 +146,11 @@ class Probe:
         """Return what multiplies directions by each problem's Hessian (see `hessian_at`).
 
         Raises:
-            EnergyError: the probe knows of energies alone.
+            EnergyError: the energy is linear or cannot be differentiated twice, or the probe knows
+                of energies alone.
         """
-        product = hessian_at(self._of("products with the Hessian"), self.context, iterate)
+        landscape = self._of("products with the Hessian")
+        product = hessian_at(landscape, self.context, iterate, linear=False)
 
         def counted(direction: Iterate) -> Iterate:
             self.spent.hessian_products = self.spent.hessian_products + 1

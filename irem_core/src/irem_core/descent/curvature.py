@@ -10,8 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irem_core.descent.base import Probe
+from irem_core.descent.line_search import first_step_size
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
+from irem_core.problems.space import Face
+
+# A first step after one that found nowhere to go may be so many times as long as the last that did:
+# long enough to leave a valley where steps are short, too short to leap out of a minimum.
+_LEAP = 1000.0
 
 
 @attrs.frozen(eq=False)
@@ -26,6 +32,9 @@ class Secants:
         moves: the changes of the iterate; zeros before there were any.
         bends: the changes of the gradient.
         curvature: s . r of each pair; 0 for pairs that say nothing.
+        bent: r . r of each pair.
+        reach: how far a first step may move an entry: 1,000 times as far as the last move that said
+            something did, and 1 at most.
     """
 
     iterate: Iterate
@@ -33,55 +42,61 @@ class Secants:
     moves: tuple[Iterate, ...]
     bends: tuple[Iterate, ...]
     curvature: Float[Tensor, "problems history"]
+    bent: Float[Tensor, "problems history"]
+    reach: Float[Tensor, " problems"]
 
     @classmethod
     def none(cls, evaluation: Evaluation, history: int) -> Self:
         """Begin with room for a number of pairs."""
         zeros = (evaluation.iterate.map(torch.zeros_like),) * history
         curvature = torch.zeros_like(evaluation.energy)[:, None].repeat(1, history)
-        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature)
+        reach = torch.ones_like(evaluation.energy)
+        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature, curvature, reach)
 
     def then(self, evaluation: Evaluation) -> Secants:
         """Remember the move to an evaluation in place of the oldest.
 
         It says nothing where the gradient did not grow along it. Where nothing moved, the step
-        found nowhere to go, and all is forgotten.
+        found nowhere to go, and all is forgotten but how far moves went: one of the natural length
+        would leap out of a minimum.
         """
-        moved, bent = evaluation.iterate - self.iterate, evaluation.slope - self.slope
-        along = moved.dot(bent)
-        sizes = moved.norm() * bent.norm()
-        told = (along > torch.finfo(along.dtype).eps * sizes) & along.isfinite()
-        newest = torch.where(told, along, 0)[:, None]
-        curvature = torch.cat([newest, self.curvature[:, :-1]], 1)
-        curvature = torch.where(moved.amax()[:, None] > 0, curvature, 0)
-        moves, bends = (moved, *self.moves[:-1]), (bent, *self.bends[:-1])
-        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature)
+        s, r = evaluation.iterate - self.iterate, evaluation.slope - self.slope
+        along, bent = s.dot(r), r.dot(r)
+        told = _tells(along, s.dot(s), bent) & along.isfinite()
+        curvature = _pushed(self.curvature, torch.where(told, along, 0))
+        curvature = torch.where(s.amax()[:, None] > 0, curvature, 0)
+        moves, bends = (s, *self.moves[:-1]), (r, *self.bends[:-1])
+        bent = _pushed(self.bent, bent)
+        reach = torch.where(told, (_LEAP * s.amax()).clamp(max=1), self.reach)
+        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent, reach)
 
-    def among(self, free: Iterate | None) -> Secants:
-        """Keep of every pair the entries that are free, marked by 1 among zeros."""
-        if free is None:
+    def along(self, tangent: Tangent) -> Secants:
+        """Keep of every pair what lies along the face that holds the answers."""
+        if tangent.face is None:
             return self
-        moves, bends = (
-            tuple(each.map(torch.mul, free) for each in pairs) for pairs in (self.moves, self.bends)
-        )
+        moves = tuple(map(tangent.along, self.moves))
+        bends = tuple(map(tangent.bent, self.bends, moves))
         along = torch.stack([s.dot(r) for s, r in zip(moves, bends, strict=True)], 1)
-        sizes = torch.stack([s.norm() * r.norm() for s, r in zip(moves, bends, strict=True)], 1)
-        told = (self.curvature > 0) & (along > torch.finfo(along.dtype).eps * sizes)
+        moved, bent = (torch.stack([v.dot(v) for v in pairs], 1) for pairs in (moves, bends))
+        told = (self.curvature > 0) & _tells(along, moved, bent)
         curvature = torch.where(told, along, 0)
-        return attrs.evolve(self, moves=moves, bends=bends, curvature=curvature)
+        return attrs.evolve(self, moves=moves, bends=bends, curvature=curvature, bent=bent)
 
     @property
     def any(self) -> Tensor:
         """Whether a problem has a pair that says something, `(B,)`."""
         return (self.curvature > 0).any(1)
 
+    def first_step(self, evaluation: Evaluation) -> Float[Tensor, " problems"]:
+        """Return how many gradients long a step may be where no pair says anything."""
+        return self.reach * first_step_size(evaluation)
+
     def scale(self) -> Float[Tensor, " problems"]:
         """Return s . r / r . r of the newest pair that says something, 1 where none does."""
-        scale = torch.ones_like(self.curvature[:, 0])
-        for place in reversed(range(len(self.moves))):
-            along, bent = self.curvature[:, place], self.bends[place]
-            scale = torch.where(along > 0, along / bent.dot(bent), scale)
-        return scale
+        told = self.curvature > 0
+        newest = told.to(torch.int8).argmax(1, keepdim=True)
+        along, bent = (each.gather(1, newest)[:, 0] for each in (self.curvature, self.bent))
+        return torch.where(told.any(1), along / bent, 1)
 
     def inverse(self, slope: Iterate) -> Iterate:
         """Multiply by the inverse of the Hessian as the pairs have it (the two-loop recursion)."""
@@ -97,21 +112,47 @@ class Secants:
         return slope
 
 
-def free_entries(evaluation: Evaluation, energy: Probe) -> Iterate | None:
-    """Mark by 1 the entries that a step down moves, and by 0 those that their bounds hold.
+def _tells(along: Tensor, moved: Tensor, bent: Tensor) -> Tensor:
+    """Say where s . r is more than rounding of |s| |r|."""
+    return along > torch.finfo(along.dtype).eps * moved.sqrt() * bent.sqrt()
+
+
+def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
+    return torch.cat([newest[:, None], recent[:, :-1]], 1)
+
+
+@attrs.frozen(eq=False)
+class Tangent:
+    """The directions along the face of a space that holds answers against their slope.
 
     Args:
-        evaluation: where.
-        energy: knows the bounds.
-
-    Returns:
-        The marks, or None where nothing bounds the answers.
+        face: the face, as the space has it (see `Space.face`); None where nothing bounds answers.
     """
-    aim = evaluation.iterate - evaluation.slope
-    moved = energy.within(aim)
-    if moved.y is aim.y:
-        return None
-    # Where a slope is lost in the rounding of an entry it is not the bounds that hold it.
-    return moved.map(
-        lambda to, at, wanted: ((to != at) | (wanted == at)).to(at.dtype), evaluation.iterate, aim
-    )
+
+    face: Face | None
+
+    @classmethod
+    def at(cls, evaluation: Evaluation, energy: Probe) -> Self:
+        """Ask the space of the answers, if they have one."""
+        space, y = energy.space, evaluation.iterate.y
+        if space is None or space.project(y) is y:
+            return cls(None)
+        return cls(space.face(y, evaluation.slope.y))
+
+    def along(self, direction: Iterate) -> Iterate:
+        """Return the part of a direction that does not leave the face."""
+        if self.face is None:
+            return direction
+        return attrs.evolve(direction, y=self.face.along(direction.y))
+
+    def bent(self, bend: Iterate, direction: Iterate) -> Iterate:
+        """Return, along the face, how the slope changes along a direction of it.
+
+        Args:
+            bend: how it changes by the energy alone.
+            direction: the direction.
+        """
+        if self.face is None:
+            return bend
+        y = self.face.along(bend.y) + self.face.bend(direction.y)
+        return attrs.evolve(bend, y=y)

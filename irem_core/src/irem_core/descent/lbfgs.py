@@ -7,8 +7,7 @@ import torch
 
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
-from irem_core.descent.curvature import Secants, free_entries
-from irem_core.descent.line_search import first_step_size
+from irem_core.descent.curvature import Secants, Tangent
 from irem_core.descent.ray_search import Search
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
@@ -20,10 +19,9 @@ class LBFGS(Descent):
 
     A step goes along -H g, where H is the inverse of the Hessian as far as the moves tell it. Its
     length is 1 at first and is searched for by the strong Wolfe conditions (see `Search`), which
-    see to it that every move tells something. Where answers are bounded, entries that their bounds
-    hold stay there, H is that of the others, and trials are moved within the bounds (Bertsekas,
-    1982). In training H is a constant: a loss reaches the weights through the gradient that it
-    multiplies.
+    see to it that every move tells something. Where a face of a bounded space holds answers, H is
+    that along the face, and trials are moved within the bounds (Bertsekas, 1982). In training H is
+    a constant: a loss reaches the weights through the gradient that it multiplies.
 
     Args:
         history: moves that are remembered, each in twice the memory of an answer.
@@ -48,11 +46,10 @@ class LBFGS(Descent):
         known = evaluation.detach()
         with torch.no_grad():
             state = state.then(known)
-            free = free_entries(known, energy)
-            pairs = state.among(free)
-            first = torch.where(pairs.any, 1.0, first_step_size(known))
-        slope = evaluation.slope
-        uphill = pairs.inverse(slope if free is None else slope.map(torch.mul, free))
+            tangent = Tangent.at(known, energy)
+            pairs = state.along(tangent)
+            first = torch.where(pairs.any, 1.0, pairs.first_step(known))
+        uphill = pairs.inverse(tangent.along(evaluation.slope))
         with torch.no_grad():
             search = Search(self.decrease, self.curvature, self.trials)
             found, step_size = search.along(known, uphill.detach() * -1, first, energy)

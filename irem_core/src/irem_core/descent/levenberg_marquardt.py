@@ -9,7 +9,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
-from irem_core.descent.curvature import free_entries
+from irem_core.descent.curvature import Tangent
 from irem_core.descent.normal_equations import Dense, NormalEquations, Products, entries_of
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems import trees
@@ -42,8 +42,8 @@ class LevenbergMarquardt(Descent):
     With J the Jacobian of the residuals r, (2 J^T J + damping D) s = -2 J^T r, where D has the
     largest curvatures of the entries so far (More, 1978). The damping falls where the energy does
     as the linear model says, and grows, faster and faster, until it falls at all (Nielsen, 1999).
-    The energy offers `residuals` (see `EnergyFn.residuals`). Where answers are bounded, entries
-    that their bounds hold stay there, and steps are moved within the bounds.
+    The energy offers `residuals` (see `EnergyFn.residuals`). Where a face of a
+    bounded space holds answers, steps go along it, and are moved within the bounds.
 
     Answers of up to `dense` entries take a Cholesky factorization, and a product with J or its
     transpose for each entry or residual, whichever are fewer. Larger and ragged ones take conjugate
@@ -80,11 +80,13 @@ class LevenbergMarquardt(Descent):
         known = evaluation.detach()
         with torch.no_grad():
             residuals = energy.linearized(known.iterate)
-            free = free_entries(known, energy)
+            tangent = Tangent.at(known, energy)
             if self._is_dense(known.iterate):
-                system: NormalEquations = Dense.of(residuals, known.iterate, free)
+                system: NormalEquations = Dense.of(residuals, known.iterate, tangent)
             else:
-                system = Products.of(residuals, known.slope, free, self.iterations, self.tolerance)
+                system = Products.of(
+                    residuals, known.slope, tangent, self.iterations, self.tolerance
+                )
             unit = torch.maximum(state.unit, system.diagonal)
             state = attrs.evolve(state, unit=unit)
             found, taken, state = self._search(known, system, state, energy)

@@ -10,7 +10,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
 from irem_core.descent.conjugate import steihaug, through
-from irem_core.descent.curvature import free_entries
+from irem_core.descent.curvature import Tangent
 from irem_core.descent.ray_search import Search
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate
@@ -27,12 +27,11 @@ class NewtonCG(Descent):
     Conjugate gradients minimise the energy's quadratic model within the radius, and follow negative
     curvature up to it. A step that does not lower the energy is shortened (Nocedal and Yuan, 1998).
     The radius follows how much of the predicted decrease there is: it becomes the length of a poor
-    step, and twice as long after a good one that reached it. Where answers are bounded, entries
-    that their bounds hold stay there, and trials are moved within the bounds.
+    step, and twice as long after a good one that reached it. Where a face of a
+    bounded space holds answers, steps go along it, and trials are moved within the bounds.
 
-    A product costs about two evaluations; `solution.evaluations` does not count them. In training
-    the Hessian is a constant: a loss reaches the weights through the gradient. Energies must be
-    differentiable twice.
+    A product costs about two evaluations; `solution.products` counts them. In training the Hessian
+    is a constant: a loss reaches the weights through the gradient.
 
     Args:
         radius: the longest first step, above 0.
@@ -41,6 +40,9 @@ class NewtonCG(Descent):
             between 0 and 1; near it they leave less.
         decrease: fraction of the predicted decrease that is demanded, between 0 and 1.
         trials: step lengths tried at most before a problem stays where it is.
+
+    Raises:
+        EnergyError: the energy is linear, or cannot be differentiated twice.
     """
 
     radius: float = attrs.field(default=1.0, validator=checks.positive)
@@ -61,13 +63,12 @@ class NewtonCG(Descent):
         radius, first = state
         known = evaluation.detach()
         with torch.no_grad():
-            bend, free = energy.hessian_at(known.iterate), free_entries(known, energy)
+            bend, tangent = energy.hessian_at(known.iterate), Tangent.at(known, energy)
 
             def product(direction: Iterate) -> Iterate:
-                bent = bend(direction)
-                return bent if free is None else bent.map(torch.mul, free)
+                return tangent.bent(bend(direction), direction)
 
-            slope = known.slope if free is None else known.slope.map(torch.mul, free)
+            slope = tangent.along(known.slope)
             near = (slope.norm() / first).sqrt().nan_to_num(0.0)
             solved = steihaug(
                 product,
@@ -83,8 +84,7 @@ class NewtonCG(Descent):
             gain = (known.energy - found.energy) / predicted
             radius = self._next(radius, solved.step.norm(), length, gain)
         if evaluation.slope.y.requires_grad:
-            uphill = evaluation.slope if free is None else evaluation.slope.map(torch.mul, free)
-            step = through(solved, product, uphill)
+            step = through(solved, product, tangent.along(evaluation.slope))
             return evaluation.iterate + length * step, (radius, first)
         return energy.settle(found), (radius, first)
 

@@ -7,16 +7,17 @@ from typing import Self
 
 import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from irem_core.descent.conjugate import steihaug, through
+from irem_core.descent.curvature import Tangent
 from irem_core.energies.derivatives import Linearized
 from irem_core.problems.iterate import Iterate
 
 
 class NormalEquations(ABC):
-    """(2 J^T J + damping) s = g, among the entries that are free."""
+    """(2 J^T J + damping) s = g, along the face of a space that holds the answers."""
 
     diagonal: Float[Tensor, "problems units"]
     """The curvature 2 J^T J of each entry, or one for all."""
@@ -36,45 +37,55 @@ class Dense(NormalEquations):
 
     Args:
         gram: 2 J^T J.
-        free: `(B, n)` 1 for the entries that are free, 0 for the others.
+        bend: what it is along the face, with what the bend of that adds.
+        joint: `(B, 1)` whether entries move together there, as shares of a whole do.
+        tangent: the face.
     """
 
     gram: Float[Tensor, "problems n n"]
-    free: Float[Tensor, "problems n"]
+    bend: Float[Tensor, "problems n n"]
+    joint: Bool[Tensor, "problems 1"]
+    tangent: Tangent
 
     @classmethod
-    def of(cls, residuals: Linearized, at: Iterate, free: Iterate | None) -> Self:
+    def of(cls, residuals: Linearized, at: Iterate, tangent: Tangent) -> Self:
         """Make the matrix, by a product for each entry or each residual, whichever are fewer."""
         count, entries = residuals.residuals.flatten(1).shape[1], entries_of(at)
         if count < entries:
             shape = residuals.residuals.shape
-            units = residuals.residuals.new_zeros(count, shape[0], count)
-            units[torch.arange(count), :, torch.arange(count)] = 1
+            units = _units(residuals.residuals.flatten(1))
             rows = [flat(residuals.transposed(each.reshape(shape))) for each in units]
             jacobian = torch.stack(rows, 1)
         else:
-            units = at.y.new_zeros(entries, at.layout.count, entries)
-            units[torch.arange(entries), :, torch.arange(entries)] = 1
+            units = _units(flat(at))
             columns = [residuals.times(shaped(each, at)).flatten(1) for each in units]
             jacobian = torch.stack(columns, 2)
-        marks = torch.ones_like(flat(at)) if free is None else flat(free)
-        return cls(2 * jacobian.mT @ jacobian, marks)
+        gram = 2 * jacobian.mT @ jacobian
+        if tangent.face is None:
+            apart = torch.zeros_like(gram[:, :1, 0], dtype=torch.bool)
+            return cls(gram, gram, apart, tangent)
+        ways = [tangent.along(shaped(each, at)) for each in _units(flat(at))]
+        across = torch.stack([flat(each) for each in ways], 2)
+        none = at.map(torch.zeros_like)
+        added = torch.stack([flat(tangent.bent(none, each)) for each in ways], 2)
+        joint = across.triu(1).abs().amax((1, 2)) > 0
+        return cls(gram, across.mT @ gram @ across + added, joint[:, None], tangent)
 
     @property
     def diagonal(self) -> Float[Tensor, "problems n"]:  # type: ignore[override]
-        """The curvature of each entry."""
-        return self.gram.diagonal(dim1=1, dim2=2)
+        """The curvature of each entry, or where entries move together the largest for all."""
+        curvature = self.gram.diagonal(dim1=1, dim2=2)
+        return torch.where(self.joint, curvature.amax(1, keepdim=True), curvature)
 
     def solve(self, slope: Iterate, damping: Float[Tensor, "problems n"]) -> Iterate:
         """Factorize by Cholesky; problems whose matrix is not positive do not move."""
-        free = self.free
-        matrix = self.gram * free[:, :, None] * free[:, None]
-        matrix = matrix + torch.diag_embed(torch.where(free > 0, damping, 1))
+        matrix = self.bend + torch.diag_embed(damping)
         factor, failed = torch.linalg.cholesky_ex(matrix)
         eye = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
         factor = torch.where((failed > 0)[:, None, None], eye, factor)
-        solved = torch.cholesky_solve((flat(slope) * free)[..., None], factor)[..., 0]
-        return shaped(torch.where((failed > 0)[:, None], 0, solved), slope)
+        right = flat(self.tangent.along(slope))
+        solved = torch.cholesky_solve(right[..., None], factor)[..., 0]
+        return self.tangent.along(shaped(torch.where((failed > 0)[:, None], 0, solved), slope))
 
     def squared(self, direction: Iterate) -> Float[Tensor, " problems"]:
         """Return 2 |J s|^2."""
@@ -89,14 +100,14 @@ class Products(NormalEquations):
     Args:
         residuals: multiply by J and its transpose.
         diagonal: `(B, 1)` the curvature along the gradient.
-        free: 1 for the entries that are free, 0 for the others; None if all are.
+        tangent: the face that holds the answers.
         iterations: at most.
         tolerance: the share of g that may be left.
     """
 
     residuals: Linearized
     diagonal: Float[Tensor, "problems 1"]
-    free: Iterate | None
+    tangent: Tangent
     iterations: int
     tolerance: float
 
@@ -105,25 +116,25 @@ class Products(NormalEquations):
         cls,
         residuals: Linearized,
         slope: Iterate,
-        free: Iterate | None,
+        tangent: Tangent,
         iterations: int,
         tolerance: float,
     ) -> Self:
         """Measure the curvature along the gradient."""
-        along = _among(slope, free)
+        along = tangent.along(slope)
         squared = along.dot(along)
         curvature = 2 * residuals.square(residuals.times(along)) / squared
         curvature = torch.where(squared > 0, curvature, 0)
-        return cls(residuals, curvature[:, None], free, iterations, tolerance)
+        return cls(residuals, curvature[:, None], tangent, iterations, tolerance)
 
     def solve(self, slope: Iterate, damping: Float[Tensor, "problems 1"]) -> Iterate:
         """Iterate until little of the right-hand side is left."""
 
         def product(direction: Iterate) -> Iterate:
             bent = 2 * self.residuals.transposed(self.residuals.times(direction))
-            return _among(bent, self.free) + damping[:, 0] * direction
+            return self.tangent.bent(bent, direction) + damping[:, 0] * direction
 
-        along = _among(slope, self.free)
+        along = self.tangent.along(slope)
         with torch.no_grad():
             found = steihaug(
                 product,
@@ -139,8 +150,10 @@ class Products(NormalEquations):
         return 2 * self.residuals.square(self.residuals.times(direction))
 
 
-def _among(direction: Iterate, free: Iterate | None) -> Iterate:
-    return direction if free is None else direction.map(torch.mul, free)
+def _units(like: Float[Tensor, "problems n"]) -> Float[Tensor, "n problems n"]:
+    """Return the unit vectors, each for all problems."""
+    eye = torch.eye(like.shape[1], dtype=like.dtype, device=like.device)
+    return eye[:, None].expand(-1, like.shape[0], -1)
 
 
 def entries_of(iterate: Iterate) -> int:

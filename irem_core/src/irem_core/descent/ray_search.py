@@ -14,6 +14,8 @@ from irem_core.problems.iterate import Iterate
 
 # Trials stay so far, as a share, from the ends of what brackets them, and lengthen so much at most.
 _MARGIN, _LONGER = 0.05, 10.0
+# How many units in the last place a projection may round by.
+_ROUNDING = 8
 
 
 @attrs.frozen(eq=False)
@@ -36,7 +38,8 @@ class Search:
     (Nocedal and Wright, 2006, section 3.1), or by the first alone where bounds cut it short
     (Bertsekas, 1976). Trials lengthen until they bracket such a step and then close in on it, by
     the cubic through both ends. Where differences of energies drown in their rounding the slope
-    stands in for the first condition (Hager and Zhang, 2005). Where no trial is accepted, the one
+    stands in for the first condition (Hager and Zhang, 2005), and a trial that moves the answer by
+    no more than its rounding is accepted. Where no trial is accepted, the one
     of the lowest energy that meets the first condition is taken, and none where none does.
 
     Args:
@@ -111,7 +114,10 @@ class Search:
         rounding = 4 * torch.finfo(start.energy.dtype).eps * start.energy.abs()
         near = (seen.energy - start.energy).abs() <= rounding
         eased = trial.slope <= (2 * self.decrease - 1) * start.slope
-        return falls, (falls & (level | cut)) | (near & level & eased)
+        # The slope is rounding too where the answer itself is hardly moved.
+        resolution = 2 * torch.finfo(start.energy.dtype).eps * seen.iterate.amax()
+        there = moved.amax() <= resolution
+        return falls, (falls & (level | cut)) | (near & (there | (level & eased)))
 
 
 def _try(
@@ -128,9 +134,12 @@ def _try(
     if trial.y is aim.y:
         slope = seen.slope.dot(direction)
         return seen, _Trial(step_size, seen.energy, slope), torch.zeros_like(searching)
-    kept = trial.map(lambda at, wanted: (at == wanted).to(at.dtype), aim)
+    # Spaces whose entries hang together move all of them by a rounding.
+    rounding = _ROUNDING * torch.finfo(step_size.dtype).eps * aim.amax()
+    moved = (trial - aim) * (1 / rounding.clamp_min(torch.finfo(step_size.dtype).tiny))
+    kept = moved.map(lambda leaf: (leaf.abs() <= 1).to(leaf.dtype))
     slope = seen.slope.dot(direction.map(torch.mul, kept))
-    cut = (trial - aim).amax() > 0
+    cut = moved.amax() > 1
     return seen, _Trial(step_size, seen.energy, slope), cut
 
 

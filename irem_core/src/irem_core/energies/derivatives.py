@@ -19,21 +19,56 @@ from irem_core.problems.layout import Layout
 Product = Callable[[Iterate], Iterate]
 
 
-def hessian_at(landscape: Landscape, context: Any, iterate: Iterate) -> Product:
+def hessian_at(
+    landscape: Landscape, context: Any, iterate: Iterate, *, linear: bool = True
+) -> Product:
     """Return the products of each problem's Hessian with directions, by a backward pass each.
 
     Args:
         landscape: the energy, to be differentiated twice.
         context: what its `encode` returned.
         iterate: where.
+        linear: whether energies may be linear in y, as those are to autograd that hide from it how
+            their gradient is computed.
+
+    Raises:
+        EnergyError: the energy is linear, and may not be.
     """
     evaluation = by_autograd(landscape, context, _leaf(iterate), create_graph=True)
-    slope = evaluation.slope
+    if not linear and not any(each.requires_grad for each in _leaves(evaluation.slope)):
+        raise EnergyError(
+            f"The gradient of {type(landscape).__name__} cannot be differentiated again, since the "
+            "energy is linear in y or hides how it is computed from autograd; use a descent that "
+            "needs gradients alone, such as lbfgs."
+        )
+    return hessian_of(evaluation.iterate, evaluation.slope)
+
+
+def hessian_of(at: Iterate, slope: Iterate) -> Product:
+    """Return the products with the Hessian, given the gradient with its graph.
+
+    Args:
+        at: where, leaves of the graph.
+        slope: the gradient there.
+
+    Raises:
+        EnergyError: from a product, where autograd cannot differentiate the gradient.
+    """
+    slopes = _leaves(slope)
 
     def product(direction: Iterate) -> Iterate:
-        if not slope.y.requires_grad:
+        if not any(each.requires_grad for each in slopes):  # of an energy linear in y
             return direction.map(torch.zeros_like)
-        return _pulled_back(_leaves(slope), evaluation.iterate, _leaves(direction))
+        try:
+            return _pulled_back(slopes, at, _leaves(direction))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise EnergyError(
+                f"The gradient of an energy cannot be differentiated again ({error}); compute the "
+                "energy by operations that can, or use a descent that needs gradients alone, such "
+                "as lbfgs."
+            ) from error
 
     return product
 

@@ -109,11 +109,11 @@ class ElementwiseEnergy(EnergyFn):
     def preset(cls, question: Space, answer: Space) -> Preset:
         """Return this library's settings for entries one by one, whose energy is all but quadratic.
 
-        With the loss on every iterate, as Algorithm 1 has it, it learns to arrive in one step. With
-        the loss on the last one it learns an answer that is a little off, by as much as five steps
-        from the starts of training fall short.
+        With the loss on every iterate, as Algorithm 1 has it, it learns to arrive in one step, so
+        that solving needs no other descent. With the loss on the last one it learns an answer that
+        is a little off, by as much as five steps from the starts of training fall short.
         """
-        return scaled(answer, solver={"supervise": "every"})
+        return scaled(answer, solver={"supervise": "every", "solving": None})
 
     def encode(self, problem: Problem) -> Any:
         """Return the question's share of each entry's features, `(B, ..., width)`.

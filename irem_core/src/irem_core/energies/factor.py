@@ -109,13 +109,15 @@ class FactorEnergy(EnergyFn):
     def preset(cls, question: Space, answer: Space) -> Preset:
         """Return this library's settings for problems of hundreds of entries, two thirds replayed.
 
-        Solving halts later than by default: what a last few entries are follows from all others.
+        Solving goes on with the steps of training, and halts at a late plateau: what a last few
+        entries are follows from all others.
         """
         return scaled(
             answer,
             solver={
                 "replay": 1_000,
                 "replayed": 2.0,
+                "solving": None,
                 "halting": "energy_plateau(tolerance=1e-5, patience=5)",
             },
             training={

@@ -175,7 +175,7 @@ class Landscape(Recorded, nn.Module, ABC):
             ShapeError: the energy returned something other than `(B,)`.
         """
         problem = self.problem(x)
-        return _valued(self, encoded(self, problem), Iterate(y, problem.layout))
+        return valued(self, encoded(self, problem), Iterate(y, problem.layout))
 
     def compile(self, **options: Any) -> None:
         """Refuse, since only an `Energy` can be compiled.
@@ -251,7 +251,7 @@ def encoded(landscape: Landscape, problem: Problem) -> Any:
         return landscape.encode(problem)
 
 
-def _valued(landscape: Landscape, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
+def valued(landscape: Landscape, context: Any, iterate: Iterate) -> Float[Tensor, " problems"]:
     """Return the energies in the precision of the candidates, which descent compares them in."""
     with products_in_bfloat16(iterate.y.device, landscape.autocasts):
         energy = landscape.value(context, iterate)
@@ -300,12 +300,12 @@ def by_autograd(
     """Evaluate as `differentiate` does, operation by operation."""
     if not gradient:
         with torch.set_grad_enabled(create_graph):
-            return Evaluation(iterate, _valued(landscape, context, iterate))
+            return Evaluation(iterate, valued(landscape, context, iterate))
     at = iterate if create_graph else iterate.detach()
     at = at.map(lambda leaf: leaf if leaf.requires_grad else leaf.detach().requires_grad_())
     leaves = [at.y] if at.z is None else [at.y, at.z]
     with torch.enable_grad():
-        energy = _valued(landscape, context, at)
+        energy = valued(landscape, context, at)
         slopes: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if energy.requires_grad:
             slopes = torch.autograd.grad(

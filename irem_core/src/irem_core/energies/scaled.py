@@ -20,7 +20,9 @@ def scaled(
 ) -> Preset:
     """Return this library's settings for an energy with few weights that learns its own scale.
 
-    So steps have size 1, and the learning rate is large.
+    So steps have size 1, and the learning rate is large. Solving is by L-BFGS: the steps of a fixed
+    size that training learns by are many where an energy is flat, as on harder problems, and go to
+    and fro for ever where it is steep.
 
     Args:
         answer: the space of the answers.
@@ -32,6 +34,7 @@ def scaled(
         solver={
             "steps": 5,
             "descent": "gradient(step_size=1.0)",
+            "solving": "lbfgs",
             "replayed": 1.0,
             **(solver or {}),
         },

@@ -12,9 +12,10 @@ from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.distributed import derive
 from irem_core.errors import SettingError
+from irem_core.evaluation.evaluation import written
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import VectorSpace, uniform
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, budget, descent_of, halting_of
 from irem_core.solvers.composition import compose
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.task import Task
@@ -41,7 +42,7 @@ def score_composition(
         k: applications.
         problems: chains to score.
         seed: of operands and starts.
-        max_steps: the most steps of each application; the task's default if None.
+        max_steps: the most steps of each application; the solver's own if None.
         descent: how to step; that of training if None.
         halting: when an application has arrived; the solver's own rule if None.
 
@@ -65,7 +66,7 @@ def score_composition(
     generator = torch.Generator(first.device).manual_seed(derive(seed, "composition", k))
     shape = (problems, task.answer.size)
     operands = [uniform(shape, generator, first.device) for _ in range(k * (arity - 1) + 1)]
-    budget = task.max_steps if max_steps is None else max_steps
+    most = budget(solver, task, max_steps)
     # Before anything is solved, since a task need not know exact answers.
     exact = [
         compose(partial(_exact, task), length)(*operands[: length * (arity - 1) + 1])
@@ -73,7 +74,7 @@ def score_composition(
     ]
     solution = compose(solver, k).solve(
         operands,
-        max_steps=budget,
+        max_steps=most,
         descent=descent,
         halting=halting,
         generator=generator,
@@ -86,9 +87,9 @@ def score_composition(
     return {
         "problems": problems,
         "seed": seed,
-        "max_steps": budget,
-        "descent": _written(descent or getattr(solver, "descent", None)),
-        "halting": _written(halting or getattr(solver, "halting", None)),
+        "max_steps": most,
+        "descent": written(descent or descent_of(solver)),
+        "halting": written(halting or halting_of(solver)),
         "mse": errors[-1],
         "mse_by_application": errors,
         "steps_mean": float(solution.steps.double().mean()),
@@ -104,7 +105,3 @@ def _exact(task: Task, x: Tensor) -> Tensor:
             f"{type(task).__name__} knows no exact answers (Task.oracle), so the error of a "
             "composition cannot be measured; irem_core.compose in Python composes without."
         ) from error
-
-
-def _written(part: Descent | HaltingCriterion | None) -> str | None:
-    return None if part is None else repr(part)

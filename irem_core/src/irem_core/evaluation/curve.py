@@ -16,8 +16,8 @@ from irem_core.distributed import derive
 from irem_core.errors import SettingError
 from irem_core.evaluation.evaluation import evaluate
 from irem_core.problems import trees
-from irem_core.solvers.base import Solver, place_of
-from irem_core.solving.halting import HaltingCriterion
+from irem_core.solvers.base import Solver, budget, place_of
+from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.solution import Solution
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.task import Task
@@ -91,9 +91,9 @@ def compute_curve(
         problems: how many.
         starts: of each, at least 1.
         seed: of problems and starts.
-        max_steps: the most steps of any descent; the task's default if None.
-        descent: how to step; that of training if None.
-        halting: when a problem has arrived; that of the solver if None, but never for `by_step`.
+        max_steps: the most steps of any descent; the solver's own if None.
+        descent: how to step; the solver's own if None.
+        halting: when a problem has arrived; the solver's own rule if None, but never for `by_step`.
 
     Raises:
         SettingError: a number is out of range, or the solver has no energy.
@@ -101,10 +101,16 @@ def compute_curve(
     """
     checks.check(checks.count, "compute_curve", problems=problems, starts=starts)
     wanted, place = task.difficulty(difficulty), place_of(solver)[0]
-    budget = task.max_steps if max_steps is None else max_steps
-    options: dict[str, Any] = {"max_steps": budget, "descent": descent}
+    most = budget(solver, task, max_steps)
+    options: dict[str, Any] = {"max_steps": most, "descent": descent}
     scores = evaluate(
-        solver, task, difficulty=wanted, problems=problems, seed=seed, halting=None, **options
+        solver,
+        task,
+        difficulty=wanted,
+        problems=problems,
+        seed=seed,
+        halting=FixedSteps(steps=max(most, 1)),
+        **options,
     )
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     batches = []

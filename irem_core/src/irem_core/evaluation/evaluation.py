@@ -1,4 +1,4 @@
-"""Evaluation: error by step, by energy and by difficulty, in the protocol of the paper."""
+"""Evaluation: error by step, by energy and by difficulty, as a solver answers or as published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -17,8 +17,9 @@ from irem_core.descent.base import Descent
 from irem_core.distributed import Ranks, derive
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
+from irem_core.evaluation.scores import Scores
 from irem_core.problems.problem import Problem
-from irem_core.solvers.base import Solver, place_of
+from irem_core.solvers.base import Solver, budget, descent_of, halting_of, place_of
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
@@ -30,89 +31,8 @@ from irem_core.tasks.task import Task
 _SQUARED = "squared error"
 _ENERGY = "energy of the iterate"
 
-
-@attrs.frozen(eq=False, kw_only=True)
-class Scores:
-    """How well a solver does on one difficulty.
-
-    Args:
-        difficulty: which.
-        problems: how many were solved.
-        mse: mean squared error over all entries of all problems, of each problem's lowest-energy
-            answer.
-        relative: `mse` over the error of the best constant answer, which is fitted to these very
-            problems, one constant for each group of entries (`Task.group`): of all figures the one
-            to compare between difficulties, since the spread of answers changes with the size.
-            None where that constant is right.
-        mse_last: likewise of the last iterate.
-        mse_by_step: the error of iterate t, for every t from 0; a halted problem counts with the
-            iterate that it halted at.
-        steps_mean: mean steps taken.
-        evaluations_mean: mean energy evaluations spent.
-        outcomes: how many problems ended in each way.
-        measures: means of what else the task measures, by name (`Task.measures`), and the share of
-            answers that hold as "solved", where they can be checked (`Task.verify`).
-        measures_by_step: likewise of iterate t, as with `mse_by_step`.
-        energy_by_step: the mean energy of iterate t, likewise; None for a solver without one.
-        errors: `(problems,)` the mean squared error of each problem.
-        energies: `(problems,)` the energy of each answer, where there is one.
-        steps: `(problems,)` the steps of each problem.
-    """
-
-    difficulty: str
-    problems: int
-    mse: float
-    relative: float | None
-    mse_last: float
-    mse_by_step: dict[int, float]
-    steps_mean: float
-    evaluations_mean: float
-    outcomes: dict[str, int]
-    measures: dict[str, float]
-    measures_by_step: dict[str, dict[int, float]]
-    energy_by_step: dict[int, float] | None
-    errors: Float[Tensor, " problems"]
-    energies: Float[Tensor, " problems"] | None
-    steps: Int[Tensor, " problems"]
-
-    @property
-    def energy_error_correlation(self) -> float | None:
-        """Rank correlation of final energies with errors.
-
-        None for a solver without an energy, or where energies or errors are all the same.
-        """
-        return None if self.energies is None else rank_correlation(self.energies, self.errors)
-
-    @property
-    def worst_tenth_auroc(self) -> float | None:
-        """How well final energies tell the tenth of the answers with the largest errors (`auroc`).
-
-        None for a solver without an energy, for fewer than ten problems, or where energies are all
-        the same.
-        """
-        if self.energies is None or self.problems < 10 or self.energies.unique().numel() < 2:
-            return None
-        return auroc(self.energies, self.errors, share=0.1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the scores as plain values for JSON, without those of single problems."""
-        return {
-            "problems": self.problems,
-            "mse": self.mse,
-            "relative": self.relative,
-            "mse_last": self.mse_last,
-            "mse_by_step": {str(step): error for step, error in self.mse_by_step.items()},
-            "steps_mean": self.steps_mean,
-            "evaluations_mean": self.evaluations_mean,
-            "outcomes": self.outcomes,
-            "energy_error_correlation": self.energy_error_correlation,
-            "worst_tenth_auroc": self.worst_tenth_auroc,
-            **self.measures,
-            **{
-                f"{name}_by_step": {str(step): value for step, value in by_step.items()}
-                for name, by_step in self.measures_by_step.items()
-            },
-        }
+PROTOCOLS = ("solve", "paper")
+"""How problems are solved that a solver is scored on (see `evaluate`)."""
 
 
 def evaluate(
@@ -125,14 +45,17 @@ def evaluate(
     max_steps: int | None = None,
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
+    protocol: str = "solve",
     restarts: int = 0,
     device: torch.device | str | None = None,
     ranks: Ranks | None = None,
 ) -> Scores:
-    """Score a solver on fresh problems.
+    """Score a solver on fresh problems, as it answers them.
 
-    Without `halting` every problem takes exactly `max_steps` steps, as in the published protocol:
-    80, or 40 on graphs. The same seed gives the same problems and starts to every solver.
+    Scores are of what `solver.solve` gives: problems halt by the solver's own rule. In the
+    published protocol, "paper", every problem takes exactly 80 steps, or 40 on graphs, by the
+    descent of training, and none halts. The same seed gives the same problems and starts to every
+    solver.
 
     Args:
         solver: what to score.
@@ -140,9 +63,11 @@ def evaluate(
         difficulty: a name, or free parameters such as "scale=5".
         problems: how many.
         seed: of problems and starts.
-        max_steps: the most steps of any problem; the task's default if None.
-        descent: how to step; that of training if None.
-        halting: when a problem has arrived; never, if None.
+        max_steps: the most steps of any problem; the solver's own if None.
+        descent: how to step; the solver's own if None.
+        halting: when a problem has arrived; the solver's own rule if None.
+        protocol: "solve" or "paper", which takes no `max_steps`, `halting` or
+            `restarts`.
         restarts: how often problems are descended again (see `minimize`); errors by step are those
             of the first descents.
         device: where to solve; where the solver is, if None.
@@ -151,15 +76,25 @@ def evaluate(
             the scores that one process would. None for a process that is alone.
 
     Raises:
-        SettingError: a number is out of range, or the solver does not start again.
+        SettingError: a number is out of range, there is no such protocol, the published one is to
+            take other steps, or the solver does not start again.
         UnknownNameError: the task has no such difficulty.
         ShapeError: the solver cannot take problems of this size.
     """
     checks.check(checks.count, "evaluate", problems=problems)
+    way = _Way.of(
+        solver,
+        task,
+        protocol,
+        max_steps=max_steps,
+        descent=descent,
+        halting=halting,
+        restarts=restarts,
+    )
+    # Of solvers that cannot start again nothing is asked.
     again: dict[str, Any] = {"restarts": restarts} if restarts else {}
     wanted = task.difficulty(difficulty)
     place = place_of(solver)[0] if device is None else torch.device(device)
-    budget = task.max_steps if max_steps is None else max_steps
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     solver = solver.to(place)
     ranks = Ranks() if ranks is None else ranks
@@ -173,16 +108,66 @@ def evaluate(
         watch = _Watch(task, problem, target)
         solution = solver.solve(
             problem,
-            max_steps=budget,
-            descent=descent,
-            halting=halting or FixedSteps(steps=max(budget, 1)),
+            max_steps=way.max_steps,
+            descent=way.descent,
+            halting=way.halting,
             generator=generator,
             observer=watch,
             **again,
         )
         tally.add(number, solution, watch)
     tally.share(ranks)
-    return tally.scores(wanted.name)
+    return tally.scores(wanted.name, way)
+
+
+@attrs.frozen(kw_only=True)
+class _Way:
+    """How problems are solved; see `Scores`."""
+
+    protocol: str
+    max_steps: int
+    descent: Descent | None
+    halting: HaltingCriterion | None
+
+    @classmethod
+    def of(
+        cls,
+        solver: Solver,
+        task: Task,
+        protocol: str,
+        *,
+        max_steps: int | None,
+        descent: Descent | None,
+        halting: HaltingCriterion | None,
+        restarts: int,
+    ) -> _Way:
+        """Fill in what was not said."""
+        checks.check(checks.one_of(*PROTOCOLS), "evaluate", protocol=protocol)
+        if protocol == "solve":
+            return cls(
+                protocol=protocol,
+                max_steps=budget(solver, task, max_steps),
+                descent=descent or descent_of(solver),
+                halting=halting or halting_of(solver),
+            )
+        if max_steps is not None or halting is not None or restarts:
+            raise SettingError(
+                f'evaluate got protocol="paper" with max_steps={max_steps}, halting={halting} and '
+                f"restarts={restarts}; the published protocol takes {task.max_steps} steps, halts "
+                "nothing and starts once. Leave "
+                'them out, or ask for halting=FixedSteps(steps=...) in protocol="solve".'
+            )
+        return cls(
+            protocol=protocol,
+            max_steps=task.max_steps,
+            descent=descent or getattr(solver, "descent", None),
+            halting=FixedSteps(steps=max(task.max_steps, 1)),
+        )
+
+
+def written(part: Descent | HaltingCriterion | None) -> str | None:
+    """Return a part as it is written in Python."""
+    return None if part is None else repr(part)
 
 
 def takes(solver: Solver, task: Task, difficulty: str | Difficulty) -> bool:
@@ -284,7 +269,7 @@ class _Tally:
         for other in ranks.gather(self.held):
             self.held |= other
 
-    def scores(self, difficulty: str) -> Scores:
+    def scores(self, difficulty: str, way: _Way) -> Scores:
         """Return the scores of all problems."""
         batches = [self.held[number] for number in sorted(self.held)]
         errors = torch.cat([each.errors for each in batches])
@@ -314,6 +299,10 @@ class _Tally:
         by_energy = by_step.pop(_ENERGY, None)
         return Scores(
             difficulty=difficulty,
+            protocol=way.protocol,
+            max_steps=way.max_steps,
+            descent=written(way.descent),
+            halting=written(way.halting),
             problems=count,
             mse=mse,
             relative=mse / constant if constant else None,
@@ -342,47 +331,3 @@ class _Tally:
 
 def _added(sums: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: sum(each[name] for each in sums) for name in sums[0]}
-
-
-def rank_correlation(
-    first: Float[Tensor, " values"], second: Float[Tensor, " values"]
-) -> float | None:
-    """Return Spearman's rank correlation, or None where either side is constant."""
-    if min(first.unique().numel(), second.unique().numel()) < 2:
-        return None
-    ranked = torch.stack([_average_ranks(first), _average_ranks(second)])
-    return float(torch.corrcoef(ranked)[0, 1])
-
-
-def _average_ranks(values: Tensor) -> Tensor:
-    _, place, counts = values.unique(return_inverse=True, return_counts=True)
-    ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
-    return ranks[place]
-
-
-def auroc(
-    scores: Float[Tensor, " problems"], errors: Float[Tensor, " problems"], *, share: float = 0.25
-) -> float:
-    """Return the chance that an answer among the worst `share` scores above one of the others.
-
-    That is the area under the curve of "this answer is wrong" as the scores, energies for example,
-    tell it: 0.5 is chance, 1.0 is perfect.
-
-    Args:
-        scores: of the answers, higher where an answer is thought to be worse.
-        errors: of the same answers.
-        share: of the answers, which count as wrong: those with the largest errors, one at least.
-
-    Raises:
-        SettingError: that leaves no others.
-    """
-    wrong = max(round(share * len(errors)), 1)
-    if wrong >= len(errors):
-        raise SettingError(
-            f"auroc got share={share} of {len(errors)} answers; expected some that do not count as "
-            "wrong, to compare with."
-        )
-    ranks = _average_ranks(scores)[errors.argsort(descending=True)[:wrong]]
-    # Of all pairs of a wrong answer and another: Mann and Whitney's statistic.
-    above = float(ranks.sum()) - wrong * (wrong + 1) / 2
-    return above / (wrong * (len(errors) - wrong))

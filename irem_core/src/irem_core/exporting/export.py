@@ -67,7 +67,7 @@ def export_solver(
     solver: Solver,
     path: str | os.PathLike[str],
     *,
-    max_steps: int = 80,
+    max_steps: int | None = None,
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
     questions: Any = None,
@@ -89,8 +89,9 @@ def export_solver(
             U(-1, 1) all the same.
         path: where to write: a `.pt2` file, or `.onnx`, for which onnx, onnxscript and
             onnxruntime must be installed.
-        max_steps: the most steps any problem takes, at least 0.
-        descent: how to step, without a line search; that of training if None.
+        max_steps: the most steps any problem takes, at least 0; the solver's own if None.
+        descent: how to step, without a line search; that of training if None, also where the solver
+            solves by another.
         halting: when a problem has arrived; that of the solver if None.
         questions: `(B, ...)`, or a `Problem`, of at least 4 problems to check the program on;
             from U(-1, 1) if None.
@@ -104,7 +105,6 @@ def export_solver(
         StorageError: writing failed.
     """
     file = Path(path)
-    checks.check(checks.count_or_zero, "export_solver", max_steps=max_steps)
     checks.check(checks.positive, "export_solver", tolerance=tolerance)
     _check_ending(file)
     units = solver if isinstance(solver, Standardized) else None
@@ -125,13 +125,15 @@ def export_solver(
             "units of pairs; expected an energy whose candidates start at random."
         )
     descent, halting = descent or irem.descent, halting or irem.halting
-    settings: dict[str, Any] = {"max_steps": max_steps, "descent": descent, "halting": halting}
+    most = irem.max_steps if max_steps is None else max_steps
+    checks.check(checks.count_or_zero, "export_solver", max_steps=most)
+    settings: dict[str, Any] = {"max_steps": most, "descent": descent, "halting": halting}
     # Solved first, so that mistakes in the questions are reported before the long work.
     reference = irem if units is None else _StandardStarts(units)
     truth = reference.solve(problem, start=start, **settings)
     onnx = file.suffix == ".onnx"
     tracer = Tracer(irem.energy, space, descent, halting)
-    traced = tracer.program(standard.x, start, max_steps=max_steps, decomposed=onnx)
+    traced = tracer.program(standard.x, start, max_steps=most, decomposed=onnx)
     program = traced if units is None else _InUnits(traced, units)
     with replacing(file) as temporary:
         runs = _write(program, temporary, problem.x, start, settings, onnx=onnx)
@@ -142,7 +144,7 @@ def export_solver(
         question=tuple(problem.x.shape[1:]),
         answer=tuple(start.shape[1:]),
         starts_at_question=starts_at_question,
-        max_steps=max_steps,
+        max_steps=most,
         agreement=found,
         speed=speed,
         solver_speed=solver_speed,

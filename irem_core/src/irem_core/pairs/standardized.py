@@ -11,12 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from irem_core import checks
+from irem_core.descent.base import Descent
 from irem_core.energies.landscape import Evaluation
 from irem_core.pairs.files import Moments
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, VectorSpace, require_dense
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, descent_of, halting_of
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import Observer
 from irem_core.solving.solution import Solution
 
@@ -92,6 +94,21 @@ class Standardized(Solver):
         self.answer = answer
         self.question_units = Units.for_space(question)
         self.answer_units = Units.for_space(answer)
+
+    @property
+    def max_steps(self) -> int | None:  # type: ignore[override]
+        """Those of the solver inside."""
+        return self.solver.max_steps
+
+    @property
+    def halting(self) -> HaltingCriterion | None:
+        """The rule of the solver inside."""
+        return halting_of(self.solver)
+
+    @property
+    def solving(self) -> Descent | None:
+        """How the solver inside steps."""
+        return descent_of(self.solver)
 
     @property
     def compiled(self) -> bool:  # type: ignore[override]

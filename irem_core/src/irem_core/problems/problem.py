@@ -24,22 +24,26 @@ def _count_problems(x: Any) -> int:
             f"x is a single graph, a {type(x).__name__}; expected a torch-geometric Batch, such as "
             "Batch.from_data_list([graph])."
         )
-    leading = {tensor.shape[0] if tensor.ndim else 0 for tensor in trees.tensors(x)}
-    if not leading:
+    held = trees.tensors(x)
+    if not held:
         raise ShapeError(f"x is a {type(x).__name__} without a tensor; expected torch tensors.")
-    if leading == {0}:
-        raise ShapeError("x holds no problems; expected at least 1.")
-    if len(leading) != 1 or 0 in leading:
+    if not all(tensor.ndim for tensor in held):
         raise ShapeError(
-            f"x leads with {sorted(leading)}; expected tensors that all lead with "
-            "the number of problems, at least 1 (give `owner` where answers are ragged)."
+            "x holds a single number; expected tensors that lead with the number of problems, such "
+            "as x[None]."
+        )
+    leading = {tensor.shape[0] for tensor in held}
+    if len(leading) != 1:
+        raise ShapeError(
+            f"x leads with {sorted(leading)}; expected tensors that all lead with the number of "
+            "problems (give `owner` where answers are ragged)."
         )
     return leading.pop()
 
 
 @attrs.frozen(eq=False, init=False)
 class Problem:
-    """A batch of B problems.
+    """A batch of B problems, perhaps of none.
 
     Args:
         x: the questions: a tensor or tree of tensors that lead with problems `(B, ...)` (or, where

@@ -14,7 +14,8 @@ import torch
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
-from irem_core.evaluation.evaluation import Scores, evaluate, takes
+from irem_core.evaluation.evaluation import evaluate, takes
+from irem_core.evaluation.scores import Scores
 from irem_core.report.stepping import Followed, follow
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
@@ -34,8 +35,8 @@ class Measuring:
         problems: of each difficulty, at least 1; None for 200, and then an evaluation that a run
             keeps is taken over rather than done again.
         difficulties: which; None for those that the task names, but for that of training.
-        max_steps: the most steps of any problem; the task's if None.
-        descent: how to step; that of training if None.
+        max_steps: the most steps of any problem; the solver's own if None.
+        descent: how to step; the solver's own if None.
         halting: when a problem has arrived; the rule of the solver if None.
         seed: of problems and starts.
         device: where to solve.
@@ -69,12 +70,12 @@ class Difficulty:
         name: which.
         kept: whether errors are those that the run keeps, rather than measured for the report.
         problems: on how many they were measured.
-        mse: mean squared error, of lowest-energy answers after all steps.
+        mse: mean squared error of lowest-energy answers, of problems that halt by themselves.
         relative: that over the error of the best constant answer to the same problems; None where
             that one is right, or the run keeps no such figure.
-        mse_by_step: the error after each step.
+        mse_by_step: the error after each step; halted problems count with their last iterates.
         floor: what an answer without reasoning scores.
-        halted: scores of solving with the halting rule.
+        measured: scores of problems solved for the report.
         solve: one problem, step by step.
     """
 
@@ -85,7 +86,7 @@ class Difficulty:
     relative: float | None
     mse_by_step: Points
     floor: Floor
-    halted: Scores
+    measured: Scores
     solve: Followed
 
 
@@ -196,7 +197,8 @@ def _run(path: Path, name: str, measuring: Measuring) -> Run:
 def kept_scores(path: Path, iteration: Any) -> dict[str, Mapping[str, Any]]:
     """Read the evaluation that a run keeps, by difficulty, where it is of the model as it is now.
 
-    What is missing, damaged or of another iteration is left out, and measured anew.
+    What is missing, damaged, of another iteration or of the published protocol, as runs of before
+    kept it, is left out and measured anew.
     """
     try:
         record = json.loads((path / EVALUATION).read_text(encoding="utf-8"))
@@ -214,7 +216,8 @@ def _whole(scores: Any) -> bool:
     numbers = (scores.get("problems"), scores.get("mse"))
     by_step = scores.get("mse_by_step")
     return (
-        all(_number(each, float) is not None for each in numbers)
+        scores.get("protocol") == "solve"
+        and all(_number(each, float) is not None for each in numbers)
         and isinstance(by_step, Mapping)
         and all(step.isdecimal() and len(step) < 9 for step in by_step)
     )
@@ -229,16 +232,9 @@ def _difficulty(
 ) -> Difficulty:
     problems, seed = measuring.problems or 200, measuring.seed
     options: dict[str, Any] = {"max_steps": measuring.max_steps, "descent": measuring.descent}
-    rule = measuring.halting or getattr(solver, "halting", None)
-    halted = evaluate(
-        solver, task, difficulty=name, problems=problems, seed=seed, halting=rule, **options
-    )
-    scores = kept.get(name)
-    if scores is None and rule is None:
-        scores = halted.to_dict()
-    elif scores is None:
-        measured = evaluate(solver, task, difficulty=name, problems=problems, seed=seed, **options)
-        scores = measured.to_dict()
+    options |= {"halting": measuring.halting, "seed": seed}
+    measured = evaluate(solver, task, difficulty=name, problems=problems, **options)
+    scores = kept.get(name) or measured.to_dict()
     return Difficulty(
         name=name,
         kept=name in kept,
@@ -247,8 +243,8 @@ def _difficulty(
         relative=_number(scores.get("relative"), float),
         mse_by_step=_points((int(step), each) for step, each in scores["mse_by_step"].items()),
         floor=task.floor(name),
-        halted=halted,
-        solve=follow(solver, task, name, halting=rule, seed=seed, **options),
+        measured=measured,
+        solve=follow(solver, task, name, **options),
     )
 
 

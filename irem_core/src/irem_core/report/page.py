@@ -116,7 +116,7 @@ def _scores(runs: Sequence[Run]) -> Table:
         minutes = None if run.seconds is None else round(run.seconds / 60, 1)
         said = [run.name, run.task, solver, *map(number, (run.parameters, run.iterations, minutes))]
         for each in run.difficulties:
-            steps = float(each.halted.steps.double().mean())
+            steps = float(each.measured.steps.double().mean())
             scored = (each.mse, each.relative, each.floor.constant, each.floor.entrywise)
             rows.append([*said, each.name, *map(_error, scored), number(round(steps, 1))])
     return Table(title="Mean squared errors", columns=columns, rows=rows)
@@ -163,7 +163,7 @@ def _by_step(run: Run) -> Section:
     energies = [
         Series(each.name, [each for each in by_step.items() if _finite(*each)], place)
         for place, each in enumerate(run.difficulties)
-        if (by_step := each.halted.energy_by_step) is not None
+        if (by_step := each.measured.energy_by_step) is not None
     ]
     charts = _some(
         chart(
@@ -197,8 +197,8 @@ def _halting(run: Run) -> Section:
         )
     rows = []
     for each in run.difficulties:
-        steps = each.halted.steps.double()
-        ends = (f"{many} {_words(name)}" for name, many in each.halted.outcomes.items())
+        steps = each.measured.steps.double()
+        ends = (f"{many} {_words(name)}" for name, many in each.measured.outcomes.items())
         places = [float(steps.quantile(share)) for share in (0.1, 0.5, 0.9)]
         rows.append([each.name, *map(number, [float(steps.mean()), *places]), ", ".join(ends)])
     return Section(
@@ -226,7 +226,7 @@ def _halting(run: Run) -> Section:
 
 def halted_by_step(difficulty: Difficulty) -> Points:
     """Return the share of problems that have halted by each step; a spent budget is no halt."""
-    scores = difficulty.halted
+    scores = difficulty.measured
     last, count = int(scores.steps.max()), scores.problems
     points = [(step, float((scores.steps <= step).sum()) / count) for step in range(last)]
     return [*points, (last, 1 - scores.outcomes.get("BUDGET_SPENT", 0) / count)]
@@ -236,12 +236,12 @@ def _calibration(run: Run) -> Section:
     title = "Does the energy tell the error?"
     series, rows = [], []
     for place, each in enumerate(run.difficulties):
-        energies, errors = each.halted.energies, each.halted.errors
+        energies, errors = each.measured.energies, each.measured.errors
         if energies is None:
             continue
         pairs = zip(energies.tolist(), errors.tolist(), strict=True)
         series.append(Series(each.name, [pair for pair in pairs if _finite(*pair)], place))
-        told = [each.halted.energy_error_correlation, each.halted.worst_tenth_auroc]
+        told = [each.measured.energy_error_correlation, each.measured.worst_tenth_auroc]
         rows.append([each.name, *map(number, [*told, *_fifths(energies, errors)])])
     if not series:
         return Section(

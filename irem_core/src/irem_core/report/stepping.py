@@ -16,9 +16,10 @@ from irem_core.energies.landscape import Evaluation
 from irem_core.problems.graphs import PAIRS, is_batch
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace
-from irem_core.solvers.base import Solver, place_of
+from irem_core.solvers.base import Solver, budget, halting_of, place_of
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
+from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
 
 # What is drawn of an answer at most, and how many of its steps.
@@ -84,19 +85,19 @@ def follow(
     descent: Descent | None = None,
     seed: int = 1,
 ) -> Followed:
-    """Solve one problem for all steps, and say where the halting rule would have stopped.
+    """Solve one problem, and go on as far as the published protocol where it halts before.
 
     Args:
         solver: what solves.
         task: where the problem comes from.
         difficulty: of the problem.
-        halting: the rule; None where the solver has none.
-        max_steps: the most steps; the task's default if None.
-        descent: how to step; that of training if None.
+        halting: when it has arrived; the solver's own rule if None.
+        max_steps: the most steps, which are all shown; the solver's own if None.
+        descent: how to step; the solver's own if None.
         seed: of problem and start.
     """
     device, _ = place_of(solver)
-    budget = task.max_steps if max_steps is None else max_steps
+    most, rule = budget(solver, task, max_steps), halting or halting_of(solver)
     generator = torch.Generator(device).manual_seed(derive(seed, "report", difficulty))
     problem, target = task.sample(1, difficulty, generator=generator, device=device)
     kept: list[_Kept] = []
@@ -104,22 +105,25 @@ def follow(
     def keep(step: int, problems: Tensor, evaluation: Evaluation) -> None:
         kept.append((step, float(evaluation.energy[0]), evaluation.iterate.y.clone()))
 
-    def solve(rule: HaltingCriterion | None, observer: Any) -> Any:
+    def solve(steps: int, rule: HaltingCriterion | None, observer: Any = None) -> Solution:
         start = torch.Generator(device).manual_seed(derive(seed, "report", "start"))
         return solver.solve(
             problem,
-            max_steps=budget,
+            max_steps=steps,
             descent=descent,
             halting=rule,
             generator=start,
             observer=observer,
         )
 
-    solution = solve(FixedSteps(steps=max(budget, 1)), keep)
+    halted = solve(most, rule)
+    # A long budget that halting leaves unspent would show next to nothing but the end.
+    further = max(int(halted.steps[0]), task.max_steps)
+    shown = min(most, further) if max_steps is None else most
+    solution = solve(shown, FixedSteps(steps=max(shown, 1)), keep)
     answered = not kept
     if answered:
         kept.append((1, math.nan, solution.y))
-    halted = solution if halting is None else solve(halting, None)
     drawing, drawn = _drawing(task, problem, target)
     steps, energies, iterates = zip(*_thinned(kept, drawn(target).numel()), strict=True)
     apart = [(each - target).double() for each in iterates]
@@ -131,7 +135,7 @@ def follow(
         errors=[float(each.square().mean()) for each in apart],
         largest=[float(each.abs().max()) for each in apart],
         energies=list(energies) if all(map(math.isfinite, energies)) else None,
-        halted=None if halting is None else int(halted.steps[0]),
+        halted=None if rule is None else int(halted.steps[0]),
         outcome=Outcome(int(halted.outcome[0])).name.lower().replace("_", " "),
         answered=answered,
     )

@@ -40,6 +40,8 @@ class Solver(Recorded, nn.Module, ABC):
     """Whether torch's compiler makes what the solver spends its time on."""
     autocasts: bool = False
     """Whether products are in bfloat16."""
+    max_steps: int | None = None
+    """The most steps of a solve where nothing is said; None for as many as the task's protocol."""
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
@@ -91,7 +93,7 @@ class Solver(Recorded, nn.Module, ABC):
         self,
         x: Any,
         *,
-        max_steps: int = 80,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
@@ -107,8 +109,8 @@ class Solver(Recorded, nn.Module, ABC):
 
         Args:
             x: questions `(B, ...)`, or a `Problem`.
-            max_steps: the most steps any problem takes.
-            descent: how to step; that of training if None.
+            max_steps: the most steps any problem takes; the solver's own if None.
+            descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
             start: candidates to start from; random ones if None.
             restarts: how often problems are descended again (see `minimize`). Solvers that do not
@@ -124,7 +126,7 @@ class Solver(Recorded, nn.Module, ABC):
         self,
         problems: Iterable[Any],
         *,
-        max_steps: int = 80,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         capacity: int = 1024,
@@ -134,8 +136,8 @@ class Solver(Recorded, nn.Module, ABC):
 
         Args:
             problems: batches x `(B, ...)` or `Problem`, drawn only as they are needed.
-            max_steps: the most steps any problem takes.
-            descent: how to step; that of training if None.
+            max_steps: the most steps any problem takes; the solver's own if None.
+            descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
             capacity: how many problems a solver that descends works on at a time.
             seed: of random starts, which depend on the place of a batch alone.
@@ -183,6 +185,24 @@ def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:
     if weight is None:
         return torch.device("cpu"), torch.get_default_dtype()
     return weight.device, weight.dtype
+
+
+def budget(solver: Solver, task: Task, max_steps: int | None = None) -> int:
+    """Return the most steps of a solve: those given, else the solver's own, else the task's."""
+    own = task.max_steps if solver.max_steps is None else solver.max_steps
+    return own if max_steps is None else max_steps
+
+
+def halting_of(solver: Solver) -> HaltingCriterion | None:
+    """Return the rule by which a solver halts where nothing is said; None where it has none."""
+    rule = getattr(solver, "halting", None)
+    return rule if isinstance(rule, HaltingCriterion) else None
+
+
+def descent_of(solver: Solver) -> Descent | None:
+    """Return how a solver steps where nothing is said; None where it descends nothing."""
+    steps = getattr(solver, "solving", None) or getattr(solver, "descent", None)
+    return steps if isinstance(steps, Descent) else None
 
 
 def check_fits(solver: Solver, task: Task) -> None:

@@ -14,7 +14,7 @@ from irem_core.errors import SettingError, ShapeError
 from irem_core.problems.layout import Layout
 from irem_core.solvers.base import Solver
 from irem_core.solving.outcome import ARRIVED
-from irem_core.solving.solution import Solution
+from irem_core.solving.solution import Solution, total
 
 Join = Callable[..., Any]
 
@@ -82,8 +82,8 @@ class Composition:
     def solve(self, operands: Sequence[Any], **options: Any) -> Solution:
         """Return the solution of the last application, with those of all in `parts`.
 
-        Steps and energy evaluations are totals over the applications, each of which halts by
-        itself; a problem has converged where every application did.
+        Steps, energy evaluations and products are totals over the applications, each of which
+        halts by itself; a problem has converged where every application did.
 
         Args:
             operands: as in a call.
@@ -114,6 +114,7 @@ class Composition:
             evaluations=torch.stack([part.evaluations for part in parts]).sum(0),
             outcome=stacked.gather(0, first[None])[0],
             layout=last.layout,
+            products=total([part.products for part in parts]),
             z=last.z,
             trace=last.trace,
             parts=tuple(parts),

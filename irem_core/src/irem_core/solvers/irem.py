@@ -22,8 +22,9 @@ from irem_core.solvers.backprop import Backprop, LastStep, Rollout
 from irem_core.solvers.base import Solver
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
-from irem_core.solving.halting import EnergyPlateau, HaltingCriterion
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import Observer, minimize
+from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Solution
 from irem_core.solving.streaming import minimize_many
 from irem_core.tasks.task import Task
@@ -33,16 +34,17 @@ class IREM(Solver):
     """Iterative reasoning as energy minimisation.
 
     Training (Algorithm 1) descends the energy for `steps` steps from random and replayed starts and
-    regresses the last iterate on the answer (Eq. 6). Solving (Algorithm 2) descends until the
-    energy stops changing.
+    regresses the last iterate on the answer (Eq. 6). Solving (Algorithm 2) descends until going on
+    would hardly move the answer.
 
     Args:
         energy: the energy to train: an `EnergyFn` or a `ScratchpadEnergy`.
         steps: N, steps of descent in training, at least 1.
-        descent: how to step, in training and by default in solving.
-        halting: when a problem has arrived, by default in solving. Its tolerance is looser than
-            `EnergyPlateau`'s own: the minimum of a learned energy lies a little off the answer, and
-            on addition (validation problems, three seeds) further steps made the error larger.
+        descent: how to step in training, and in solving where `solving` is None.
+        solving: how to step in solving by default.
+        halting: when a problem has arrived, by default in solving. It is looser than `Settled`'s
+            own: learned energies have their minima off the answers by more than it leaves.
+        max_steps: the most steps of a solve by default. Halting ends most far earlier.
         backprop: how the loss reaches the weights.
         replay: capacity of the replay buffer; 0 trains without one.
         replayed: replayed problems per fresh one, at least 0.
@@ -54,6 +56,8 @@ class IREM(Solver):
     Raises:
         SettingError: a setting is out of range.
     """
+
+    max_steps: int
 
     presets: ClassVar = {
         "default": presets.default,
@@ -67,7 +71,9 @@ class IREM(Solver):
         *,
         steps: int = 5,
         descent: Descent = GradientDescent(step_size=100.0),  # noqa: B008 (frozen)
-        halting: HaltingCriterion = EnergyPlateau(tolerance=1e-3),  # noqa: B008 (frozen)
+        solving: Descent | None = None,
+        halting: HaltingCriterion = Settled(relative=1e-2),  # noqa: B008 (frozen)
+        max_steps: int = 400,
         backprop: Backprop = LastStep(),  # noqa: B008 (frozen)
         replay: int = 10_000,
         replayed: float = 1.0,
@@ -79,7 +85,9 @@ class IREM(Solver):
         checks.check(checks.part_of(Landscape), "IREM", energy=energy)
         checks.check(checks.count, "IREM", steps=steps)
         checks.check(checks.part_of(Descent), "IREM", descent=descent)
+        checks.check(attrs.validators.optional(checks.part_of(Descent)), "IREM", solving=solving)
         checks.check(checks.part_of(HaltingCriterion), "IREM", halting=halting)
+        checks.check(checks.count_or_zero, "IREM", max_steps=max_steps)
         checks.check(checks.part_of(Backprop), "IREM", backprop=backprop)
         checks.check(checks.count_or_zero, "IREM", replay=replay)
         checks.check(checks.non_negative, "IREM", replayed=replayed)
@@ -88,7 +96,9 @@ class IREM(Solver):
         self.energy = energy
         self.steps = steps
         self.descent = descent
+        self.solving = solving
         self.halting = halting
+        self.max_steps = max_steps
         self.backprop = backprop
         self.buffer = ReplayBuffer(replay, dtype=replay_dtype) if replay else None
         self.replayed = replayed
@@ -164,7 +174,7 @@ class IREM(Solver):
         self,
         x: Any,
         *,
-        max_steps: int = 80,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
@@ -174,13 +184,16 @@ class IREM(Solver):
         observer: Observer | None = None,
         differentiable: Differentiation | None = None,
     ) -> Solution:
-        """Descend the energy of each question until it halts (Algorithm 2; see `minimize`)."""
+        """Descend the energy of each question until it halts (Algorithm 2; see `minimize`).
+
+        Where nothing is said it is the solver's own descent, halting rule and most steps.
+        """
         return minimize(
             self.energy,
             x,
-            descent=descent or self.descent,
+            descent=descent or self.solving or self.descent,
             halting=halting or self.halting,
-            max_steps=max_steps,
+            max_steps=self.max_steps if max_steps is None else max_steps,
             start=start,
             restarts=restarts,
             generator=generator,
@@ -193,7 +206,7 @@ class IREM(Solver):
         self,
         problems: Iterable[Any],
         *,
-        max_steps: int = 80,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         capacity: int = 1024,
@@ -203,9 +216,9 @@ class IREM(Solver):
         return minimize_many(
             self.energy,
             problems,
-            descent=descent or self.descent,
+            descent=descent or self.solving or self.descent,
             halting=halting or self.halting,
-            max_steps=max_steps,
+            max_steps=self.max_steps if max_steps is None else max_steps,
             capacity=capacity,
             seed=seed,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import torch
 from torch import Tensor
 
 from irem_core.descent.base import Descent, Probe
-from irem_core.energies.landscape import Evaluation, Landscape, differentiate
+from irem_core.energies.landscape import Evaluation, Landscape, differentiate, encoded
 from irem_core.problems import graphs, trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.layout import Layout
@@ -31,7 +31,15 @@ class Found:
     last: Iterate
     steps: Tensor
     evaluations: Tensor
+    products: Tensor
     outcome: Tensor
+
+    @classmethod
+    def at(cls, start: Evaluation, outcome: Tensor) -> Self:
+        """Return what is found at a start, which has been evaluated."""
+        none = torch.zeros_like(outcome)
+        bare = Evaluation(start.iterate, start.energy)
+        return cls(bare, start.iterate, none, none + 1, none, outcome)
 
     def solution(self, layout: Layout) -> Solution:
         """Return what was found, of problems of this layout; the running ones had no more steps."""
@@ -44,6 +52,7 @@ class Found:
             evaluations=self.evaluations,
             outcome=torch.where(spent, int(Outcome.BUDGET_SPENT), self.outcome),
             layout=layout,
+            products=self.products,
             z=self.best.iterate.z,
         )
 
@@ -60,6 +69,11 @@ class Descending:
     halting_state: Any
 
 
+def context_of(energy: Landscape, problem: Problem) -> Any:
+    """Return the context of problems; None of no problems, which need not be encoded."""
+    return encoded(energy, problem) if problem.layout.count else None
+
+
 def begin(
     energy: Landscape,
     problem: Problem,
@@ -69,16 +83,18 @@ def begin(
     halting: HaltingCriterion,
 ) -> Descending:
     """Evaluate the starts of problems, none of which has taken a step."""
+    numbers = torch.arange(problem.layout.count, device=start.y.device)
+    if not problem.layout.count:
+        none = Evaluation(start, start.y.new_zeros(0), start * 0.0)
+        return Descending(numbers, context, none, Found.at(none, numbers), None, None)
     current = differentiate(energy, context, start, gradient=descent.needs_gradient)
     current, finite, _ = _known(current, torch.ones_like(current.energy, dtype=torch.bool))
-    bare = Evaluation(current.iterate, current.energy)
-    ones = torch.ones(problem.layout.count, dtype=torch.int64, device=start.y.device)
     outcome = torch.where(finite, int(Outcome.RUNNING), int(Outcome.NONFINITE))
     return Descending(
-        problems=torch.arange(problem.layout.count, device=start.y.device),
+        problems=numbers,
         context=context,
         current=current,
-        found=Found(bare, current.iterate, ones * 0, ones, outcome),
+        found=Found.at(current, outcome),
         descent_state=descent.init(current),
         halting_state=halting.begin(current, problem),
     )
@@ -90,8 +106,19 @@ def advance(
     held: Descending,
     descent: Descent,
     halting: HaltingCriterion,
+    *,
+    asking: bool = True,
 ) -> Descending:
-    """Take one step of every running problem; leave halted ones as they were."""
+    """Take one step of every running problem; leave halted ones as they were.
+
+    Args:
+        energy: what is descended.
+        space: of the answers, or None.
+        held: the problems.
+        descent: how to step.
+        halting: when a problem has arrived.
+        asking: whether the halting rule may evaluate the energy, as often as its numbers ask for.
+    """
     before, found, layout = held.current, held.found, held.current.iterate.layout
     running = found.outcome == Outcome.RUNNING
     probe = Probe.of(energy, held.context, space, running)
@@ -104,7 +131,8 @@ def advance(
         )
         probe.spent.evaluations = probe.spent.evaluations + 1
     after, finite, kink = _known(after, after.energy <= before.energy)
-    verdict, halting_state = halting.judge(before, after, held.halting_state, space)
+    asked = probe if asking else attrs.evolve(probe, landscape=None)
+    verdict, halting_state = halting.judge(before, after, held.halting_state, asked)
     # Where a gradient has no value, nothing says whether the energy falls any further.
     unknown = kink & (verdict == Outcome.CONVERGED)
     verdict = torch.where(unknown, int(Outcome.STALLED), verdict)
@@ -123,6 +151,7 @@ def advance(
             last=current.iterate,
             steps=found.steps + moved.to(torch.int64),
             evaluations=found.evaluations + running.to(torch.int64) * probe.spent.evaluations,
+            products=found.products + running.to(torch.int64) * probe.spent.products,
             outcome=torch.where(running, reached, found.outcome),
         ),
         descent_state=descent_state,

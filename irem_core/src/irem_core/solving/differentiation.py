@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from irem_core import checks
 from irem_core.descent.base import Descent
+from irem_core.energies.derivatives import Product, hessian_at, hessian_of
 from irem_core.energies.landscape import Landscape, by_autograd
 from irem_core.errors import SettingError
 from irem_core.problems import trees
@@ -22,7 +23,6 @@ from irem_core.problems.space import Space
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
 
-Product = Callable[[Iterate], Iterate]
 Report = Callable[[Float[Tensor, " problems"]], None]
 
 # Products with the Hessian that find its largest eigenvalue to within a few per cent.
@@ -114,7 +114,7 @@ def attach_implicitly(
         report: see there.
     """
     here = by_autograd(energy, context, iterate.detach(), create_graph=True)
-    hessian = _hessian(here.iterate, here.slope)
+    hessian = hessian_of(here.iterate, here.slope)
     face = None if space is None else space.face(iterate.y, here.slope.y.detach())
 
     def along(direction: Iterate) -> Iterate:
@@ -153,35 +153,6 @@ class _Attached(torch.autograd.Function):
         found = ctx.adjoint(Iterate(y, ctx.layout, *z)) * -1.0
         slopes = (found.y,) if found.z is None else (found.y, found.z)
         return (None, None, None, *(None for _ in slopes), *slopes)
-
-
-def hessian_at(energy: Landscape, context: Any, iterate: Iterate) -> Product:
-    """Return products with the Hessian of the energy, in y and z, at iterates."""
-    here = by_autograd(energy, context, iterate.detach(), create_graph=True)
-    return _hessian(here.iterate, here.slope)
-
-
-def _hessian(at: Iterate, slope: Iterate) -> Product:
-    inputs = [leaf for leaf in (at.y, at.z) if leaf is not None]
-    outputs = [leaf for leaf in (slope.y, slope.z) if leaf is not None]
-    curved = [leaf.requires_grad for leaf in outputs]
-
-    def product(direction: Iterate) -> Iterate:
-        weights = [leaf for leaf in (direction.y, direction.z) if leaf is not None]
-        kept = [
-            (leaf, weight)
-            for leaf, weight, bent in zip(outputs, weights, curved, strict=True)
-            if bent
-        ]
-        if not kept:  # a gradient that depends on nothing
-            return direction * 0.0
-        leaves, along = zip(*kept, strict=True)
-        found = torch.autograd.grad(
-            leaves, inputs, along, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        return Iterate(found[0], at.layout, *found[1:])
-
-    return product
 
 
 def steepest(product: Product, like: Iterate) -> Float[Tensor, " problems"]:
@@ -315,7 +286,8 @@ def differentiated(
         # A leaf: backward through it is no error, and reaches nothing.
         attached = whole.clone().map(torch.Tensor.requires_grad_)
     elif bool(carries.all()):
-        attached = rule.attach(energy, context, whole, space, report)
+        with torch.enable_grad():
+            attached = rule.attach(energy, context, whole, space, report)
     else:
         # Only the rows that carry a gradient: zero times what may be infinite elsewhere is NaN.
         with torch.enable_grad():

@@ -12,10 +12,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from irem_core import checks
+from irem_core.descent.base import Probe
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError
+from irem_core.problems.iterate import project
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import Space
 from irem_core.solving.outcome import Outcome
 
 
@@ -62,17 +63,18 @@ class HaltingCriterion(ABC):
         """
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: Any, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: Any, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], Any]:
-        """Judge one step, knowing the bounds: what the loop calls.
+        """Judge one step, and ask the energy about it: what the loop calls.
 
-        By default it is what `update` says, of rules that need not know them.
+        By default it is what `update` says, of rules that need not ask.
 
         Args:
             before: as in `update`.
             after: as in `update`.
             state: as in `update`.
-            space: of the answers, or None where it is not known.
+            probe: knows the bounds of the answers, and evaluates the energy where it has a
+                landscape; None where nothing is known.
         """
         return self.update(before, after, state)
 
@@ -147,6 +149,9 @@ class EnergyPlateau(HaltingCriterion):
 class GradientNorm(HaltingCriterion):
     """Stop where the Euclidean norm of the gradient, in y and z together, is small.
 
+    Where answers are bounded it is the norm of how far a step to y - g, moved within the bounds,
+    leads.
+
     Args:
         tolerance: largest norm that counts as converged, in units of energy per unit of answer.
     """
@@ -161,8 +166,22 @@ class GradientNorm(HaltingCriterion):
     def update(
         self, before: Evaluation, after: Evaluation, state: None
     ) -> tuple[Int[Tensor, " problems"], None]:
+        """Look at the gradient after the step, of answers without bounds."""
+        return self.judge(before, after, state, None)
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: None, probe: Probe | None
+    ) -> tuple[Int[Tensor, " problems"], None]:
         """Look at the gradient after the step."""
-        return _outcomes(after.slope.norm() <= self.tolerance, Outcome.CONVERGED), None
+        aim = after.iterate - after.slope
+        # Where the bounds change nothing, the difference would be rounded to the digits of y.
+        slope = project(None if probe is None else probe.space, aim).map(
+            lambda to, wanted, at, slope: torch.where(to == wanted, slope, at - to),
+            aim,
+            after.iterate,
+            after.slope,
+        )
+        return _outcomes(slope.norm() <= self.tolerance, Outcome.CONVERGED), None
 
 
 @attrs.frozen
@@ -231,11 +250,11 @@ class _Combination(HaltingCriterion):
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...], space: Space | None
+        self, before: Evaluation, after: Evaluation, state: tuple[Any, ...], probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], tuple[Any, ...]]:
         """Ask every rule."""
         found = [
-            rule.judge(before, after, part, space)
+            rule.judge(before, after, part, probe)
             for rule, part in zip(self.criteria, state, strict=True)
         ]
         verdicts = torch.stack([verdict for verdict, _ in found])

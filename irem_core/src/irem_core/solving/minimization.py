@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 import torch
@@ -12,13 +12,21 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent
-from irem_core.energies.landscape import Evaluation, Landscape, check_problem, encoded
+from irem_core.energies.landscape import Evaluation, Landscape, check_problem
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import VectorSpace, require_finite, uniform
-from irem_core.solving.descending import Descending, advance, begin, copied, ordinary, solving
+from irem_core.solving.descending import (
+    Descending,
+    advance,
+    begin,
+    context_of,
+    copied,
+    ordinary,
+    solving,
+)
 from irem_core.solving.differentiation import (
     Differentiation,
     check_differentiable,
@@ -33,6 +41,7 @@ Observer = Callable[[int, Tensor, Evaluation], None]
 """Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
 
 _Given = ParamSpec("_Given")
+_Found = TypeVar("_Found", bound=Solution)
 
 RECORDABLE = ("energy", "gradient_norm", "y")
 
@@ -41,7 +50,7 @@ RECORDABLE = ("energy", "gradient_norm", "y")
 _HALTED_SHARE = 0.1
 
 
-def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solution]:
+def by_itself(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     """Leave a function out of what its caller compiles: how long it loops depends on numbers.
 
     Raises:
@@ -49,9 +58,9 @@ def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solutio
     """
 
     @functools.wraps(function)
-    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> Solution:
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
         if torch.compiler.is_compiling():
-            compiled: Solution = torch.compiler.disable(function)(*args, **kwargs)
+            compiled: _Found = torch.compiler.disable(function)(*args, **kwargs)
             return compiled
         if torch._C._are_functorch_transforms_active():
             raise SettingError(
@@ -63,7 +72,7 @@ def _by_itself(function: Callable[_Given, Solution]) -> Callable[_Given, Solutio
     return call
 
 
-@_by_itself
+@by_itself
 def minimize(
     energy: Landscape,
     x: Any,
@@ -115,34 +124,28 @@ def minimize(
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = Settled() if halting is None else halting
-    attached = None
+    carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
-        if torch.is_grad_enabled():
-            given = ordinary(energy.problem(x), attached=True)
-            check_problem(energy, given)
-            attached = encoded(energy, given)
+    attached = context_of(energy, attached_problem(energy, x)) if carrying else None
     with solving():
-        problem = ordinary(energy.problem(x))
-        check_problem(energy, problem)
-        if generator is None:
-            generator = torch.Generator(problem.device).manual_seed(0)
+        problem, generator = prepared(energy, x, generator)
         recorder = _recorder(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
-        context = encoded(energy, problem) if attached is None else ordinary(attached)
-        begin = _start(energy, problem, start, generator)
+        context = ordinary(attached) if carrying else context_of(energy, problem)
+        begin = first_iterate(energy, problem, start, generator)
         parts: dict[str, Any] = {"descent": descent, "halting": halting, "max_steps": max_steps}
-        solution = _descend(energy, problem, context, begin, **parts, watch=watch)
+        solution = descend(energy, problem, context, begin, **parts, watch=watch)
         held = (problem, context, begin, solution)
         _restart(restarts, energy, held, generator, parts)
         if recorder is not None:
             solution = attrs.evolve(solution, trace=recorder.trace())
-        if differentiable is None or attached is None:
+        if differentiable is None or not carrying:
             return solution
         return differentiated(differentiable, energy, attached, problem.answer, solution)
 
 
-def _descend(
+def descend(
     energy: Landscape,
     problem: Problem,
     context: Any,
@@ -201,17 +204,39 @@ def _restart(
             numbers = numbers[left]
         problem, context, start, found = held
         start = _another(energy, problem, start, generator)
-        found = found.or_better(_descend(energy, problem, context, start, **parts))
+        found = found.or_better(descend(energy, problem, context, start, **parts))
         held = (problem, context, start, found)
         trees.put(solution, layout, numbers, found)
 
 
-def _start(
+def prepared(
+    energy: Landscape, x: Any, generator: torch.Generator | None
+) -> tuple[Problem, torch.Generator]:
+    """Return questions that can be solved in any mode, and what random starts come from."""
+    problem: Problem = ordinary(energy.problem(x))
+    check_problem(energy, problem)
+    return problem, generator or torch.Generator(problem.device).manual_seed(0)
+
+
+def attached_problem(energy: Landscape, x: Any) -> Problem:
+    """Return questions that can be differentiated by."""
+    problem: Problem = ordinary(energy.problem(x), attached=True)
+    check_problem(energy, problem)
+    return problem
+
+
+def first_iterate(
     energy: Landscape,
     problem: Problem,
     start: Tensor | Iterate | None,
     generator: torch.Generator,
 ) -> Iterate:
+    """Return the start that was given, checked and moved within the space of answers, or draw one.
+
+    Raises:
+        ShapeError: it does not fit, or none can be drawn.
+        NonFiniteError: it holds NaN or infinity.
+    """
     if start is None:
         return energy.start(problem, generator)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)

@@ -14,7 +14,8 @@ class Outcome(IntEnum):
     NONFINITE = 3
     ANSWERED = 4
     STALLED = 5
-    VERIFIED = 6
+    INFEASIBLE = 6
+    VERIFIED = 7
 
     @property
     def explanation(self) -> str:
@@ -31,6 +32,8 @@ _EXPLANATIONS = {
     Outcome.VERIFIED: "was checked, and its answer holds",
     Outcome.STALLED: "stalled: its descent found no step, or none that its numbers resolve, where "
     "the gradient is not small or has no value",
+    Outcome.INFEASIBLE: "ended where constraints are broken, and found no answer that breaks them "
+    "less",
 }
 
 ARRIVED = (Outcome.CONVERGED, Outcome.VERIFIED, Outcome.ANSWERED)

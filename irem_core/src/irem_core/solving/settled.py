@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core import checks
+from irem_core.descent.base import Probe
 from irem_core.energies.landscape import Evaluation
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.looking_ahead import look_ahead
 from irem_core.solving.outcome import Outcome
 
 # Moves are compared with those this many steps before. Barzilai-Borwein steps and momentum grow and
@@ -21,6 +23,10 @@ _WINDOWS = (_WINDOW, _WINDOW // 2)
 # What is remembered of the flattest direction after one further step: descents may take a
 # hundred across a valley before one that goes along it.
 _KEPT = 0.99
+# Gradients that are evaluated at most before a problem is called converged.
+_GRADIENTS = 10
+# The inverse of how many times flatter directions may be than any that moves went along.
+_UNSEEN = 1e-4
 # A move of so many units in the last place is taken for rounding.
 _ROUNDING = 2.0
 # Steps in a row without a move after which a descent has stalled. Damping that is raised, or a
@@ -39,6 +45,7 @@ class Moves:
             the length of a step, in gradients, to where the gradient would be 0. It is 0 before
             any is known.
         quiet: steps in a row after which next to nothing was left.
+        wanted: quiet steps after which it is looked ahead.
         still: steps in a row that did not move the answer.
     """
 
@@ -46,6 +53,7 @@ class Moves:
     drops: Float[Tensor, "problems moves"]
     flattest: Float[Tensor, " problems"]
     quiet: Int[Tensor, " problems"]
+    wanted: Int[Tensor, " problems"]
     still: Int[Tensor, " problems"]
 
 
@@ -53,11 +61,14 @@ class Moves:
 class Settled(HaltingCriterion):
     """Stop where going on with this descent would not move the answer by more than a tolerance.
 
-    What is left is estimated twice, and the larger counts: from how fast the moves shrink, since
-    moves that shrink by a factor q at each step leave q / (1 - q) of the last one to go; and from
-    how the gradient changed along the moves, which tells how far away it is 0. A problem has
-    converged when both are at most `absolute` + `relative` |y|, where |y| is the answer's largest
-    entry as it is now, and its energy changes less and less, `patience` steps in a row.
+    What is left is estimated from how fast the moves shrink, since moves that shrink by a factor q
+    at each step leave q / (1 - q) of the last one to go; and from how the gradient changed along
+    the moves, which tells how far away it is 0. Both must be at most `absolute` + `relative` `|y|`,
+    where `|y|` is the answer's largest entry as it is now, and the energy must change less and
+    less, `patience` steps in a row. Then it is looked ahead: conjugate gradients on at most 10
+    further gradients find how far the minimum is, also along directions that no move took. A
+    problem has converged when that is as little. Where it is more, twice as many steps must be
+    quiet before it is looked ahead again.
 
     A problem that no longer moves, or by less than its numbers resolve, has converged where the
     gradient says so, and has stalled (`Outcome.STALLED`) where it does not.
@@ -70,25 +81,26 @@ class Settled(HaltingCriterion):
 
     relative: float = attrs.field(default=1e-3, validator=checks.non_negative)
     absolute: float = attrs.field(default=1e-6, validator=checks.non_negative)
-    patience: int = attrs.field(default=5, validator=checks.count)
+    patience: int = attrs.field(default=3, validator=checks.count)
 
     def init(self, evaluation: Evaluation) -> Moves:
         """Start with no move made."""
         unknown = torch.full_like(evaluation.energy, torch.inf)
         none = torch.zeros_like(evaluation.energy, dtype=torch.int64)
         moves = unknown[:, None].repeat(1, 2 * _WINDOW)
-        return Moves(moves, moves, torch.zeros_like(unknown), none, none)
+        return Moves(moves, moves, torch.zeros_like(unknown), none, none + self.patience, none)
 
     def update(
         self, before: Evaluation, after: Evaluation, state: Moves
     ) -> tuple[Int[Tensor, " problems"], Moves]:
-        """Judge a step of answers without bounds."""
+        """Judge a step of answers without bounds, as far as moves alone can tell."""
         return self.judge(before, after, state, None)
 
     def judge(
-        self, before: Evaluation, after: Evaluation, state: Moves, space: Space | None
+        self, before: Evaluation, after: Evaluation, state: Moves, probe: Probe | None
     ) -> tuple[Int[Tensor, " problems"], Moves]:
-        """Estimate what is left after the step."""
+        """Estimate what is left after the step, and look ahead before saying CONVERGED."""
+        space = None if probe is None else probe.space
         size = after.iterate.amax()
         rounding = _ROUNDING * torch.finfo(size.dtype).eps * size
         move = after.iterate - before.iterate
@@ -104,13 +116,47 @@ class Settled(HaltingCriterion):
             flattest, bends_up = _flattest(state.flattest, move, bent, length > 8 * rounding)
             near = bends_up & (_by_gradient(after, flattest, space) <= allowed)
         # Once a valley is reached that is followed slowly, the newest moves shrink no more.
-        left = torch.maximum(*(_by_moves(lengths, rounding, many) for many in _WINDOWS))
-        calm = _calmer(drops, after.energy) & (left <= allowed)
+        left = torch.stack([_by_moves(lengths, rounding, many) for many in _WINDOWS]).amax(0)
+        calmer, blind = _calmer(drops, after.energy)
+        # Where no energy tells moves apart they come and go, and the gradient has to tell.
+        left = torch.where(blind, _halves(lengths)[0], left)
+        calm = (calmer | blind) & (left <= allowed)
         quiet = torch.where(near & (calm | still), state.quiet + 1, 0)
         stood = torch.where(still, state.still + 1, 0)
         outcome = torch.where(stood >= _STILL, int(Outcome.STALLED), int(Outcome.RUNNING))
-        outcome = torch.where(quiet >= self.patience, int(Outcome.CONVERGED), outcome)
-        return outcome, Moves(lengths, drops, flattest, quiet, stood)
+        arrived, wanted = quiet >= state.wanted, state.wanted
+        if probe is not None and probe.landscape is not None and after.gradient is not None:
+            refused, flattest = _refused(after, probe, arrived, still, allowed, flattest)
+            arrived = arrived & ~refused
+            quiet, wanted = torch.where(refused, 0, quiet), torch.where(refused, 2 * wanted, wanted)
+        outcome = torch.where(arrived, int(Outcome.CONVERGED), outcome)
+        return outcome, Moves(lengths, drops, flattest, quiet, wanted, stood)
+
+
+def _refused(
+    after: Evaluation,
+    probe: Probe,
+    arrived: Bool[Tensor, " problems"],
+    still: Bool[Tensor, " problems"],
+    allowed: Float[Tensor, " problems"],
+    flattest: Float[Tensor, " problems"],
+) -> tuple[Bool[Tensor, " problems"], Float[Tensor, " problems"]]:
+    """Say which have not arrived after all, as looking ahead shows, and how flat it is there."""
+    asked = arrived if probe.running is None else arrived & probe.running
+    if not bool(asked.any()):
+        return torch.zeros_like(asked), flattest
+    # Where nothing moves little was seen.
+    unseen = torch.where(still, 0, _UNSEEN).to(allowed.dtype)
+    ahead = look_ahead(
+        after,
+        probe,
+        wanted=asked,
+        allowed=allowed,
+        flattest=flattest,
+        unseen=unseen,
+        most=_GRADIENTS,
+    )
+    return asked & ~(ahead.left <= allowed), ahead.flattest
 
 
 def _pushed(recent: Tensor, newest: Tensor) -> Tensor:
@@ -136,10 +182,10 @@ def _by_moves(
     return late * factor / (1 - factor)
 
 
-def _calmer(drops: Tensor, energy: Tensor) -> Tensor:
-    """Say where the energy changes less than it did, or by no more than its numbers resolve."""
+def _calmer(drops: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """Say where the energy changes less than it did, and where by no more than its rounding."""
     late, early = _halves(drops)
-    return (late < early) | (late <= 4 * torch.finfo(energy.dtype).eps * energy.abs())
+    return late < early, late <= 4 * torch.finfo(energy.dtype).eps * energy.abs()
 
 
 def _flattest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import attrs
@@ -56,6 +57,9 @@ class Solution:
             without, the start's and line searches' included.
         outcome: `(B,)` how each problem ended, as numbers of `Outcome`.
         layout: whose rows `y` and `last` hold.
+        products: `(B,)` products with the energy's Hessian, or with the Jacobian of its residuals,
+            that its descent asked for while it was running, of all problems at once; None for a
+            solver that counts none.
         z: `(B, width)` the scratchpad that belongs to `y`, where the energy has one.
         trace: what was recorded on the way, where asked for.
         parts: the solutions of the applications, where the solver is a composition.
@@ -73,6 +77,7 @@ class Solution:
     evaluations: Int[Tensor, " problems"]
     outcome: Int[Tensor, " problems"]
     layout: Layout
+    products: Int[Tensor, " problems"] | None = None
     z: Tensor | None = None
     trace: Trace | None = None
     parts: tuple[Solution, ...] = ()
@@ -93,8 +98,8 @@ class Solution:
     def or_better(self, other: Solution) -> Solution:
         """Return for each problem the answer that is verified, else that of the lower energy.
 
-        This one's where both are equal. Energy evaluations add up; all else is of the solution that
-        an answer is from. Traces and parts are left out.
+        This one's where both are equal. Energy evaluations and products add up; all else is of the
+        solution that an answer is from. Traces and parts are left out.
 
         Args:
             other: of the same problems.
@@ -112,7 +117,11 @@ class Solution:
             better = torch.where(self.verified == other.verified, better, other.verified)
         mine, theirs = (attrs.evolve(each, trace=None, parts=()) for each in (self, other))
         chosen = trees.where(better, self.layout, theirs, mine)
-        return attrs.evolve(chosen, evaluations=self.evaluations + other.evaluations)
+        return attrs.evolve(
+            chosen,
+            evaluations=self.evaluations + other.evaluations,
+            products=total([self.products, other.products]),
+        )
 
     def check(self) -> Self:
         """Return the solution if every problem converged, was verified, or was answered.
@@ -147,6 +156,12 @@ def _named(problems: list[int]) -> str:
     """Write how many problems there are, and which."""
     named = ", ".join(map(str, problems[:10])) + (", ..." if len(problems) > 10 else "")
     return f"{len(problems)} ({named})"
+
+
+def total(counts: Sequence[Tensor | None]) -> Tensor | None:
+    """Add up what several solutions counted; None where one of them did not."""
+    known = [each for each in counts if each is not None]
+    return torch.stack(known).sum(0) if len(known) == len(counts) else None
 
 
 class Recorder:

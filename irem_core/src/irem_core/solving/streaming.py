@@ -80,11 +80,12 @@ def _solved(stream: _Stream, source: Iterator[Any]) -> Iterator[Solution]:
     arrivals = map(stream.prepared, source)
     waiting = next(arrivals, None)
     while True:
-        yield from stream.finished()
         while waiting is not None and stream.takes(waiting):
             stream.begin(waiting)
             waiting = next(arrivals, None)
-        if not stream.step() and waiting is None:
+        stepped = stream.step()
+        yield from stream.finished()
+        if not stepped and waiting is None:
             return
 
 
@@ -172,14 +173,16 @@ class _Stream:
         with descending.solving():
             check_problem(self.energy, problem)
             start = self.energy.start(problem, starts_of(self.begun, self.seed, problem.device))
-            context = encoded(self.energy, problem)
+            self.begun += 1
+            context = descending.context_of(self.energy, problem)
             held = descending.begin(
                 self.energy, problem, context, start, self.descent, self.halting
             )
             found = trees.map_leaves(descending.copied, held.found)
             self.batches.append(_Batch(self.count, problem, found, count))
+            if not count:
+                return
             self._hold(problem, attrs.evolve(held, problems=held.problems + self.count))
-            self.begun += 1
             self.count += count
             self._stop_where_spent()
 

@@ -80,7 +80,8 @@ class Task(Recorded, ABC):
     published: tuple[Published, ...] = ()
     """Figures to compare with."""
     max_steps: ClassVar[int] = 80
-    """Steps that evaluation takes by default: 80 on vectors and 40 on graphs, as published."""
+    """Steps of the published protocol: 80 on vectors and 40 on graphs. Solvers that do not say how
+    many they take at most take as many."""
     interim: ClassVar[int] = 1000
     """Problems of a difficulty that `irem train` scores on the way: fewer where one takes long."""
     preferred: str | None = None

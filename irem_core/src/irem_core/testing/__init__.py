@@ -11,7 +11,8 @@ what the rest of the library relies on:
 
 from irem_core.testing.descents import check_backprop, check_descent
 from irem_core.testing.energies import check_energy
-from irem_core.testing.parts import check_halting, check_part, check_space
+from irem_core.testing.halting import check_halting
+from irem_core.testing.parts import check_part, check_space
 from irem_core.testing.solvers import check_solver
 from irem_core.testing.tasks import check_task
 

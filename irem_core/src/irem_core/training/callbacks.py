@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from irem_core import checks
-from irem_core.evaluation.evaluation import evaluate, takes
+from irem_core.evaluation.evaluation import PROTOCOLS, evaluate, takes
 from irem_core.training.progress import Callback, Progress
 
 
@@ -28,9 +28,10 @@ class EvaluateEvery(Callback):
         difficulties: on which to evaluate.
         problems: how many of each.
         seed: of problems and starts.
+        protocol: how they are solved (see `evaluate`).
 
     Raises:
-        SettingError: a number is below 1.
+        SettingError: a number is below 1, or there is no such protocol.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class EvaluateEvery(Callback):
         difficulties: Sequence[str] = ("same",),
         problems: int = 1000,
         seed: int = 1,
+        protocol: str = "solve",
     ) -> None:
         checks.check(checks.count, "EvaluateEvery", every=every, problems=problems)
+        checks.check(checks.one_of(*PROTOCOLS), "EvaluateEvery", protocol=protocol)
         self.every = every
         self.difficulties = tuple(difficulties)
         self.problems = problems
         self.seed = seed
+        self.protocol = protocol
 
     def stepped(self, progress: Progress) -> None:
         """Evaluate at every multiple of `every`, on the process that reports."""
@@ -61,6 +65,7 @@ class EvaluateEvery(Callback):
                     difficulty=difficulty,
                     problems=self.problems,
                     seed=self.seed,
+                    protocol=self.protocol,
                 ).mse
                 for difficulty in self.difficulties
                 if takes(progress.solver, progress.task, difficulty)

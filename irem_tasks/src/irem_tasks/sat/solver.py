@@ -73,6 +73,8 @@ class SatSolver(Solver):
         SettingError: a setting is out of range.
     """
 
+    max_steps = 20_000
+
     def __init__(
         self,
         energy: SatEnergy,
@@ -113,7 +115,7 @@ class SatSolver(Solver):
         self,
         x: Any,
         *,
-        max_steps: int = 20_000,
+        max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
@@ -128,7 +130,7 @@ class SatSolver(Solver):
         Args:
             x: formulas `(B, clauses, width)` of signed literals, or a `Problem`.
             max_steps: the most steps any formula takes in all of its descents; one that ends early
-                counts as `steps` of them.
+                counts as `steps` of them; 20,000 if None.
             descent: how to step; the solver's own if None.
             halting: when one descent has arrived.
             start: `(B, variables)` where the first descent starts; drawn from U(0, 1) if None.
@@ -143,6 +145,7 @@ class SatSolver(Solver):
             SettingError: `max_steps` is out of range, or `differentiable` or restarts are given.
             ShapeError: x holds no formulas, or the number of variables is not known.
         """
+        max_steps = self.max_steps if max_steps is None else max_steps
         checks.check(checks.count_or_zero, "SatSolver", max_steps=max_steps)
         if restarts:
             raise SettingError(

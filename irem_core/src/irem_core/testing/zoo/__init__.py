@@ -6,6 +6,15 @@ problem, start = ZOO["rosenbrock"].batch(100)
 minimize(ZOO["rosenbrock"].energy, problem, start=start, descent=...)
 """
 
+from irem_core.testing.zoo.batches import (
+    BATCHES,
+    Bowl,
+    DoubleWell,
+    EdgeQuadratic,
+    KnownBatch,
+    Quadratic,
+    ScratchpadQuadratic,
+)
 from irem_core.testing.zoo.functions import FUNCTIONS
 from irem_core.testing.zoo.known import (
     FunctionEnergy,
@@ -20,10 +29,17 @@ ZOO: dict[str, KnownProblem] = {each.name: each for each in (*LEAST_SQUARES, *FU
 """The problems by name."""
 
 __all__ = [
+    "BATCHES",
     "ZOO",
+    "Bowl",
+    "DoubleWell",
+    "EdgeQuadratic",
     "FunctionEnergy",
+    "KnownBatch",
     "KnownProblem",
+    "Quadratic",
     "ResidualsEnergy",
+    "ScratchpadQuadratic",
     "SquaresEnergy",
     "Watched",
     "steepness",

@@ -11,6 +11,7 @@ from torch import Tensor
 from irem_core.testing.zoo.known import FunctionEnergy, KnownProblem
 
 _SURVEY = "Jamil and Yang, IJMMNO 4 (2013)"
+_HS = "Hock and Schittkowski, Test Examples for Nonlinear Programming Codes (1981)"
 _BOYD = "Boyd and Vandenberghe, Convex Optimization (2004)"
 
 
@@ -65,6 +66,14 @@ def _bounded_quadratic(y: Tensor) -> Tensor:
     off = y - y.new_tensor(_BOUNDED)
     curved = (torch.arange(1, 6, dtype=y.dtype, device=y.device) * off**2).sum(1) + off.sum(1) ** 2
     return curved / 2 + (y.new_tensor([1.0, -1.0, 0.0, 0.0, 0.5]) * off).sum(1)
+
+
+def _corner(y: Tensor) -> Tensor:
+    return 2 - y.prod(1)
+
+
+def _logarithms(y: Tensor) -> Tensor:
+    return ((y - 2).log() ** 2 + (10 - y).log() ** 2).sum(1) - y.prod(1) ** 0.2
 
 
 _BOUNDED = (0.0, 1.0, 0.3, 0.7, 0.0)
@@ -152,5 +161,25 @@ FUNCTIONS = (
         source="made from its minimiser and multipliers, as in Nocedal and Wright (2006), 16.4",
         low=0.0,
         high=1.0,
+    ),
+    KnownProblem(
+        name="corner",
+        energy=FunctionEnergy(_corner),
+        start=(1.0, 1.0, 2 / 3, 0.5, 0.4),
+        minimum=1.0,
+        minimisers=((1.0,) * 5,),
+        source=f"{_HS}, 45, in units of the bounds",
+        low=0.0,
+        high=1.0,
+    ),
+    KnownProblem(
+        name="logarithms",
+        energy=FunctionEnergy(_logarithms),
+        start=(9.0,) * 10,
+        minimum=-45.77846970744626,
+        minimisers=((9.350265833069383,) * 10,),
+        source=f"{_HS}, 110",
+        low=2.001,
+        high=9.999,
     ),
 )

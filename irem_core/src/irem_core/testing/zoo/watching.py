@@ -12,10 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core.descent import Descent
+from irem_core.descent.base import Probe
 from irem_core.energies.base import EnergyFn
 from irem_core.energies.landscape import Evaluation
-from irem_core.problems.iterate import Iterate
-from irem_core.solving.halting import FixedSteps, HaltingCriterion
+from irem_core.problems.problem import Problem
+from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import minimize
 from irem_core.solving.outcome import Outcome
 from irem_core.testing.zoo.known import KnownProblem
@@ -28,7 +29,7 @@ class Watched:
     Args:
         outcome: `(B,)` how each problem would have halted.
         steps: `(B,)` after how many steps.
-        evaluations: `(B,)` and after how many evaluations of the energy.
+        evaluations: `(B,)` and after how many evaluations of the energy, the rule's own included.
         answer: `(B, n)` the answers, the lowest-energy iterates.
         moved: `(B,)` how far an entry of the answer moved at most, in the steps after.
     """
@@ -53,38 +54,92 @@ class Watched:
         return (self.outcome == Outcome.CONVERGED) & (self.moved > times * allowed)
 
 
-class _Counter:
-    """Counts the calls of an energy's `energy`, of a copy that is otherwise the same."""
+@attrs.frozen(kw_only=True)
+class _Asking(HaltingCriterion):
+    """Asks rules of each step, notes what each says first, and goes on until that is judged.
 
-    def __init__(self, energy: EnergyFn) -> None:
-        self.calls = 0
-        self.energy = copy(energy)
+    Args:
+        rules: the halting rules.
+        steps: for how many steps they are asked.
+        onward: how many steps are taken after a CONVERGED.
+        count: how many problems there are.
+    """
 
-        def counted(context: Any, y: Tensor) -> Tensor:
-            self.calls += 1
+    rules: tuple[HaltingCriterion, ...]
+    steps: int
+    onward: int
+    count: int
+    outcome: Tensor = attrs.field(init=False, eq=False)
+    halted: Tensor = attrs.field(init=False, eq=False)
+    evaluations: Tensor = attrs.field(init=False, eq=False)
+    own: Tensor = attrs.field(init=False, eq=False)
+    spent: Tensor = attrs.field(init=False, eq=False)
+
+    @outcome.default
+    @own.default
+    @halted.default
+    @evaluations.default
+    def _of_rules(self) -> Tensor:
+        return torch.zeros(len(self.rules), self.count, dtype=torch.int64)
+
+    @spent.default
+    def _of_problems(self) -> Tensor:
+        return torch.zeros(self.count, dtype=torch.int64)
+
+    def counted(self, energy: EnergyFn) -> EnergyFn:
+        """Return a copy of an energy that counts the evaluations of each problem, named by x."""
+        copied = copy(energy)
+
+        def counting(context: Any, y: Tensor) -> Tensor:
+            self.spent[context] += 1
             return energy.energy(context, y)
 
-        setattr(self.energy, "energy", counted)  # noqa: B010 (of this copy alone)
+        setattr(copied, "energy", counting)  # noqa: B010 (of this copy alone)
+        return copied
+
+    def init(self, evaluation: Evaluation) -> Any:
+        """Start all rules."""
+        problems = torch.arange(self.count)
+        return problems, problems * 0, tuple(rule.init(evaluation) for rule in self.rules)
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Any
+    ) -> tuple[Int[Tensor, " problems"], Any]:
+        """Ask of answers without bounds."""
+        return self.judge(before, after, state, None)
+
+    def judge(
+        self, before: Evaluation, after: Evaluation, state: Any, probe: Probe | None
+    ) -> tuple[Int[Tensor, " problems"], Any]:
+        """Ask every rule that has not spoken, for so many steps."""
+        problems, taken, states = state[0], state[1] + 1, []
+        for place, (rule, its) in enumerate(zip(self.rules, state[2], strict=True)):
+            silent = self.outcome[place, problems] == Outcome.RUNNING
+            asked = silent & (taken <= self.steps)
+            spent = self.spent.clone()
+            said, its = rule.judge(before, after, its, _among(probe, asked))
+            # What a rule evaluates itself counts for it alone.
+            self.own[place] += self.spent - spent
+            self.spent.copy_(spent)
+            states.append(its)
+            for notes, value in (
+                (self.outcome, said),
+                (self.halted, taken),
+                (self.evaluations, (spent + self.own[place])[problems]),
+            ):
+                notes[place, problems] = torch.where(asked, value, notes[place, problems])
+        outcome, halted = self.outcome[:, problems], self.halted[:, problems]
+        onward = torch.where(outcome == Outcome.CONVERGED, halted + self.onward, 0).amax(0)
+        asked = (outcome == Outcome.RUNNING).any(0) & (taken < self.steps)
+        over = ~asked & (taken >= onward)
+        return over.to(torch.int64) * int(Outcome.BUDGET_SPENT), (problems, taken, tuple(states))
 
 
-class _Verdicts:
-    """Asks one rule after each step, and notes what it says first of each problem."""
-
-    def __init__(self, rule: HaltingCriterion, known: KnownProblem, first: Evaluation) -> None:
-        count = first.energy.shape[0]
-        self.rule, self.space = rule, known.space
-        self.state = rule.init(first)
-        self.outcome = torch.zeros(count, dtype=torch.int64)
-        self.steps = torch.zeros_like(self.outcome)
-        self.evaluations = torch.zeros_like(self.outcome)
-
-    def ask(self, before: Evaluation, after: Evaluation, step: int, calls: int) -> None:
-        said, self.state = self.rule.judge(before, after, self.state, self.space)
-        new = (self.outcome == Outcome.RUNNING) & (said != Outcome.RUNNING)
-        self.outcome = torch.where(new, said, self.outcome)
-        running = self.outcome == Outcome.RUNNING
-        self.steps = torch.where(new | running, step, self.steps)
-        self.evaluations = torch.where(new | running, calls, self.evaluations)
+def _among(probe: Probe | None, asked: Tensor) -> Probe | None:
+    """Return a probe of which only some problems ask."""
+    if probe is None:
+        return None
+    return attrs.evolve(probe, running=asked if probe.running is None else asked & probe.running)
 
 
 def watch(
@@ -107,7 +162,7 @@ def watch(
         rules: the halting rules, each asked of the same steps.
         count: how many starts.
         steps: for how many steps the rules are asked.
-        onward: how many steps are taken after each answer to see how far it moves.
+        onward: how many steps are taken after each CONVERGED to see how far the answer moves.
         spread: of the starts, see `KnownProblem.batch`.
         seed: of the starts.
         dtype: of starts and answers.
@@ -116,80 +171,53 @@ def watch(
         What each rule said, BUDGET_SPENT where it said nothing.
     """
     problem, start = known.batch(count, spread=spread, seed=seed, dtype=dtype)
-    counter = _Counter(known.energy)
-    watching = _Watching(rules, known, counter, steps)
-    fixed = FixedSteps(steps=steps + onward)
-    minimize(
-        counter.energy,
-        problem,
+    asking = _Asking(rules=tuple(rules), steps=steps, onward=onward, count=count)
+    kept = _Answers()
+    solution = minimize(
+        asking.counted(known.energy),
+        Problem(torch.arange(count), problem.answer),
         start=start,
         descent=descent,
-        halting=fixed,
-        max_steps=fixed.steps,
-        observer=watching,
+        halting=asking,
+        max_steps=steps + onward,
+        observer=kept,
     )
-    answers = torch.stack(watching.answers)
-    return [_judged(each, answers, onward) for each in watching.verdicts]
+    answers, each = torch.stack(kept.answers), torch.arange(count)
+    numbers = torch.arange(len(answers))[:, None]
+    found = []
+    for outcome, halted, evaluations in zip(
+        asking.outcome, asking.halted, asking.evaluations, strict=True
+    ):
+        answer = answers[halted, each]
+        soon = (numbers >= halted) & (numbers <= halted + onward)
+        silent = outcome == Outcome.RUNNING
+        found.append(
+            Watched(
+                outcome=torch.where(silent, solution.outcome, outcome),
+                steps=halted,
+                evaluations=evaluations,
+                answer=answer,
+                moved=(answers - answer).abs().amax(2).where(soon, 0).amax(0),
+            )
+        )
+    return found
 
 
-class _Watching:
-    """An observer that asks rules of every step, and keeps the answer after each."""
+class _Answers:
+    """An observer that keeps the answers after each step, the lowest-energy iterates."""
 
-    def __init__(
-        self, rules: Sequence[HaltingCriterion], known: KnownProblem, counter: _Counter, steps: int
-    ) -> None:
-        self._rules, self._known = rules, known
-        self._counter, self._steps = counter, steps
-        self._current: Evaluation | None = None
-        self._lowest: Tensor | None = None
-        self.verdicts: list[_Verdicts] = []
+    def __init__(self) -> None:
         self.answers: list[Tensor] = []
+        self._energy = torch.empty(0)
 
     def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
-        before = self._current
-        if before is None or self._lowest is None:
-            self._current, self._lowest = evaluation, evaluation.energy
-            self.answers.append(evaluation.iterate.y)
-            self.verdicts = [_Verdicts(each, self._known, evaluation) for each in self._rules]
+        y, energy = evaluation.iterate.y, evaluation.energy
+        if not self.answers:
+            self.answers, self._energy = [y], energy
             return
-        after = self._current = _filled(before, problems, evaluation)
-        if step <= self._steps:
-            for each in self.verdicts:
-                each.ask(before, after, step, self._counter.calls)
-        lower = after.energy <= self._lowest
-        self._lowest = torch.minimum(self._lowest, after.energy)
-        self.answers.append(torch.where(lower[:, None], after.iterate.y, self.answers[-1]))
-
-
-def _filled(known: Evaluation, problems: Tensor, newer: Evaluation) -> Evaluation:
-    """Put what is known of some problems into what was known of all."""
-
-    def put(old: Tensor, new: Tensor) -> Tensor:
-        return old.index_copy(0, problems, new)
-
-    iterate = Iterate(put(known.iterate.y, newer.iterate.y), known.iterate.layout)
-    slope = None
-    if known.gradient is not None and newer.gradient is not None:
-        slope = Iterate(put(known.gradient.y, newer.gradient.y), known.iterate.layout)
-    return Evaluation(iterate, put(known.energy, newer.energy), slope)
-
-
-def _judged(
-    verdicts: _Verdicts, answers: Float[Tensor, "steps problems entries"], onward: int
-) -> Watched:
-    problems = torch.arange(answers.shape[1])
-    answer = answers[verdicts.steps.clamp(max=len(answers) - 1), problems]
-    numbers = torch.arange(len(answers))[:, None]
-    soon = (numbers >= verdicts.steps) & (numbers <= verdicts.steps + onward)
-    moved = (answers - answer).abs().amax(2).where(soon, 0).amax(0)
-    spent = verdicts.outcome == Outcome.RUNNING
-    return Watched(
-        outcome=torch.where(spent, int(Outcome.BUDGET_SPENT), verdicts.outcome),
-        steps=verdicts.steps,
-        evaluations=verdicts.evaluations,
-        answer=answer,
-        moved=moved,
-    )
+        lower = energy <= self._energy[problems]
+        self._energy = self._energy.index_copy(0, problems[lower], energy[lower])
+        self.answers.append(self.answers[-1].index_copy(0, problems[lower], y[lower]))
 
 
 def steepness(known: KnownProblem) -> float:
