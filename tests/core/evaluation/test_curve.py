@@ -7,6 +7,7 @@ from irem_core import (
     IREM,
     EnergyFn,
     EnergyPlateau,
+    FixedSteps,
     GradientDescent,
     SettingError,
     Task,
@@ -83,7 +84,7 @@ def test_answers_are_chosen_by_energy_by_verification_and_by_an_oracle():
         assert point.evaluations == pytest.approx(spent / 30)
         assert point.until_verified == pytest.approx(until / 30)
     assert curve.by_starts[-1].energy < curve.by_starts[-1].oracle
-    scores = evaluate(solver(task), task, **OPTIONS)
+    scores = evaluate(solver(task), task, halting=FixedSteps(steps=40), **OPTIONS)
     assert curve.by_step == scores.measures_by_step["solved"]
 
 
@@ -94,7 +95,8 @@ def test_without_a_check_errors_are_what_counts():
     assert curve.measure == "mse"
     assert curve.by_starts[1].oracle == pytest.approx(float(errors.amin(0).mean()))
     assert curve.by_starts[1].verification is None
-    assert curve.to_dict()["by_step"]["40"] == evaluate(solver(task), task, **OPTIONS).mse_last
+    scores = evaluate(solver(task), task, halting=FixedSteps(steps=40), **OPTIONS)
+    assert curve.to_dict()["by_step"]["40"] == scores.mse_last
 
 
 def test_solvers_without_an_energy_are_refused():

@@ -132,9 +132,9 @@ def test_the_published_protocol_takes_all_of_its_steps_and_halts_nothing(steps, 
     assert scores.to_dict()["max_steps"] == steps
 
 
-@pytest.mark.parametrize("given", [{"max_steps": 9}, {"halting": GradientNorm()}])
+@pytest.mark.parametrize("given", [{"max_steps": 9}, {"halting": GradientNorm()}, {"restarts": 1}])
 def test_the_published_protocol_is_as_published(given):
-    with pytest.raises(SettingError, match="takes 80 steps and halts nothing"):
+    with pytest.raises(SettingError, match="takes 80 steps, halts nothing and starts once"):
         evaluate(solver(1.0), TASK, problems=2, protocol="paper", **given)
 
 
