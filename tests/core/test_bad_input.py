@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -393,6 +394,23 @@ def test_a_scratchpad_that_does_not_fit(z):
     start = Iterate(torch.ones(3, 3), Layout(3), z)
     with pytest.raises((ShapeError, NonFiniteError), match="start"):
         descend(ScratchpadQuadratic(), torch.zeros(3, 3), start=start)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"energy": Quadratic}, "energy="),
+        ({"descent": LBFGS}, "descent="),
+        ({"descent": "lbfgs"}, "descent='lbfgs'; expected a Descent"),
+        ({"halting": "settled"}, "halting='settled'; expected a HaltingCriterion"),
+        ({"start": np.zeros((3, 2))}, "expected a Tensor"),
+        ({"generator": 3}, "generator=3; expected a Generator"),
+    ],
+)
+def test_parts_that_are_none(given, said):
+    parts = {"energy": Quadratic(), "descent": LBFGS(), "start": torch.zeros(3, 2)} | given
+    with pytest.raises(SettingError, match=said):
+        minimize(parts.pop("energy"), torch.zeros(3, 2), **parts)
 
 
 def test_no_start_and_no_space_to_draw_one_from():

@@ -21,6 +21,9 @@ Constraint = Callable[[Any, Tensor], Tensor]
 
 # How many times steeper than the energy the first penalty is, where the constraints are met.
 _STEEPER = 10.0
+# A start that nearly meets the constraints says as little of their scale as one that does, so it
+# counts as this far away, as a share of 1 or of its largest entry.
+_NEAR = 0.1
 
 
 @attrs.frozen(kw_only=True)
@@ -185,6 +188,8 @@ def first_prices(
     step = attrs.evolve(step, y=step.y.nan_to_num(0.0, 0.0, 0.0))
     met = project(problem.answer, attrs.evolve(start, y=start.y + step.y))
     slope = attrs.evolve(differentiate(energy, context, met).slope, z=None)
+    away = attrs.evolve(step, z=None).norm()
+    steepness = steepness * (_NEAR * (1 + start.amax()) / away).clamp(min=1)
     penalty = _STEEPER * slope.norm() / steepness
     penalty = torch.where(penalty.isfinite() & (penalty > 0), penalty, _STEEPER)
     return Priced(context, problem.x, penalty.new_zeros(len(penalty), columns), penalty)

@@ -115,14 +115,15 @@ def minimize(
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: `max_steps`, `restarts` or `record` is out of range, or answers of the descent
-            cannot be differentiated.
+        SettingError: a part is none, `max_steps`, `restarts` or `record` is out of range, or
+            answers of the descent cannot be differentiated.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = Settled() if halting is None else halting
+    _check_parts(energy, descent, halting, start, generator)
     carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
@@ -143,6 +144,17 @@ def minimize(
         if differentiable is None or not carrying:
             return solution
         return differentiated(differentiable, energy, attached, problem.answer, solution)
+
+
+def _check_parts(energy: Any, descent: Any, halting: Any, start: Any, generator: Any) -> None:
+    """Check that every part is what it should be, and not its class or its name."""
+    checks.check(checks.part_of(Landscape), "minimize", energy=energy)
+    checks.check(checks.part_of(Descent), "minimize", descent=descent)
+    checks.check(checks.part_of(HaltingCriterion), "minimize", halting=halting)
+    if start is not None and not isinstance(start, Iterate):
+        checks.check(checks.part_of(Tensor), "minimize", start=start)
+    if generator is not None:
+        checks.check(checks.part_of(torch.Generator), "minimize", generator=generator)
 
 
 def descend(
