@@ -48,6 +48,7 @@ from irem_core import (
     compose,
     evaluate,
     minimize,
+    minimize_many,
     settings_of,
 )
 from irem_core.descent import Descent
@@ -411,6 +412,11 @@ def test_parts_that_are_none(given, said):
     parts = {"energy": Quadratic(), "descent": LBFGS(), "start": torch.zeros(3, 2)} | given
     with pytest.raises(SettingError, match=said):
         minimize(parts.pop("energy"), torch.zeros(3, 2), **parts)
+
+
+def test_parts_of_streams_that_are_none():
+    with pytest.raises(SettingError, match="minimize_many got descent='lbfgs'"):
+        minimize_many(Quadratic(), [torch.zeros(3, 2)], descent="lbfgs")
 
 
 def test_no_start_and_no_space_to_draw_one_from():

@@ -313,6 +313,12 @@ def test_mistakes_are_sentences():
         constrained(Quadratic(), at_most=lambda x, y: y.sum()).minimize(
             X, start=start, descent=descent
         )
+    with pytest.raises(ShapeError, match=r"equal returned a tensor of shape \(3, 0\)"):
+        constrained(Quadratic(), equal=lambda x, y: y[:, :0]).minimize(
+            X, start=start, descent=descent
+        )
+    with pytest.raises(SettingError, match="descent='lbfgs'; expected a Descent"):
+        constrained(Quadratic(), equal=total).minimize(X, start=start, descent="lbfgs")
     with pytest.raises(EnergyError, match="do not depend on y"):
         constrained(Quadratic(), equal=lambda x, y: x.sum(-1)).minimize(
             X, start=start, descent=descent

@@ -68,12 +68,13 @@ def _columns(name: str, constraint: Constraint | None, x: Any, iterate: Iterate)
     found = constraint(x, y)
     got = type(found).__name__
     if isinstance(found, Tensor):
-        if found.is_floating_point() and found.ndim in (1, 2) and found.shape[0] == count:
+        columns = found.ndim == 1 or (found.ndim == 2 and found.shape[1] > 0)
+        if found.is_floating_point() and columns and found.shape[0] == count:
             return wide(found).reshape(count, -1).to(y.dtype)
         got = f"a tensor of shape {tuple(found.shape)} and type {found.dtype}"
     raise ShapeError(
         f"The constraint {name} returned {got} for {count} problems; expected floating-point "
-        f"numbers of shape ({count}, k), a column for each constraint."
+        f"numbers of shape ({count}, k), a column for each of at least one constraint."
     )
 
 

@@ -22,6 +22,7 @@ from irem_core.solving.descending import (
     Descending,
     advance,
     begin,
+    check_parts,
     context_of,
     copied,
     ordinary,
@@ -123,7 +124,7 @@ def minimize(
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = Settled() if halting is None else halting
-    _check_parts(energy, descent, halting, start, generator)
+    check_parts("minimize", energy, descent, halting)
     carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
@@ -144,17 +145,6 @@ def minimize(
         if differentiable is None or not carrying:
             return solution
         return differentiated(differentiable, energy, attached, problem.answer, solution)
-
-
-def _check_parts(energy: Any, descent: Any, halting: Any, start: Any, generator: Any) -> None:
-    """Check that every part is what it should be, and not its class or its name."""
-    checks.check(checks.part_of(Landscape), "minimize", energy=energy)
-    checks.check(checks.part_of(Descent), "minimize", descent=descent)
-    checks.check(checks.part_of(HaltingCriterion), "minimize", halting=halting)
-    if start is not None and not isinstance(start, Iterate):
-        checks.check(checks.part_of(Tensor), "minimize", start=start)
-    if generator is not None:
-        checks.check(checks.part_of(torch.Generator), "minimize", generator=generator)
 
 
 def descend(
@@ -191,6 +181,8 @@ def prepared(
     energy: Landscape, x: Any, generator: torch.Generator | None
 ) -> tuple[Problem, torch.Generator]:
     """Return questions that can be solved in any mode, and what random starts come from."""
+    if generator is not None:
+        checks.check(checks.part_of(torch.Generator), "minimize", generator=generator)
     problem: Problem = ordinary(energy.problem(x))
     check_problem(energy, problem)
     return problem, generator or torch.Generator(problem.device).manual_seed(0)
@@ -212,11 +204,14 @@ def first_iterate(
     """Return the start that was given, checked and moved within the space of answers, or draw one.
 
     Raises:
+        SettingError: it is no tensor.
         ShapeError: it does not fit, or none can be drawn.
         NonFiniteError: it holds NaN or infinity.
     """
     if start is None:
         return energy.start(problem, generator)
+    if not isinstance(start, Iterate):
+        checks.check(checks.part_of(Tensor), "minimize", start=start)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
     # The start's own layout may be an inference tensor; the problem's is the same and is not.
     iterate = attrs.evolve(given.map(ordinary).clone().detach(), layout=problem.layout)
