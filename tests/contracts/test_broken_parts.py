@@ -206,7 +206,23 @@ def changed(change):
 
 
 steps = good(FixedSteps, steps=3)
+
+
+def by_the_batch(of):
+    """Halt all problems by one number that is made of the changes of all their energies."""
+
+    def update(self, before, after, state):
+        change = of((after.energy - before.energy).abs())
+        quiet = (change < 1e-5).expand(len(state))
+        return quiet.to(torch.int64) * int(Outcome.CONVERGED), state
+
+    return update
+
+
 BROKEN_HALTINGS = {
+    "by the largest change": (steps(update=by_the_batch(torch.amax)), "beside others"),
+    "by the smallest change": (steps(update=by_the_batch(torch.amin)), "beside others"),
+    "by the mean change": (steps(update=by_the_batch(torch.mean)), "beside others"),
     "one outcome": (steps(update=changed(lambda outcome: outcome[0])), r"of shape \(3,\)"),
     "no tensor": (steps(update=changed(lambda outcome: outcome.tolist())), r"of shape \(3,\)"),
     "truth values": (steps(update=changed(lambda outcome: outcome > 0)), "torch.int64"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,7 @@ from irem_core import (
     compose,
     evaluate,
     minimize,
+    minimize_many,
     settings_of,
 )
 from irem_core.descent import Descent
@@ -393,6 +395,28 @@ def test_a_scratchpad_that_does_not_fit(z):
     start = Iterate(torch.ones(3, 3), Layout(3), z)
     with pytest.raises((ShapeError, NonFiniteError), match="start"):
         descend(ScratchpadQuadratic(), torch.zeros(3, 3), start=start)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"energy": Quadratic}, "energy="),
+        ({"descent": LBFGS}, "descent="),
+        ({"descent": "lbfgs"}, "descent='lbfgs'; expected a Descent"),
+        ({"halting": "settled"}, "halting='settled'; expected a HaltingCriterion"),
+        ({"start": np.zeros((3, 2))}, "expected a Tensor"),
+        ({"generator": 3}, "generator=3; expected a Generator"),
+    ],
+)
+def test_parts_that_are_none(given, said):
+    parts = {"energy": Quadratic(), "descent": LBFGS(), "start": torch.zeros(3, 2)} | given
+    with pytest.raises(SettingError, match=said):
+        minimize(parts.pop("energy"), torch.zeros(3, 2), **parts)
+
+
+def test_parts_of_streams_that_are_none():
+    with pytest.raises(SettingError, match="minimize_many got descent='lbfgs'"):
+        minimize_many(Quadratic(), [torch.zeros(3, 2)], descent="lbfgs")
 
 
 def test_no_start_and_no_space_to_draw_one_from():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from irem_core import (
+    LBFGS,
     AffineSpace,
     BallSpace,
     EdgeSpace,
@@ -19,10 +20,12 @@ from irem_core import (
     Problem,
     ProductSpace,
     SettingError,
+    Settled,
     SimplexSpace,
     VectorSpace,
     minimize,
 )
+from irem_core.testing.zoo import Quadratic
 
 DOUBLE = torch.float64
 EQUATIONS = AffineSpace(matrix=[[1, 1, 1, 0], [1, -1, 0, 2], [2, 0, 1, 2]], values=[1, 0.5, 1.5])
@@ -161,3 +164,26 @@ def test_spaces_that_cannot_be_are_refused():
         ProductSpace()
     with pytest.raises(SettingError, match="EdgeSpace"):
         ProductSpace(EdgeSpace(), MatrixSpace(2, 2))
+
+
+def test_shares_that_are_held_at_rounding_do_not_move():
+    # Projected answers hold a share of 1e-17 here and there in place of 0.
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x.requires_grad_()
+    found = minimize(
+        Quadratic(),
+        Problem(x, SimplexSpace(4)),
+        start=torch.full_like(x.detach(), 0.25),
+        descent=LBFGS(),
+        halting=Settled(relative=1e-10, absolute=1e-12),
+        differentiable=Implicit(),
+    )
+    assert (found.outcome == Outcome.CONVERGED).all()
+    wanted = torch.randn(64, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (slope,) = torch.autograd.grad((found.y * wanted).sum(), x)
+    # On the shares that are not held the projection takes the mean away.
+    inside = (found.y > 1e-9).double()
+    clear = (SimplexSpace(4).project(x.detach()) > 1e-4).double().eq(inside).all(1)
+    kept = wanted * inside
+    exact = kept - inside * kept.sum(1, keepdim=True) / inside.sum(1, keepdim=True)
+    torch.testing.assert_close(slope[clear], exact[clear], rtol=1e-6, atol=1e-6)

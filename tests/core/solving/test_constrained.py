@@ -114,6 +114,17 @@ def test_units_of_energy_and_constraints_do_not_matter(scale):
         assert int(found.rounds.max()) <= int(wanted.rounds.max()) + 2
 
 
+@pytest.mark.parametrize("off", [0.0, 1e-16, 1e-8, 1e-3])
+def test_a_start_that_nearly_meets_the_constraints_is_a_good_one(off):
+    x = torch.rand(5, 6, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    start = torch.full_like(x, 1 / 6) + off
+    found = constrained(Quadratic(), equal=lambda x, y: y.sum(1) - 1).minimize(
+        x, start=start, descent=LBFGS()
+    )
+    nearest = x + (1 - x.sum(1, keepdim=True)) / 6
+    torch.testing.assert_close(found.check().y, nearest, rtol=0, atol=1e-4)
+
+
 def test_bounds_hold_throughout_and_problems_end_one_by_one():
     problem = Problem(X, VectorSpace(3, low=0.0, high=1.5))
     solver = constrained(Quadratic(), equal=total, tolerance=1e-6, relative=1e-5)
@@ -302,6 +313,12 @@ def test_mistakes_are_sentences():
         constrained(Quadratic(), at_most=lambda x, y: y.sum()).minimize(
             X, start=start, descent=descent
         )
+    with pytest.raises(ShapeError, match=r"equal returned a tensor of shape \(3, 0\)"):
+        constrained(Quadratic(), equal=lambda x, y: y[:, :0]).minimize(
+            X, start=start, descent=descent
+        )
+    with pytest.raises(SettingError, match="descent='lbfgs'; expected a Descent"):
+        constrained(Quadratic(), equal=total).minimize(X, start=start, descent="lbfgs")
     with pytest.raises(EnergyError, match="do not depend on y"):
         constrained(Quadratic(), equal=lambda x, y: x.sum(-1)).minimize(
             X, start=start, descent=descent

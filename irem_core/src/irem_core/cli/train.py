@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -117,11 +118,7 @@ def train(
         "learning_rate": learning_rate,
     }
     settings |= {name: value for name, value in given.items() if value is not None}
-    if unknown := settings.keys() - signature(fit).parameters.keys():
-        raise UnknownSettingError(
-            f"The preset sets {', '.join(sorted(unknown))}, which training does not have. "
-            f"{near_matches(min(unknown), signature(fit).parameters)}".rstrip()
-        )
+    _check_settings(settings, known=signature(fit).parameters)
     watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
@@ -143,6 +140,15 @@ def train(
         )
     if progress.leads:
         record_run(progress, folder, preset=made.preset, protocol=protocol, as_json=as_json)
+
+
+def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> None:
+    """Check that training has what a preset sets, which a package of others may have made."""
+    if unknown := settings.keys() - set(known):
+        raise UnknownSettingError(
+            f"The preset sets {', '.join(sorted(unknown))}, which training does not have. "
+            f"{near_matches(min(unknown), known)}".rstrip()
+        )
 
 
 def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:

@@ -278,17 +278,7 @@ class _Tally:
         outcomes = torch.cat([each.outcomes for each in batches])
         found = [each.energies for each in batches if each.energies is not None]
         energies = torch.cat(found) if len(found) == len(batches) else None
-        longest = max(len(each.by_step) for each in batches)
-        padded = [
-            each.by_step + each.by_step[-1:] * (longest - len(each.by_step)) for each in batches
-        ]
-        steps_taken = [
-            (step, _added(column)) for step, column in enumerate(zip(*padded, strict=True))
-        ]
-        by_step = {
-            name: {step: sums[name] for step, sums in steps_taken if not math.isnan(sums[name])}
-            for name in steps_taken[0][1]
-        }
+        by_step = _by_step(batches)
         total = _added([each.sums for each in batches])
         count, entries = errors.numel(), sum(each.entries for each in batches)
         squared_last = sum(each.squared_last for each in batches)
@@ -327,6 +317,17 @@ class _Tally:
             energies=energies,
             steps=steps,
         )
+
+
+def _by_step(batches: Sequence[_Batch]) -> dict[str, dict[int, float]]:
+    """Add up the sums of all batches, step by step; one that ended before counts as it ended."""
+    longest = max(len(each.by_step) for each in batches)
+    padded = [each.by_step + each.by_step[-1:] * (longest - len(each.by_step)) for each in batches]
+    added = [(step, _added(column)) for step, column in enumerate(zip(*padded, strict=True))]
+    return {
+        name: {step: sums[name] for step, sums in added if not math.isnan(sums[name])}
+        for name in added[0][1]
+    }
 
 
 def _added(sums: Sequence[dict[str, float]]) -> dict[str, float]:

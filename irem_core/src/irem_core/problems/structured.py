@@ -61,7 +61,8 @@ class SimplexSpace(VectorSpace):
 
     def face(self, y: Rows, slope: Rows) -> Face:
         """Return the face of the shares that are not held at 0 (see `Space.face`)."""
-        inside = y > 0
+        # Projecting gives entries that are held a share of the rounding of the total.
+        inside = y > torch.finfo(y.dtype).eps * self.total
         level = (slope * inside).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True)
         free = inside | (slope < level)
         count = free.sum(-1, keepdim=True)

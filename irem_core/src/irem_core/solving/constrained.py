@@ -16,7 +16,7 @@ from irem_core.errors import SettingError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
-from irem_core.solving.descending import context_of, copied, ordinary, solving
+from irem_core.solving.descending import check_parts, context_of, copied, ordinary, solving
 from irem_core.solving.differentiation import (
     Differentiation,
     Unrolled,
@@ -170,7 +170,8 @@ class Constrained:
             broken and what they cost. Steps, evaluations and products are of all rounds.
 
         Raises:
-            SettingError: an argument is out of range, or answers cannot be differentiated.
+            SettingError: a part is none, an argument is out of range, or answers cannot be
+                differentiated.
             ShapeError: x, the start, the energy or a constraint has the wrong shape.
             NonFiniteError: x or the start holds NaN or infinity.
             EnergyError: the energy, or every constraint, does not depend on y.
@@ -180,6 +181,7 @@ class Constrained:
         if differentiable is not None:
             _check_rule(differentiable, descent)
         halting = halting or self.arrival
+        check_parts("minimize", self.energy, descent, halting)
         with solving():
             problem, generator = prepared(self.energy, x, generator)
             begin = first_iterate(self.energy, problem, start, generator)

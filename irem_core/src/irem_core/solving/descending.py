@@ -11,6 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from irem_core import checks
 from irem_core.descent.base import Descent, Probe
 from irem_core.energies.landscape import Evaluation, Landscape, differentiate, encoded
 from irem_core.problems import graphs, trees
@@ -67,6 +68,17 @@ class Descending:
     found: Found
     descent_state: Any
     halting_state: Any
+
+
+def check_parts(title: str, energy: Any, descent: Any, halting: Any) -> None:
+    """Check that parts are objects of their kind, and not its classes or their names.
+
+    Raises:
+        SettingError: one is not.
+    """
+    checks.check(checks.part_of(Landscape), title, energy=energy)
+    checks.check(checks.part_of(Descent), title, descent=descent)
+    checks.check(checks.part_of(HaltingCriterion), title, halting=halting)
 
 
 def context_of(energy: Landscape, problem: Problem) -> Any:

@@ -21,6 +21,9 @@ Constraint = Callable[[Any, Tensor], Tensor]
 
 # How many times steeper than the energy the first penalty is, where the constraints are met.
 _STEEPER = 10.0
+# A start that nearly meets the constraints says as little of their scale as one that does, so it
+# counts as this far away, as a share of 1 or of its largest entry.
+_NEAR = 0.1
 
 
 @attrs.frozen(kw_only=True)
@@ -65,12 +68,13 @@ def _columns(name: str, constraint: Constraint | None, x: Any, iterate: Iterate)
     found = constraint(x, y)
     got = type(found).__name__
     if isinstance(found, Tensor):
-        if found.is_floating_point() and found.ndim in (1, 2) and found.shape[0] == count:
+        columns = found.ndim == 1 or (found.ndim == 2 and found.shape[1] > 0)
+        if found.is_floating_point() and columns and found.shape[0] == count:
             return wide(found).reshape(count, -1).to(y.dtype)
         got = f"a tensor of shape {tuple(found.shape)} and type {found.dtype}"
     raise ShapeError(
         f"The constraint {name} returned {got} for {count} problems; expected floating-point "
-        f"numbers of shape ({count}, k), a column for each constraint."
+        f"numbers of shape ({count}, k), a column for each of at least one constraint."
     )
 
 
@@ -185,6 +189,8 @@ def first_prices(
     step = attrs.evolve(step, y=step.y.nan_to_num(0.0, 0.0, 0.0))
     met = project(problem.answer, attrs.evolve(start, y=start.y + step.y))
     slope = attrs.evolve(differentiate(energy, context, met).slope, z=None)
+    away = attrs.evolve(step, z=None).norm()
+    steepness = steepness * (_NEAR * (1 + start.amax()) / away).clamp(min=1)
     penalty = _STEEPER * slope.norm() / steepness
     penalty = torch.where(penalty.isfinite() & (penalty > 0), penalty, _STEEPER)
     return Priced(context, problem.x, penalty.new_zeros(len(penalty), columns), penalty)

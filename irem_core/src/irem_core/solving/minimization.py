@@ -22,6 +22,7 @@ from irem_core.solving.descending import (
     Descending,
     advance,
     begin,
+    check_parts,
     context_of,
     copied,
     ordinary,
@@ -116,14 +117,15 @@ def minimize(
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: `max_steps`, `restarts` or `record` is out of range, or answers of the descent
-            cannot be differentiated.
+        SettingError: a part is none, `max_steps`, `restarts` or `record` is out of range, or
+            answers of the descent cannot be differentiated.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
     halting = Settled() if halting is None else halting
+    check_parts("minimize", energy, descent, halting)
     carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
@@ -213,6 +215,8 @@ def prepared(
     energy: Landscape, x: Any, generator: torch.Generator | None
 ) -> tuple[Problem, torch.Generator]:
     """Return questions that can be solved in any mode, and what random starts come from."""
+    if generator is not None:
+        checks.check(checks.part_of(torch.Generator), "minimize", generator=generator)
     problem: Problem = ordinary(energy.problem(x))
     check_problem(energy, problem)
     return problem, generator or torch.Generator(problem.device).manual_seed(0)
@@ -234,11 +238,14 @@ def first_iterate(
     """Return the start that was given, checked and moved within the space of answers, or draw one.
 
     Raises:
+        SettingError: it is no tensor.
         ShapeError: it does not fit, or none can be drawn.
         NonFiniteError: it holds NaN or infinity.
     """
     if start is None:
         return energy.start(problem, generator)
+    if not isinstance(start, Iterate):
+        checks.check(checks.part_of(Tensor), "minimize", start=start)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)
     # The start's own layout may be an inference tensor; the problem's is the same and is not.
     iterate = attrs.evolve(given.map(ordinary).clone().detach(), layout=problem.layout)

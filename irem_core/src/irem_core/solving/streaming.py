@@ -18,7 +18,7 @@ from irem_core.energies.landscape import Landscape, check_problem, encoded
 from irem_core.problems import trees
 from irem_core.problems.problem import Problem
 from irem_core.solving import descending
-from irem_core.solving.descending import Descending, Found
+from irem_core.solving.descending import Descending, Found, check_parts
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.settled import Settled
@@ -65,7 +65,7 @@ def minimize_many(
         An iterator over the solutions of the batches, in their order.
 
     Raises:
-        SettingError: `max_steps` or `capacity` is out of range.
+        SettingError: a part is none, or `max_steps` or `capacity` is out of range.
         ShapeError: in iterating, as `minimize` does.
         NonFiniteError: likewise.
         EnergyError: likewise.
@@ -73,6 +73,7 @@ def minimize_many(
     checks.check(checks.count_or_zero, "minimize_many", max_steps=max_steps)
     checks.check(checks.count, "minimize_many", capacity=capacity)
     halting = Settled() if halting is None else halting
+    check_parts("minimize_many", energy, descent, halting)
     return _solved(_Stream(energy, descent, halting, max_steps, capacity, seed), iter(problems))
 
 

@@ -106,6 +106,7 @@ def check_halting(rule: HaltingCriterion, *, within: int = 1000) -> None:
             "for each problem apart"
         )
         state = next_state
+    _check_apart(rule, layout, title)
     _check_end(rule, layout, within, title)
     if rule.promises_arrival:
         _check_promise(rule, title)
@@ -115,6 +116,32 @@ def _asked(layout: Layout) -> Problem:
     """Return problems of which any answer holds."""
     x = torch.zeros(layout.count, 1)
     return Problem(x, None, layout, verify=lambda asked, _: torch.ones(asked.layout.count) > 0)
+
+
+def _check_apart(rule: HaltingCriterion, layout: Layout, title: str) -> None:
+    """Judge one that arrives, one that goes on and one that stands still, together and alone."""
+    sizes = torch.tensor([[0.5**step, 100.0 - step, 0.0] for step in range(40)])
+    steps = [
+        Evaluation(Iterate(rows, layout), size.square(), Iterate(rows, layout))
+        for size in sizes
+        for rows in [size[layout.owner, None].repeat(1, 2)]
+    ]
+    together = _said(rule, steps)
+    for problem in range(layout.count):
+        chosen = indices(layout, problem)
+        alone = _said(rule, [trees.select(each, layout, chosen) for each in steps])
+        assert torch.equal(alone[:, 0], together[:, problem]), (
+            f"{title} judges a problem otherwise beside others that go on or stand still; decide "
+            "for each problem apart"
+        )
+
+
+def _said(rule: HaltingCriterion, steps: list[Evaluation]) -> Tensor:
+    state, said = rule.begin(steps[0], _asked(steps[0].iterate.layout)), []
+    for before, after in pairwise(steps):
+        outcome, state = rule.update(before, after, state)
+        said.append(outcome)
+    return torch.stack(said)
 
 
 def _check_outcome(outcome: Any, count: int, title: str) -> None:
