@@ -139,3 +139,20 @@ def test_boards_are_known_again_by_their_factors(kind):
     assert torch.equal(again.givens, boards.givens)
     # Regions may be numbered in another order.
     assert torch.equal(again.groups.sort().values, boards.groups.sort().values)
+
+
+def test_boards_of_several_sizes_are_mixed() -> None:
+    task = load_task("sudoku(size='4..9')")
+    problem, y = task.sample(40, "train", generator=torch.Generator().manual_seed(0), device="cpu")
+    entries = problem.layout.sum(torch.ones_like(y[:, 0]))
+    assert set(entries.tolist()) == {4**3, 6**3, 9**3}
+    assert task.verify(problem, y).all()
+    assert torch.equal(task.oracle(problem), y)
+    given = problem.layout.sum(problem.x["entry"].x[:, 0])
+    share = given / entries.pow(2 / 3)
+    assert share.min() > 0.3 and share.max() < 0.6  # 31 to 42 of 81, and like shares of others
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingError, match="expected one of 4, 6, 9, 16"):
+        load_task("sudoku(size='4..x')")

@@ -83,6 +83,7 @@ from .part import settings_of as settings_of
 from .problems import choices as choices
 from .problems import factor_graphs as factor_graphs
 from .problems import graphs as graphs
+from .problems import trees as trees
 from .problems.constraints import Constraints as Constraints
 from .problems.factored import EntrySpace as EntrySpace
 from .problems.factored import FactorSpace as FactorSpace

@@ -174,18 +174,18 @@ def usual_givens(kind: Kind) -> Between[int]:
     """Return how many givens boards have in training: of 9 x 9, those of the published sets."""
     if kind.size == _LARGE.size:
         return Between(130, 150)
-    return _shared(PUBLISHED_GIVENS, kind)
+    return scaled_givens(PUBLISHED_GIVENS, kind)
 
 
 def hard_givens(kind: Kind) -> Between[int]:
     """Return how many givens hard boards have; Latin squares of fewer have several solutions."""
     if kind.size == _LARGE.size:
         return Between(115, 129)
-    hard = _shared(_HARD_GIVENS, kind)
+    hard = scaled_givens(_HARD_GIVENS, kind)
     return Between(31, hard.high) if kind == Kind(9, "latin") else hard
 
 
-def _shared(givens: Between[int], kind: Kind) -> Between[int]:
+def scaled_givens(givens: Between[int], kind: Kind) -> Between[int]:
     """Return as large shares of the cells as these are of a board of 9 x 9."""
     low, high = (round(each * kind.cells / PLAIN.cells) for each in (givens.low, givens.high))
     return Between(low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -10,10 +11,26 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from irem_core import Between, EntrySpace, FactorSpace, Problem, Solution, choices
+from irem_core import (
+    Between,
+    EntrySpace,
+    FactorSpace,
+    Problem,
+    SettingError,
+    Solution,
+    choices,
+    trees,
+)
 from irem_tasks._declared import DeclaredTask, Range
 from irem_tasks.puzzles import board_files
-from irem_tasks.puzzles.base_sets import PARTS, PLAIN, Boards, hard_givens, usual_givens
+from irem_tasks.puzzles.base_sets import (
+    PARTS,
+    PLAIN,
+    Boards,
+    hard_givens,
+    scaled_givens,
+    usual_givens,
+)
 from irem_tasks.puzzles.board_data import drawn
 from irem_tasks.puzzles.board_problems import boards_of, graphs_of, values_of
 from irem_tasks.puzzles.board_text import drawn as as_text
@@ -23,7 +40,9 @@ from irem_tasks.puzzles.exact_search import search
 Givens = Annotated[
     int | Between[int], Range("at least 0", lambda givens: isinstance(givens, int) and givens >= 0)
 ]
-Size = Annotated[int, Range(f"one of {', '.join(map(str, BOXES))}", lambda size: size in BOXES)]
+Size = Annotated[
+    int | Between[int], Range(f"one of {', '.join(map(str, BOXES))}", lambda size: size in BOXES)
+]
 Variant = Annotated[
     str, Range(f"one of {', '.join(VARIANTS)}", lambda variant: variant in VARIANTS)
 ]
@@ -50,7 +69,8 @@ class Sudoku(DeclaredTask):
     that need most search.
 
     Args:
-        size: of the boards, 4, 6, 9 or 16.
+        size: of the boards, 4, 6, 9 or 16; "4..9" mixes all from one to another, where givens are
+            those of 9 x 9 boards, and others have like shares of their cells.
         variant: plain, jigsaw, diagonal or latin.
         data: a file of boards, or a folder of `train` and `test`, to draw from instead, whatever
             their givens; "harder" then draws those of 20 to 34.
@@ -64,12 +84,18 @@ class Sudoku(DeclaredTask):
     interim: ClassVar[int] = 100
     formats: ClassVar[tuple[str, ...]] = board_files.ENDINGS
 
-    def __init__(self, size: int = 9, variant: str = "plain", *, data: str | None = None) -> None:
-        """Set the spaces; files are read when they are first needed."""
-        self.size = size
+    def __init__(
+        self, size: int | str = 9, variant: str = "plain", *, data: str | None = None
+    ) -> None:
+        """Set the spaces; files are read when they are first needed.
+
+        Raises:
+            SettingError: no boards are of such a size or variant.
+        """
+        self.size = _sizes(size)
         self.variant = variant
         self.data = data
-        kind = Kind(size, variant)
+        kind = PLAIN if isinstance(self.size, Between) else Kind(self.size, variant)
         self.givens = usual_givens(kind) if data is None else Between(0, kind.cells)
         self.difficulties = {  # type: ignore[misc] # of this size, beside those of the usual one
             **type(self).difficulties,
@@ -92,10 +118,19 @@ class Sudoku(DeclaredTask):
         minimal: Flag = 0,
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
         """Draw boards and their solutions."""
-        kind = Kind(size, variant)
         chosen: dict[str, Any] = {"part": part, "minimal": bool(minimal), "generator": generator}
-        boards = drawn(kind, self.data, count, givens, **chosen)
-        return self.problem(boards), choices.answers(boards.solutions - 1, size)
+        if not isinstance(size, Between):
+            boards = drawn(Kind(size, variant), self.data, count, givens, **chosen)
+            return self.problem(boards), choices.answers(boards.solutions - 1, size)
+        sizes = torch.tensor([each for each in BOXES if size.low <= each <= size.high])
+        which = torch.randint(len(sizes), (count,), generator=generator, device=generator.device)
+        parts = []
+        for each, some in zip(*sizes[which.cpu()].unique(return_counts=True), strict=True):
+            kind = Kind(int(each), variant)
+            share = scaled_givens(Between.of(givens), kind)
+            boards = drawn(kind, self.data, int(some), share, **chosen)
+            parts.append((self.problem(boards), choices.answers(boards.solutions - 1, kind.size)))
+        return functools.reduce(_joined, parts)
 
     def problem(self, boards: Boards) -> Problem:
         """Make problems of boards."""
@@ -107,10 +142,13 @@ class Sudoku(DeclaredTask):
 
     def oracle(self, problem: Problem) -> Float[Tensor, "rows 1"]:
         """Return what an exact search finds, and nothing but the givens where it finds nothing."""
-        boards = boards_of(problem.x)
-        found = search(boards.givens, boards.groups, at_most=1, branches=_BRANCHES)
-        solutions = boards.givens.index_copy(0, found.owner, found.solutions)
-        return choices.answers(solutions - 1, boards.kind.size)
+        found = []
+        for alike in _alike(problem):
+            boards = boards_of(alike.x)
+            ends = search(boards.givens, boards.groups, at_most=1, branches=_BRANCHES)
+            solutions = boards.givens.index_copy(0, ends.owner, ends.solutions)
+            found.append(choices.answers(solutions - 1, boards.kind.size))
+        return torch.cat(found)
 
     def own_input(self, problem: Problem) -> Float[Tensor, "rows 1 inputs"]:
         """Return whether the entry's value is given, and whether its cell is."""
@@ -158,16 +196,18 @@ class Sudoku(DeclaredTask):
 
     def report(self, problem: Problem, solution: Solution) -> str:
         """Draw the first boards, and say of all which are solved."""
-        boards, answers = boards_of(problem.x), self._answered(problem, solution.y)
         holds = self.verify(problem, solution.y)
         lines = []
-        for number, answer in enumerate(answers[:_SHOWN].cpu()):
+        for number in range(min(_SHOWN, len(holds))):
+            chosen = torch.tensor([number], device=holds.device)
+            one, y = trees.select((problem, solution.y), problem.layout, chosen)
+            boards, (answer,) = boards_of(one.x), self._answered(one, y).cpu()
             steps = int(solution.steps[number])
             state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
-            regions = None if boards.regions is None else boards.regions[number].cpu()
+            regions = None if boards.regions is None else boards.regions[0].cpu()
             lines += [f"board {number}, {state}", as_text(answer, boards.kind, regions), ""]
         wrong = (~holds).nonzero()[:, 0].tolist()
-        lines.append(f"{int(holds.sum())} of {len(boards)} boards are solved and checked.")
+        lines.append(f"{int(holds.sum())} of {len(holds)} boards are solved and checked.")
         if wrong:
             named = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
             lines.append(f"No answer that satisfies all constraints was found of: {named}.")
@@ -178,3 +218,32 @@ class Sudoku(DeclaredTask):
         boards = boards_of(problem.x)
         values = values_of(problem.x, y, boards.kind.size)
         return torch.where(self.verify(problem, y)[:, None], values, boards.givens)
+
+
+def _sizes(size: int | str) -> int | Between[int]:
+    """Read a size, or from which to which boards are mixed."""
+    try:
+        ends = [int(end) for end in str(size).split("..", 1)]
+        return ends[0] if len(ends) == 1 else Between(*ends)
+    except ValueError:
+        known = ", ".join(map(str, BOXES))
+        raise SettingError(
+            f"Boards were asked for of size {size!r}; expected one of {known}, or two of them "
+            "as in '4..9'."
+        ) from None
+
+
+def _joined(
+    first: tuple[Problem, Tensor], second: tuple[Problem, Tensor]
+) -> tuple[Problem, Tensor]:
+    """Put problems and their answers together."""
+    joined, _ = trees.join(first, first[0].layout, second, second[0].layout)
+    return joined
+
+
+def _alike(problem: Problem) -> Iterator[Problem]:
+    """Take problems apart where the size of boards changes."""
+    entries = problem.x[choices.ENTRY].ptr.diff()
+    _, runs = entries.unique_consecutive(return_counts=True)
+    for numbers in torch.arange(len(entries), device=entries.device).split(runs.tolist()):
+        yield trees.select(problem, problem.layout, numbers)
