@@ -19,6 +19,7 @@ from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError
 from irem_core.part import Preset
 from irem_core.problems.factored import EntrySpace, FactorSpace
+from irem_core.problems.iterate import Iterate
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
@@ -69,6 +70,8 @@ class FactorEnergy(EnergyFn):
         rounds: of messages.
         read: whose residuals make the energy, "entries", "factors" or "both"; if None, the first,
             or the second where there are no rounds.
+        anchored: weight of a second loss of training, the energy of right answers, an entry: their
+            residuals are to vanish, so that energies can be compared between problems.
 
     Raises:
         SettingError: the spaces are of another kind, or a setting is out of range.
@@ -84,11 +87,13 @@ class FactorEnergy(EnergyFn):
         width: int = 24,
         rounds: int = 2,
         read: str | None = None,
+        anchored: float = 0.1,
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
         checks.check(checks.count, "FactorEnergy", width=width)
         checks.check(checks.count_or_zero, "FactorEnergy", rounds=rounds)
+        checks.check(checks.non_negative, "FactorEnergy", anchored=anchored)
         read = read or ("entries" if rounds else "factors")
         checks.check(checks.one_of(*_READ), "FactorEnergy", read=read)
         if not (isinstance(question, FactorSpace) and isinstance(answer, EntrySpace)):
@@ -98,6 +103,7 @@ class FactorEnergy(EnergyFn):
             )
         self.question: FactorSpace = question
         self.answer = answer
+        self.anchored = anchored
         self.question_map = nn.Linear(question.features, width)
         self.answer_map = nn.Linear(answer.size, width, bias=False)
         self.rounds = nn.ModuleList(_Round(question, width) for _ in range(rounds))
@@ -145,6 +151,15 @@ class FactorEnergy(EnergyFn):
         """Return the energies `(B,)` of values of entries."""
         found = [layout.sum(self._squares(each)) for layout, each in self._misfits(context, y)]
         return torch.stack(found).sum(0)
+
+    def calibration(
+        self, problem: Problem, iterate: Iterate, target: Tensor
+    ) -> Float[Tensor, ""] | None:
+        """Return the second loss, of right answers alone."""
+        if not self.anchored:
+            return None
+        energy: Tensor = self(problem, target)
+        return self.anchored * energy.sum() / problem.layout.rows
 
     def contributions(
         self, context: _Parts, y: Float[Tensor, "rows channels"]
