@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = (
     *("start", "train_speed", "train_speed_gpu", "gine", "energies", "iterations"),
     *("solve_speed", "streaming", "time_to_error", "implicit", "descents", "many_problems"),
+    "factor",
 )
 # Those that are another script on a GPU, where one is there.
 ON_GPU = {"train_speed_gpu": "train_speed"}

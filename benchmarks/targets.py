@@ -141,6 +141,13 @@ TARGETS = (
         1.5,
     ),
     Target(
+        "a step of a factor energy, against one written for 9 x 9 boards alone",
+        "factor",
+        lambda found: found["ratio"]["median"],
+        1.5,
+        most=True,
+    ),
+    Target(
         "irem --help",
         "start",
         lambda found: found["seconds"]["irem --help"]["median"],
