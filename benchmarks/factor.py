@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import torch
@@ -37,7 +38,7 @@ class Board(nn.Module):
 
     def forward(self, given: Tensor, y: Tensor) -> Tensor:
         """Return energies `(B,)` of `(B, 9, 9, 9, 1)`: rows, columns, values."""
-        of = self.energy
+        of: Any = self.energy
         features = of.question_map(given) + of.answer_map(y)
         for each in of.rounds:
             variable, all_different = each.factors.nets
