@@ -159,12 +159,20 @@ class Constraints:
         )
         return made
 
+    def _own(self, variable: Variable) -> bool:
+        return variable in self.variables[variable.number : variable.number + 1]
+
     def given(self, variable: Variable, value: Hashable) -> None:
         """Say which value a variable has.
 
         Raises:
-            SettingError: it has no such value, or another one was given.
+            SettingError: it has no such value, or another one was given, or it is a variable of
+                another problem.
         """
+        if not self._own(variable):
+            raise SettingError(
+                f"{variable} was given the value {value!r}; expected a variable of this problem."
+            )
         variable[value]
         before = self.givens.setdefault(variable.number, value)
         if before != value:
@@ -232,11 +240,7 @@ class Constraints:
         """
         given = tuple(entries)
         roles = (ROLE,) * len(given) if roles is None else tuple(roles)
-        foreign = [
-            each
-            for each in given
-            if each.variable not in self.variables[each.variable.number : each.variable.number + 1]
-        ]
+        foreign = not all(self._own(each.variable) for each in given)
         if not given or len(set(given)) < len(given) or foreign or len(roles) != len(given):
             raise SettingError(
                 f"A factor of the kind {kind!r} got the entries "
