@@ -58,7 +58,7 @@ def read(model: Any, puzzle: Constraints) -> list[Any]:
             "Constraints.of got a model that minimizes or maximizes; expected constraints alone, "
             "since an answer either holds or not."
         )
-    sources = get_variables(model.constraints)
+    sources: list[Any] = get_variables(model.constraints)
     constraints = simplify_boolean(push_down_negation(toplevel_list(model.constraints)))
     with _kept(sources):
         left = _narrowed(sources, constraints)
@@ -240,7 +240,7 @@ class _Reader:
         one = self._entries(expression)
         if one is not None:
             return one.get(True, [])
-        parts = getattr(expression, "args", ())
+        parts: Any = getattr(expression, "args", ())
         if expression.name == "->":
             parts = (recurse_negation(parts[0]), parts[1])
         elif expression.name != "or":
@@ -255,12 +255,12 @@ class _Reader:
         if len(scope) != 2:
             return False
         first, second = (self.variables[each] for each in scope)
-        values = (first.values, second.values)
+        values = [first.values, second.values]
         _check_size(prod(map(len, values)), f"{_cut(constraint)} joins", "pairs of values")
         excluded: dict[Hashable, list[Entry]] = {}
-        for (one, other), holds in _results(constraint, scope, values):
+        for pair, holds in _results(constraint, scope, values):
             if not holds:
-                excluded.setdefault(one, []).append(second[other])
+                excluded.setdefault(pair[0], []).append(second[pair[1]])
         for one, others in excluded.items():
             # One of the others is true at most; if one is, the first does not have that value.
             self.puzzle.factor("at_most_one", [first[one], *others], text=_cut(constraint))
