@@ -81,6 +81,44 @@ def test_text_files_of_more_lines_than_the_capacity_are_solved_in_parts(
     assert "one process solves at one go" in irem(*command, "--resume").mistake()
 
 
+def test_what_is_wrong_with_a_board_is_told_with_its_line_and_others_are_solved(
+    irem: Irem, untrained: Path, tmp_path: Path
+) -> None:
+    faults = {
+        BOARD[:-1] + "X": "line 1: the board holds no value from 1 to 9 in row 9, column 9",
+        BOARD + "1": "line 2: its board has 82 characters; expected 81, one a cell",
+        "." * 16: "line 3: its board has 16 characters; expected 81, one a cell",
+        "55" + BOARD[2:]: "line 4: its givens contradict each other: the value 5 is given twice",
+        "12345678." + "." * 17 + "9" + "." * 54: "line 5: its givens leave no solution, as an exac",
+    }
+    boards = tmp_path / "boards.txt"
+    boards.write_text("\n".join([*faults, BOARD, SOLVED]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        result = irem("solve", untrained, "--input", boards, "--max-steps", 1, "--restarts", 2)
+    assert result.status == 0, result.err
+    assert all(said in result.err for said in faults.values()), result.err
+    assert "1 of 2 boards are solved and checked" in result.out
+    said = "No answer that satisfies all constraints was found in 2 restarts of 1 (0) of 2 problems"
+    assert said in result.out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("boards.txt", "", "holds no board that can be solved; expected a line for each"),
+        ("boards.csv", "", "has no columns"),
+        ("boards.csv", "id,board\n1,2\n", "has the columns id, board; expected one named quizzes"),
+        ("boards.csv", "puzzle\n", "holds no board that can be solved"),
+    ],
+)
+def test_files_without_boards_are_refused(
+    irem: Irem, untrained: Path, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert said in irem("solve", untrained, "--input", tmp_path / name).mistake()
+
+
 def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:
     result = irem(
         "evaluate", untrained, "--difficulty", "size=4,givens=15", "--problems", 4,

@@ -1,5 +1,7 @@
 """The factor energy: its formula, and that it depends on what is joined and on nothing else."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -227,6 +229,18 @@ def test_problems_are_solved_in_a_batch_as_alone_though_some_halt_before_others(
         assert torch.equal(alone.steps[0], together.steps[number])
         rows = together.layout.owner == number
         torch.testing.assert_close(alone.y, together.y[rows])
+
+
+def test_compiled_it_does_without_a_program_and_gives_the_same():
+    # Contexts that hold batches of graphs have none (see `Programs.evaluate`).
+    made, problem = energy(read="both"), problem_of(CHAIN, STAR, CHAIN)
+    compiled = copy.deepcopy(made)
+    compiled.compile(backend="aot_eager")
+    options = {"start": draw(14), "descent": GradientDescent(step_size=0.5), "max_steps": 3}
+    found, expected = (minimize(each, problem, **options) for each in (compiled, made))
+    assert torch.equal(found.y, expected.y)
+    assert torch.equal(found.energy, expected.energy)
+    assert len(compiled.programs) == 0
 
 
 def test_a_kind_without_factors_in_the_batch_makes_no_difference():

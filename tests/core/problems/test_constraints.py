@@ -156,6 +156,10 @@ def outside(puzzle, v):
     puzzle.given(v[0], 4)
 
 
+def off_the_board(puzzle, v):
+    puzzle.given(Constraints().variable((1, 2, 3), name="w"), 1)
+
+
 def two(puzzle, v):
     puzzle.given(v[0], 1)
     puzzle.given(v[0], 2)
@@ -203,6 +207,7 @@ def empty(puzzle, v):
     ("write", "said"),
     [
         (outside, "The variable v0 was given the value 4; it has the values 1, 2, 3"),
+        (off_the_board, "w was given the value 1; expected a variable of this problem"),
         (two, "v0 was given the values 1 and 2; expected one"),
         (contradiction, "givens contradict each other: 1 occurs once among v0, v1, v2"),
         (unmet, "givens contradict each other: clause of v0 = 1, v1 = 2"),

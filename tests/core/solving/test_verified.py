@@ -50,6 +50,8 @@ def test_problems_start_again_until_their_answer_holds_and_then_no_more():
     assert torch.equal(again.evaluations[once.verified], once.evaluations[once.verified])
     assert (again.evaluations[~once.verified] > once.evaluations[~once.verified]).all()
     assert torch.equal(again.y[once.verified], once.y[once.verified])
+    assert torch.equal(again.restarts > 0, ~once.verified)
+    assert again.unverified() is None
 
 
 def test_where_no_answer_holds_the_lowest_energy_is_the_answer_of_all_restarts():
@@ -57,6 +59,8 @@ def test_where_no_answer_holds_the_lowest_energy_is_the_answer_of_all_restarts()
     blind = wells(8, verify=None)
     first, second = (minimize(Wells(), each, restarts=4, **OPTIONS) for each in (problem, blind))
     assert not first.verified.any()
+    assert first.restarts.tolist() == [4] * 8
+    assert "satisfies all constraints was found in 4 restarts of 8 (0, 1" in first.unverified()
     assert second.verified is None
     for name in ("y", "energy", "evaluations", "steps", "outcome"):
         assert torch.equal(getattr(first, name), getattr(second, name))
@@ -76,7 +80,7 @@ def test_answers_that_do_not_hold_are_named_whatever_their_outcome():
     problem, start = wells(3), torch.tensor([[0.3], [-0.3], [-0.5]])
     found = minimize(Wells(), problem, start=start, **OPTIONS)
     assert (found.outcome == Outcome.CONVERGED).all()
-    with pytest.raises(NotConvergedError, match=r"Of 3 problems, by index, 2 \(1, 2\): no answer"):
+    with pytest.raises(NotConvergedError, match=r"found in 0 restarts of 2 \(1, 2\) of 3 pr"):
         found.check()
     minimize(Wells(), problem, start=start, restarts=60, **OPTIONS).check()
 

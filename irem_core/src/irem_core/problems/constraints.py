@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import torch
@@ -109,6 +109,27 @@ class Constraints:
         self.constraints: list[Constraint] = []
         self.givens: dict[int, Hashable] = {}
         self._rows = 0
+        self._sources: list[Any] = []
+
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """Make a problem of a model written for CPMpy.
+
+        Args:
+            model: a `cpmpy.Model` of integers and Booleans without objective. Of one or two
+                variables it may hold any constraint; of more `AllDifferent`, clauses (or,
+                implications to one), and sums of Booleans that are exactly, at most or at least
+                one.
+
+        Raises:
+            SettingError: CPMpy, the extra irem-core[cp], is not installed, or the model holds
+                anything else or contradicts itself.
+        """
+        from irem_core.problems.models import read
+
+        made = cls()
+        made._sources = read(model, made)
+        return made
 
     def variable(
         self, values: Iterable[Hashable] = (False, True), *, name: str | None = None
@@ -132,18 +153,26 @@ class Constraints:
         self.variables.append(made)
         self._rows += len(held)
         entries = tuple(made[value] for value in held)
-        text = f"{made} has one value"
+        text = f"{made} is one of {', '.join(map(str, held))}"
         self.constraints.append(
             Constraint(VARIABLE, entries, (ROLE,) * len(held), _bounded(VARIABLE), text)
         )
         return made
 
+    def _own(self, variable: Variable) -> bool:
+        return variable in self.variables[variable.number : variable.number + 1]
+
     def given(self, variable: Variable, value: Hashable) -> None:
         """Say which value a variable has.
 
         Raises:
-            SettingError: it has no such value, or another one was given.
+            SettingError: it has no such value, or another one was given, or it is a variable of
+                another problem.
         """
+        if not self._own(variable):
+            raise SettingError(
+                f"{variable} was given the value {value!r}; expected a variable of this problem."
+            )
         variable[value]
         before = self.givens.setdefault(variable.number, value)
         if before != value:
@@ -211,11 +240,7 @@ class Constraints:
         """
         given = tuple(entries)
         roles = (ROLE,) * len(given) if roles is None else tuple(roles)
-        foreign = [
-            each
-            for each in given
-            if each.variable not in self.variables[each.variable.number : each.variable.number + 1]
-        ]
+        foreign = not all(self._own(each.variable) for each in given)
         if not given or len(set(given)) < len(given) or foreign or len(roles) != len(given):
             raise SettingError(
                 f"A factor of the kind {kind!r} got the entries "
@@ -239,6 +264,25 @@ class Constraints:
             self.givens.get(each.number, each.values[int(part.argmax())])
             for each, part in zip(self.variables, parts, strict=True)
         ]
+
+    def assign(self, y: Float[Tensor, "rows 1"]) -> bool:
+        """Let the variables of the CPMpy model have the values of an answer, right or not.
+
+        Returns:
+            Whether they are a solution, as `model.solve` does.
+
+        Raises:
+            SettingError: this problem is not `of` a model.
+        """
+        if not self._sources:
+            raise SettingError(
+                "This problem was not made of a CPMpy model, whose variables could have values; "
+                "call values(y) instead."
+            )
+        values = self.values(y)
+        for source, value in zip(self._sources, values, strict=False):
+            source._value = value
+        return not self.broken(values)
 
     def broken(self, values: Sequence[Hashable]) -> list[str]:
         """List what does not hold of values, in words; what cannot be checked counts as broken.

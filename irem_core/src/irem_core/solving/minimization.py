@@ -138,6 +138,7 @@ def minimize(
         begin = first_iterate(energy, problem, start, generator)
         parts: dict[str, Any] = {"descent": descent, "halting": halting, "max_steps": max_steps}
         solution = descend(energy, problem, context, begin, **parts, watch=watch)
+        solution = attrs.evolve(solution, restarts=torch.zeros_like(solution.steps))
         held = (problem, context, begin, solution)
         _restart(restarts, energy, held, generator, parts)
         if recorder is not None:
@@ -206,7 +207,8 @@ def _restart(
             numbers = numbers[left]
         problem, context, start, found = held
         start = _another(energy, problem, start, generator)
-        found = found.or_better(descend(energy, problem, context, start, **parts))
+        again = descend(energy, problem, context, start, **parts)
+        found = found.or_better(attrs.evolve(again, restarts=torch.ones_like(again.steps)))
         held = (problem, context, start, found)
         trees.put(solution, layout, numbers, found)
 

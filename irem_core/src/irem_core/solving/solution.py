@@ -68,6 +68,7 @@ class Solution:
         residual: `(B,)` the relative residual of the linear system that the gradient of `Implicit`
             is found by; NaN until it has been, by `backward`.
         verified: `(B,)` which answers were checked and hold; None where they cannot be checked.
+        restarts: `(B,)` how often it was descended again; None for a solver that cannot.
     """
 
     y: Tensor
@@ -84,6 +85,7 @@ class Solution:
     carries: Bool[Tensor, " problems"] | None = None
     residual: Float[Tensor, " problems"] | None = None
     verified: Bool[Tensor, " problems"] | None = None
+    restarts: Int[Tensor, " problems"] | None = None
 
     @classmethod
     def answered(cls, y: Tensor, layout: Layout) -> Self:
@@ -98,8 +100,8 @@ class Solution:
     def or_better(self, other: Solution) -> Solution:
         """Return for each problem the answer that is verified, else that of the lower energy.
 
-        This one's where both are equal. Energy evaluations and products add up; all else is of the
-        solution that an answer is from. Traces and parts are left out.
+        This one's where both are equal. Energy evaluations, products and restarts add up; all else
+        is of the solution that an answer is from. Traces and parts are left out.
 
         Args:
             other: of the same problems.
@@ -121,6 +123,22 @@ class Solution:
             chosen,
             evaluations=self.evaluations + other.evaluations,
             products=total([self.products, other.products]),
+            restarts=total([self.restarts, other.restarts]),
+        )
+
+    def unverified(self) -> str | None:
+        """Say of which problems no answer that holds was found, and in how many restarts.
+
+        Returns:
+            A sentence; None where all answers hold, or cannot be checked.
+        """
+        if self.verified is None or bool(self.verified.all()):
+            return None
+        wrong = ~self.verified
+        restarts = 0 if self.restarts is None else int(self.restarts[wrong].max())
+        return (
+            f"No answer that satisfies all constraints was found in {restarts} restarts of "
+            f"{_named(wrong.nonzero()[:, 0].tolist())} of {self.layout.count} problems, by index."
         )
 
     def check(self) -> Self:
@@ -131,12 +149,10 @@ class Solution:
         Raises:
             NotConvergedError: some did not; the error names them.
         """
-        if self.verified is not None and not bool(self.verified.all()):
-            wrong = (~self.verified).nonzero().squeeze(1).tolist()
+        wrong = self.unverified()
+        if wrong is not None:
             raise NotConvergedError(
-                f"Of {self.layout.count} problems, by index, {_named(wrong)}: no answer was found "
-                "that satisfies all constraints, which does not say that there is none. Give more "
-                "restarts."
+                f"{wrong} That does not say that there is none; give more restarts."
             )
         good = torch.isin(self.outcome, torch.tensor(ARRIVED, device=self.outcome.device))
         if bool(good.all()):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import attrs
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -206,12 +207,9 @@ class Sudoku(DeclaredTask):
             state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
             regions = None if boards.regions is None else boards.regions[0].cpu()
             lines += [f"board {number}, {state}", as_text(answer, boards.kind, regions), ""]
-        wrong = (~holds).nonzero()[:, 0].tolist()
         lines.append(f"{int(holds.sum())} of {len(holds)} boards are solved and checked.")
-        if wrong:
-            named = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
-            lines.append(f"No answer that satisfies all constraints was found of: {named}.")
-        return "\n".join(lines)
+        wrong = attrs.evolve(solution, verified=holds).unverified()
+        return "\n".join([*lines, wrong] if wrong else lines)
 
     def _answered(self, problem: Problem, y: Tensor) -> Cells:
         """Return the values of solved boards, and the givens of others."""
