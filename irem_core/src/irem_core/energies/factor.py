@@ -41,16 +41,18 @@ class _Parts:
     Args:
         layout: whose rows the entries are.
         features: of the question, for each entry.
+        level: what the energy of each entry is measured from.
         graph: which factors join them.
     """
 
     layout: Layout
     features: Float[Tensor, "rows width"]
+    level: Float[Tensor, " rows"]
     graph: Batch
 
 
 class FactorEnergy(EnergyFn):
-    """E(x, y) = scale / 2 sum_i mean_c r_ic^2, with residuals r_i of entries, factors, or both.
+    """E(x, y) = sum_i scale / 2 mean_c r_ic^2 - b(x_i), with residuals r of entries or factors.
 
     Each entry i has features h_i, which begin as a linear map of y_i and x_i. In a round each
     factor f of a kind k makes a message of its entries, an entry adds up those of its factors, and
@@ -63,6 +65,10 @@ class FactorEnergy(EnergyFn):
     together, is data. Without rounds, factors see their own entries alone, and the energy of a
     problem is the sum of those of its parts.
 
+    The level b, linear in x_i, moves no minimum: it is learned apart, so that the energy of right
+    answers is near 0 in every problem, and energies of different ones can be compared. There is
+    none where factors alone are read.
+
     Args:
         question: space of x, factor graphs.
         answer: space of y, values of entries.
@@ -70,8 +76,6 @@ class FactorEnergy(EnergyFn):
         rounds: of messages.
         read: whose residuals make the energy, "entries", "factors" or "both"; if None, the first,
             or the second where there are no rounds.
-        anchored: weight of a second loss of training, the energy of right answers, an entry: their
-            residuals are to vanish, so that energies can be compared between problems.
 
     Raises:
         SettingError: the spaces are of another kind, or a setting is out of range.
@@ -87,13 +91,11 @@ class FactorEnergy(EnergyFn):
         width: int = 24,
         rounds: int = 2,
         read: str | None = None,
-        anchored: float = 0.1,
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
         checks.check(checks.count, "FactorEnergy", width=width)
         checks.check(checks.count_or_zero, "FactorEnergy", rounds=rounds)
-        checks.check(checks.non_negative, "FactorEnergy", anchored=anchored)
         read = read or ("entries" if rounds else "factors")
         checks.check(checks.one_of(*_READ), "FactorEnergy", read=read)
         if not (isinstance(question, FactorSpace) and isinstance(answer, EntrySpace)):
@@ -103,13 +105,13 @@ class FactorEnergy(EnergyFn):
             )
         self.question: FactorSpace = question
         self.answer = answer
-        self.anchored = anchored
         self.question_map = nn.Linear(question.features, width)
         self.answer_map = nn.Linear(answer.size, width, bias=False)
         self.rounds = nn.ModuleList(_Round(question, width) for _ in range(rounds))
         self.read_entries = None if read == "factors" else nn.Linear(width, width)
         self.read_factors = None if read == "entries" else _Factors(question, width, shared=True)
         self.log_scale = nn.Parameter(torch.zeros(()))
+        self.level = nn.Parameter(torch.zeros(question.features + 1))
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
@@ -142,24 +144,33 @@ class FactorEnergy(EnergyFn):
                 entries or factors that are linked to nothing, or twice.
         """
         self.question.check_graphs("FactorEnergy", problem.x, self.question_map.weight)
-        features = self.question_map(problem.x["entry"].x)
-        return _Parts(problem.layout, features, both_ways(problem.x))
+        entries = problem.x["entry"].x
+        level = functional.linear(entries, self.level[1:][None], self.level[:1])[:, 0]
+        return _Parts(problem.layout, self.question_map(entries), level, both_ways(problem.x))
 
     def energy(
         self, context: _Parts, y: Float[Tensor, "rows channels"]
     ) -> Float[Tensor, " problems"]:
         """Return the energies `(B,)` of values of entries."""
         found = [layout.sum(self._squares(each)) for layout, each in self._misfits(context, y)]
+        if self.read_entries is not None:
+            found.append(-context.layout.sum(context.level))
         return torch.stack(found).sum(0)
 
     def calibration(
         self, problem: Problem, iterate: Iterate, target: Tensor
     ) -> Float[Tensor, ""] | None:
-        """Return the second loss, of right answers alone."""
-        if not self.anchored:
+        """Return a second loss, from which the level alone learns: right answers have energy 0.
+
+        It is the mean of their squared energies, an entry each.
+        """
+        if self.read_entries is None:
             return None
-        energy: Tensor = self(problem, target)
-        return self.anchored * energy.sum() / problem.layout.rows
+        layout, context = problem.layout, self.encode(problem)
+        level = layout.sum(context.level)
+        with torch.no_grad():
+            squares = self.energy(context, target) + level
+        return ((squares - level) / layout.sum(torch.ones_like(context.level))).square().mean()
 
     def contributions(
         self, context: _Parts, y: Float[Tensor, "rows channels"]
@@ -167,7 +178,7 @@ class FactorEnergy(EnergyFn):
         """Return what each entry adds to the energy, without what factors do."""
         if self.read_entries is None:
             return torch.zeros_like(y[:, 0])
-        return self._squares(self._misfits(context, y)[0][1])
+        return self._squares(self._misfits(context, y)[0][1]) - context.level
 
     def residuals(self, context: _Parts, y: Float[Tensor, "rows channels"]) -> Tensor:
         """Return the residuals, scaled: `(rows, width)` of entries alone, else all `(B, ...)`."""
