@@ -92,12 +92,17 @@ def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:
     assert set(scores["solved_by_step"]) == {"0", "1", "2", "3"}
 
 
-def test_the_curve_is_shown_and_printed(irem: Irem, untrained: Path) -> None:
+def test_the_curve_is_shown_printed_and_drawn(irem: Irem, untrained: Path, tmp_path: Path) -> None:
     options = ("--difficulty", "size=4,givens=15", "--problems", 4, "--max-steps", 3, "--curve", 2)
     curve = json.loads(irem("evaluate", untrained, *options, "--json").out)["size=4,givens=15"]
     assert [each["starts"] for each in curve["by_starts"]] == [1, 2]
-    shown = irem("evaluate", untrained, *options)
+    drawn = tmp_path / "curve.svg"
+    shown = irem("evaluate", untrained, *options, "--figure", drawn)
     assert "solved, chosen among starts" in shown.out
+    assert "<svg" in drawn.read_text()
+    assert "expected an ending" in irem("evaluate", untrained, *options, "--figure", "a").mistake()
+    said = irem("evaluate", untrained, "--figure", drawn).mistake()
+    assert "draws a curve" in said
 
 
 def test_weights_that_come_with_a_package_solve_by_the_name_of_the_task(

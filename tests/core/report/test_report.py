@@ -14,9 +14,12 @@ import pytest
 import torch
 
 from irem_core import (
+    IREM,
+    FactorEnergy,
     FixedSteps,
     GradientDescent,
     SettingError,
+    compute_curve,
     evaluate,
     load,
     load_task,
@@ -30,6 +33,7 @@ from irem_core.report.gathering import distinct, kept_scores
 from irem_core.report.page import halted_by_step
 from irem_core.report.stepping import follow
 from irem_core.runs import checkpoint
+from irem_core.runs.checkpoint import save
 from reporting import KINDS, small_run
 
 QUICK = Measuring(problems=6, max_steps=3)
@@ -42,6 +46,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run of every kind of solver."""
     folder = tmp_path_factory.mktemp("runs")
     return {kind: small_run(kind, folder / kind) for kind in KINDS}
+
+
+def puzzles(folder: Path) -> Path:
+    """A run of an energy of boards that has learned nothing."""
+    task = load_task("sudoku(size=4)")
+    save(IREM(FactorEnergy.for_task(task, width=2)), folder / checkpoint.MODEL, task=task)
+    return folder
 
 
 class Page(HTMLParser):
@@ -100,6 +111,19 @@ def test_runs_without_metrics_have_no_curves(runs: dict[str, Path]) -> None:
     (run,) = gather([model], QUICK)
     assert run.losses == []
     assert "The run keeps no metrics" in render([run])
+
+
+def test_where_answers_are_checked_a_report_has_the_curve_of_compute(tmp_path: Path) -> None:
+    (run,) = gather([puzzles(tmp_path)], attrs.evolve(QUICK, difficulties=["same", "givens=15"]))
+    solver, task = load(run.path), load_task("sudoku(size=4)")
+    curves = [
+        compute_curve(solver, task, difficulty=name, problems=6, starts=8, max_steps=3)
+        for name in ("same", "givens=15")
+    ]
+    assert [each.curve for each in run.difficulties] == curves
+    page = Page(render([run]))
+    assert "What compute buys" in page.texts
+    assert "Share solved by energy evaluations: givens=15" in page.texts
 
 
 def test_a_solve_is_followed_step_by_step(runs: dict[str, Path]) -> None:

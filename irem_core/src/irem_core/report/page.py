@@ -128,7 +128,8 @@ def _error(value: float | None) -> str:
 
 
 def _sections(run: Run) -> list[Section]:
-    return [_training(run), _by_step(run), _halting(run), _calibration(run)]
+    sections = [_training(run), _by_step(run), _compute(run), _halting(run), _calibration(run)]
+    return [each for each in sections if each is not None]
 
 
 def _training(run: Run) -> Section:
@@ -185,6 +186,34 @@ def _by_step(run: Run) -> Section:
     if not energies:
         said += " This solver has no energy."
     return Section(name="steps", title="Error and energy by step", said=said, charts=charts)
+
+
+def _compute(run: Run) -> Section | None:
+    """Draw what more steps and more starts buy, of tasks where that is measured."""
+    curves = [each.curve for each in run.difficulties if each.curve is not None]
+    if not curves:
+        return None
+    return Section(
+        name="compute",
+        title="What compute buys",
+        said="Measured for this report, each problem from several starts: one start by its steps; "
+        "and 1, 2, 4, ... starts, of which the lowest energy chooses an answer, or of which the "
+        "first that is verified ends the search, or the best one is chosen by an oracle.",
+        charts=_some(
+            *(
+                chart(
+                    f"{curve.measured.capitalize()} by energy evaluations: {curve.difficulty}",
+                    [Series(name, points) for name, points in curve.lines().items()],
+                    x_label="energy evaluations a problem",
+                    y_label=curve.measured,
+                    log=curve.measure == "mse",
+                    log_x=True,
+                    note=f"{curve.problems} problems.",
+                )
+                for curve in curves
+            )
+        ),
+    )
 
 
 def _halting(run: Run) -> Section:
