@@ -26,8 +26,9 @@ PICTURES = {
     "matrix": ("rect.cell", "getComputedStyle(element).fill"),
     "graph": ("path.edge", "getComputedStyle(element).stroke"),
     "image": ("canvas", "element.toDataURL()"),
+    "grid": ("rect.square", "element.getAttribute('class')"),
 }
-SHOWN = ("vector", "matrix", "graph", "image", "one-shot")
+SHOWN = ("vector", "matrix", "graph", "image", "grid", "one-shot")
 
 
 @pytest.fixture(scope="module")

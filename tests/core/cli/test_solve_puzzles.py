@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -79,6 +80,21 @@ def test_text_files_of_more_lines_than_the_capacity_are_solved_in_parts(
     assert answers.read_text().split() == [BOARD, SOLVED, BOARD]
     assert "line 2: its board has 2 characters" in result.err
     assert "one process solves at one go" in irem(*command, "--resume").mistake()
+
+
+def test_a_solve_is_watched_after_1_2_and_4_steps_and_at_its_end(
+    irem: Irem, untrained: Path, tmp_path: Path
+) -> None:
+    boards = tmp_path / "boards.txt"
+    boards.write_text(f"{BOARD}\n{BOARD}\n")
+    options = ("--input", boards, "--max-steps", 5, "--halting", "fixed_steps(steps=5)", "--watch")
+    result = irem("solve", untrained, *options)
+    assert result.status == 0, result.err
+    said = re.findall(r"^(step \d|answer after .*)", result.out, re.MULTILINE)
+    assert said[:-1] == ["step 0", "step 1", "step 2", "step 4"]
+    assert said[-1] == "answer after 5 steps, not verified"
+    assert result.out.count("│ 5   3 ") == 5 + 2  # and of the report, both boards as given
+    assert "give one of them" in irem("solve", untrained, *options, "--json").mistake()
 
 
 def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:

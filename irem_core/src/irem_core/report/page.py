@@ -16,45 +16,11 @@ from torch import Tensor
 from irem_core import __version__
 from irem_core.report.drawing import FRAME, Chart, Series, chart, number
 from irem_core.report.gathering import Difficulty, Points, Run
+from irem_core.report.section import Section, Table
 from irem_core.report.stepping import Followed
 
 _SCRIPTS = ("charts.js", "pictures.js", "solves.js")
 _FIFTH = 0.2
-
-
-@attrs.frozen(kw_only=True)
-class Table:
-    """A table of texts.
-
-    Args:
-        title: what it shows.
-        columns: its headings; the first column heads the rows.
-        rows: one text a column.
-        marked: numbers of the rows to point out.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    marked: frozenset[int] = frozenset()
-
-
-@attrs.frozen(kw_only=True)
-class Section:
-    """A part of the page about a run.
-
-    Args:
-        name: for styles and scripts.
-        title: its heading.
-        said: what it shows, or why it is left out.
-        charts: its charts; likewise `tables`.
-    """
-
-    name: str
-    title: str
-    said: str
-    charts: list[Chart] = attrs.field(factory=list)
-    tables: list[Table] = attrs.field(factory=list)
 
 
 def render(runs: Sequence[Run], *, now: datetime | None = None) -> str:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from irem_core import Between, EntrySpace, FactorSpace, Problem, Solution, choices
+from irem_core import Between, EntrySpace, FactorSpace, Grid, Problem, Solution, choices
 from irem_tasks._declared import DeclaredTask, Range
 from irem_tasks.puzzles import board_files
 from irem_tasks.puzzles.base_sets import PARTS, PLAIN, Boards, hard_givens, usual_givens
 from irem_tasks.puzzles.board_data import drawn
+from irem_tasks.puzzles.board_grid import grid_of
 from irem_tasks.puzzles.board_problems import boards_of, graphs_of, values_of
-from irem_tasks.puzzles.board_text import drawn as as_text
 from irem_tasks.puzzles.boards import BOXES, VARIANTS, Cells, Kind
 from irem_tasks.puzzles.exact_search import search
 
@@ -161,11 +161,10 @@ class Sudoku(DeclaredTask):
         boards, answers = boards_of(problem.x), self._answered(problem, solution.y)
         holds = self.verify(problem, solution.y)
         lines = []
-        for number, answer in enumerate(answers[:_SHOWN].cpu()):
+        for number, answer in enumerate(answers[:_SHOWN]):
             steps = int(solution.steps[number])
             state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
-            regions = None if boards.regions is None else boards.regions[number].cpu()
-            lines += [f"board {number}, {state}", as_text(answer, boards.kind, regions), ""]
+            lines += [f"board {number}, {state}", str(_grid(boards, answer, number)), ""]
         wrong = (~holds).nonzero()[:, 0].tolist()
         lines.append(f"{int(holds.sum())} of {len(boards)} boards are solved and checked.")
         if wrong:
@@ -173,8 +172,19 @@ class Sudoku(DeclaredTask):
             lines.append(f"No answer that satisfies all constraints was found of: {named}.")
         return "\n".join(lines)
 
+    def picture(self, problem: Problem, y: Tensor, *, number: int = 0) -> Grid:
+        """Return a board with the value of each cell that an answer says, `.` where several are."""
+        boards = boards_of(problem.x)
+        values = values_of(problem.x, y, boards.kind.size)
+        return _grid(boards, values[number], number)
+
     def _answered(self, problem: Problem, y: Tensor) -> Cells:
         """Return the values of solved boards, and the givens of others."""
         boards = boards_of(problem.x)
         values = values_of(problem.x, y, boards.kind.size)
         return torch.where(self.verify(problem, y)[:, None], values, boards.givens)
+
+
+def _grid(boards: Boards, values: Int[Tensor, " cells"], number: int) -> Grid:
+    regions = None if boards.regions is None else boards.regions[number]
+    return grid_of(values, boards.givens[number], boards.kind, regions)
