@@ -44,6 +44,7 @@ class Row:
         restarts: how often problems are descended again, until they are verified.
         max_steps: of a descent; the run's own if None.
         starts: of a compute curve in place of scores.
+        timed: measure the seconds of solving alone; on an idle machine.
     """
 
     difficulty: str
@@ -51,11 +52,13 @@ class Row:
     restarts: int = 0
     max_steps: int | None = None
     starts: int = 0
+    timed: bool = False
 
 
 ROWS: dict[str, dict[str, Row]] = {
     "sudoku": {
         "same": Row(difficulty="same"),
+        "speed": Row(difficulty="same", timed=True),
         "same-restarts": Row(difficulty="same", restarts=8),
         "harder": Row(difficulty="harder", max_steps=300),
         "harder-restarts": Row(difficulty="harder", restarts=64),
@@ -130,12 +133,14 @@ def main() -> None:
 
 
 def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
-    """Measure a row: its `curve`, or its `evaluation`, and the `seconds` that it took."""
+    """Measure a row: its `curve` or its `evaluation`, and the `seconds` that it took."""
     common: dict[str, Any] = {
         "difficulty": row.difficulty,
         "problems": row.problems,
         "max_steps": row.max_steps,
     }
+    if row.timed:
+        return {"problems": row.problems, "seconds": solving(solver, task, row)}
     begin = time.perf_counter()
     if row.starts:
         found = {"curve": compute_curve(solver, task, starts=row.starts, **common).to_dict()}
@@ -143,6 +148,16 @@ def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
         scores = evaluate(solver, task, restarts=row.restarts, **common)
         found = {"evaluation": scores.to_dict()}
     return {"problems": row.problems, "seconds": time.perf_counter() - begin, **found}
+
+
+def solving(solver: Solver, task: Task, row: Row) -> float:
+    """Return the seconds that solving takes, of problems in one batch, after a first small one."""
+    generator = torch.Generator().manual_seed(1)
+    for count in (8, row.problems):
+        problem, _ = task.sample(count, row.difficulty, generator=generator)
+        begin = time.perf_counter()
+        solver.solve(problem, max_steps=row.max_steps, generator=generator)
+    return time.perf_counter() - begin
 
 
 def draw(results: Path, seed: int) -> None:
