@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import attrs
@@ -122,7 +123,7 @@ def _solved(shown: Shown, found: Records) -> list[str]:
         _same(found, lambda one: f"{one['problems']:,}"),
         starts,
         _percent(solved),
-        over_seeds([round(each, 1) for each in spent]),
+        _counted(spent),
         over_seeds([each for each in told if each is not None]),
         shown.published,
     ]
@@ -138,6 +139,12 @@ def _speed(one: dict[str, Any]) -> str:
 
 def _same(found: Records, said: Callable[[dict[str, Any]], str]) -> str:
     return ", ".join(dict.fromkeys(map(said, found))) or figure(None)
+
+
+def _counted(means: Sequence[float]) -> str:
+    """Write means of large numbers, as `over_seeds` does small ones."""
+    said = [f"{each:,.0f}" for each in (median(means), min(means), max(means))] if means else ["-"]
+    return said[0] if len(means) < 2 else f"{said[0]} ({said[1]} to {said[2]})"
 
 
 def _percent(shares: Sequence[float]) -> str:
