@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import puzzle_tables
-from irem_baselines.reproduce.book import Book
+from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.targets import TARGETS
 from speed_tables import tables
 
@@ -51,11 +52,10 @@ def main() -> None:
 
 def render(name: str, results: Path) -> str:
     """Return the tables of a name in Markdown."""
+    found: Iterable[Table] | None = tables(name, results / "benchmarks")
     if name == "puzzles":
         found = puzzle_tables.tables(results / "puzzles")
-    else:
-        found = tables(name, results / "benchmarks")
-    if found is None:
+    elif found is None:
         target = TARGETS[name]
         if target.tables is None:
             sys.exit(f"A page asks for a table of {name}, which has none.")

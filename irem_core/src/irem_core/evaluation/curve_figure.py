@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIGURES = (".png", ".svg")
 """Endings of the files that a figure is written to."""
 _COLOURS = ("#8a8a8a", "#0b6e8f", "#3f8f4f", "#d1792c")
-_MARKS = ("", "o", "s", "^")
+_MARKS = ("-", "o-", "s-", "^-")
 
 
 def write_figure(curves: Sequence[Curve], file: Path) -> None:
@@ -63,8 +63,9 @@ def check_figure(file: Path) -> None:
 
 def _draw(axes: Axes, curve: Curve) -> None:
     for place, (name, points) in enumerate(curve.lines().items()):
-        options = {"color": _COLOURS[place], "marker": _MARKS[place], "markersize": 4}
-        axes.plot(*zip(*points, strict=True), label=name, linewidth=1.4, **options)
+        spent, good = zip(*points, strict=True)
+        (line,) = axes.plot(spent, good, _MARKS[place], color=_COLOURS[place], label=name)
+        line.set(linewidth=1.4, markersize=4)
     axes.set(title=f"{curve.difficulty}, {curve.problems:,} problems")
     axes.set(xscale="log", xlabel="energy evaluations a problem", ylabel=curve.measured)
     if curve.measure == "mse":

@@ -192,9 +192,14 @@ def _drawing(task: Task, problem: Problem, target: Tensor) -> tuple[Drawing, Par
     """Choose what is drawn of an answer, and how to cut it out of the tensor of the answer."""
     grid = task.picture(problem, target)
     if grid is not None:
-        lines = {"beside": grid.beside.tolist(), "above": grid.above.tolist()}
+        drawing = Drawing(
+            kind="grid",
+            shape=grid.shape,
+            beside=grid.beside.tolist(),
+            above=grid.above.tolist(),
+        )
         # Cells stand in place of numbers, of which one keeps the place of each iterate.
-        return Drawing(kind="grid", shape=grid.shape, **lines), lambda y: y.flatten()[:1]
+        return drawing, lambda y: y.flatten()[:1]
     space = problem.answer or task.answer
     if isinstance(space, EdgeSpace) and is_batch(problem.x):
         return _graph(problem, target)
