@@ -24,9 +24,7 @@ from typing import Any
 import attrs
 import torch
 
-from irem_core import Solver, Task, compute_curve, evaluate
-from irem_core.evaluation.curve import Curve
-from irem_core.evaluation.curve_figure import write_figure
+from irem_core import Curve, Solver, Task, compute_curve, evaluate, write_curves
 from irem_core.files.storage import replacing
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.provenance import commit, hardware, versions
@@ -168,8 +166,10 @@ def draw(results: Path, seed: int) -> None:
         for each in files
         if each.exists()
     ]
+    if not curves:
+        sys.exit(f"There are no curves to draw in {results}; measure {' and '.join(CURVES)} first.")
     for ending in ("png", "svg"):
-        write_figure(curves, results / "figures" / f"puzzles.{ending}")
+        write_curves(curves, results / "figures" / f"puzzles.{ending}")
 
 
 if __name__ == "__main__":

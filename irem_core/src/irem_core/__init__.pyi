@@ -62,6 +62,7 @@ from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
 from .evaluation.curve import Curve as Curve
 from .evaluation.curve import compute_curve as compute_curve
+from .evaluation.curve_figure import write_curves as write_curves
 from .evaluation.evaluation import evaluate as evaluate
 from .evaluation.scores import Scores as Scores
 from .evaluation.scores import auroc as auroc

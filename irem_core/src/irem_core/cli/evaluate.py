@@ -66,7 +66,7 @@ def evaluate(
     from irem_core.distributed import Ranks
     from irem_core.errors import SettingError
     from irem_core.evaluation.curve import compute_curve
-    from irem_core.evaluation.curve_figure import check_figure, write_figure
+    from irem_core.evaluation.curve_figure import check_figure, write_curves
     from irem_core.evaluation.evaluation import evaluate as score
     from irem_core.evaluation.evaluation import takes
     from irem_core.runs.run_folder import read_metrics
@@ -93,7 +93,7 @@ def evaluate(
             compute_curve(solver, task, difficulty=name, starts=curve, **options) for name in names
         ]
         if figure is not None:
-            write_figure(curves, figure)
+            write_curves(curves, figure)
         show_curves(curves, as_json=as_json)
         return
     options |= {"restarts": restarts, "ranks": ranks, "protocol": protocol}

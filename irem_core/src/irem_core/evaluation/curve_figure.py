@@ -19,7 +19,7 @@ _COLOURS = ("#8a8a8a", "#0b6e8f", "#3f8f4f", "#d1792c")
 _MARKS = ("-", "o-", "s-", "^-")
 
 
-def write_figure(curves: Sequence[Curve], file: Path) -> None:
+def write_curves(curves: Sequence[Curve], file: Path) -> None:
     """Draw curves beside one another, and write them as .png or .svg.
 
     Args:

@@ -21,7 +21,7 @@ from irem_core.problems.factored import FactorSpace
 from irem_core.report.stepping import Followed, follow
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, budget
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.floors import Floor
 from irem_core.tasks.task import Task, with_data
@@ -247,10 +247,11 @@ def _difficulty(
     if measured.energies is not None and (
         "solved" in measured.measures or isinstance(task.question, FactorSpace)
     ):
-        few = min(problems, _CURVE_PROBLEMS)
-        curve = compute_curve(
-            solver, task, difficulty=name, problems=few, starts=_STARTS, **options
-        )
+        # Every problem takes all steps once: a long budget would make the report take long.
+        most = min(budget(solver, task), task.max_steps)
+        few = options if measuring.max_steps is not None else options | {"max_steps": most}
+        few = few | {"problems": min(problems, _CURVE_PROBLEMS), "starts": _STARTS}
+        curve = compute_curve(solver, task, difficulty=name, **few)
     return Difficulty(
         name=name,
         kept=name in kept,

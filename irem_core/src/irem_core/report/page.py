@@ -174,7 +174,7 @@ def _compute(run: Run) -> Section | None:
                     y_label=curve.measured,
                     log=curve.measure == "mse",
                     log_x=True,
-                    note=f"{curve.problems} problems.",
+                    note=f"{curve.problems} problems, at most {max(curve.by_step)} steps a start.",
                 )
                 for curve in curves
             )
