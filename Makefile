@@ -16,7 +16,7 @@ INSTALL := PIP_CONSTRAINT="$(CONSTRAINTS)" PIP_BUILD_CONSTRAINT="$(CONSTRAINTS)"
 
 .PHONY: help
 help:
-	@echo "make demo     train IREM to add vectors, then solve one problem and show it"
+	@echo "make demo     train IREM to add vectors, solve one problem, and a hard Sudoku step by step"
 	@echo "make test     lint, check formatting, types and imports, and run the quick tests"
 	@echo "make test-all the same with all tests, the slow ones too"
 	@echo "make test-oldest  the quick tests with the oldest versions that are declared"
@@ -35,6 +35,7 @@ demo:
 	@$(MAKE) --no-print-directory .venv/.installed
 	$(BIN)/irem train add --preset paper --iterations 4000 --out runs/demo --resume
 	$(BIN)/irem solve runs/demo --difficulty same --count 1
+	$(BIN)/irem solve sudoku --difficulty harder --count 1 --restarts 64 --watch
 
 .PHONY: check
 check: .venv/.installed-test

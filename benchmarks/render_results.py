@@ -5,7 +5,7 @@
 
 Between the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` stands what is rendered here:
 the tables that `irem reproduce NAME` prints, from results/, or under the names of `speed_tables.py`
-what benchmarks wrote into results/benchmarks.
+what benchmarks wrote into results/benchmarks, and under `puzzles` what `puzzles.py` did.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from irem_baselines.reproduce.book import Book
+import puzzle_tables
+from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.targets import TARGETS
 from speed_tables import tables
 
@@ -50,8 +52,10 @@ def main() -> None:
 
 def render(name: str, results: Path) -> str:
     """Return the tables of a name in Markdown."""
-    found = tables(name, results / "benchmarks")
-    if found is None:
+    found: Iterable[Table] | None = tables(name, results / "benchmarks")
+    if name == "puzzles":
+        found = puzzle_tables.tables(results / "puzzles")
+    elif found is None:
         target = TARGETS[name]
         if target.tables is None:
             sys.exit(f"A page asks for a table of {name}, which has none.")

@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[str, str, str | None]] = {
     "matrix": ("matrix_inverse(size=3)", "irem(steps=1)", "mlp(width=8)"),
     "graph": ("edge-copy", "irem(steps=1)", "gine(width=8)"),
     "image": ("denoise(patch=12)", "irem(steps=1)", "conv(width=4)"),
+    "grid": ("sudoku(size=4)", "irem(steps=1)", "factor(width=2)"),
     "scratchpad": ("add(size=4)", "irem(steps=1)", "scratchpad_mlp(width=8)"),
     "recurrent": ("add(size=4)", "recurrent(width=8)", None),
     "one-shot": ("add(size=4)", "feedforward(width=8)", None),

@@ -260,6 +260,42 @@ def test_results_are_rendered_from_records(tmp_path: Path, monkeypatch: pytest.M
     render(monkeypatch, *arguments, "--check")
 
 
+def test_puzzles_have_their_seeds_and_curves_beside_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- results:puzzles -->\n<!-- /results:puzzles -->\n")
+    (results / "puzzles").mkdir(parents=True)
+    common = {"iterations": 3500, "threads": 1, "hardware": {"processor": "A processor"}}
+    points = [
+        {"starts": starts, "verification": share, "until_verified": 10.0 * starts}
+        for starts, share in ((1, 0.25), (16, 0.5), (128, 0.75))
+    ]
+    scores = [
+        {"solved": share, "evaluations_mean": 50.04, "solved_auroc": told}
+        for share, told in ((0.98, None), (0.96, 0.9))
+    ]
+    records: dict[str, dict[str, Any]] = {
+        f"same-{seed}": {"restarts": 0, "problems": 1000, "evaluation": each}
+        for seed, each in enumerate(scores)
+    }
+    records["hardest-curve-0"] = {"problems": 100, "curve": {"by_starts": points}}
+    records["speed-0"] = {"problems": 1000, "seconds": 8.0}
+    for name, record in records.items():
+        row, _, seed = name.rpartition("-")
+        record |= {"row": row, "seed": int(seed), **common}
+        (results / "puzzles" / f"{name}.json").write_text(json.dumps(record))
+    render(monkeypatch, "--page", page, "--results", results)
+    lines = page.read_text().splitlines()
+    same = (
+        "1,000 | 1 | 97 (96 to 98) % | 50 (50 to 50) | 0.9 | 100 % (Recurrent Transformer; AKOrN) |"
+    )
+    assert f"| Sudoku, 31 to 42 givens | {same} |" in lines
+    assert "| boards that need most search | 100 | 1 | 25 % | 10 | - |  |" in lines
+    assert "| the same | 100 | 128 | 75 % | 1,280 | - |  |" in lines
+    assert any("125 boards of 31 to 42 givens a second" in line for line in lines)
+
+
 def test_speed_has_a_column_for_each_machine_and_is_judged_on_the_worst(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

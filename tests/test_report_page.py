@@ -26,8 +26,9 @@ PICTURES = {
     "matrix": ("rect.cell", "getComputedStyle(element).fill"),
     "graph": ("path.edge", "getComputedStyle(element).stroke"),
     "image": ("canvas", "element.toDataURL()"),
+    "grid": ("rect.square", "element.textContent"),
 }
-SHOWN = ("vector", "matrix", "graph", "image", "one-shot")
+SHOWN = ("vector", "matrix", "graph", "image", "grid", "one-shot")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def readout(solve: Any, name: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", [kind for kind in PICTURES if kind != "grid"])
 def test_the_slider_moves_the_picture_and_the_numbers(look: Any, kind: str) -> None:
     window = look()
     solve = solve_of(window, kind)
@@ -122,6 +123,23 @@ def test_the_slider_moves_the_picture_and_the_numbers(look: Any, kind: str) -> N
     assert drawn(window, solve, kind) == seen[0]
     slider.send_keys(Keys.END)
     assert drawn(window, solve, kind) == seen[-1]
+
+
+def test_a_grid_says_and_shows_the_cells_of_every_step(look: Any) -> None:
+    window = look()
+    solve = solve_of(window, "grid")
+    texts = (
+        "return [...arguments[0].querySelectorAll('figure text')].map((each) => each.textContent)"
+    )
+    for cells in data_of(window, solve)["cells"]:
+        assert drawn(window, solve, "grid") == [
+            f"row {row}, column {column}: {text}, {kind}"
+            for row, each in enumerate(cells, 1)
+            for column, (text, kind) in enumerate(each, 1)
+        ]
+        shown = window.execute_script(texts, solve.find_element(By.CSS_SELECTOR, ".pictures"))
+        assert shown[:16] == [text for each in cells for text, _ in each]
+        solve.find_element(By.CSS_SELECTOR, "button.after").click()
 
 
 def test_the_dots_of_a_vector_lie_where_its_entries_say(look: Any) -> None:

@@ -41,7 +41,7 @@ def test_rows_and_columns_are_factors_of_their_entries():
 
 def test_answers_are_rounded_to_assignments_and_measured_against_the_best():
     problem, y = sample(4, "size=3")
-    measured = load_task("assignment").measures(problem, y * 0.4 + 0.1, y)
+    measured = load_task("assignment").measures(problem, y * 0.6 + 0.2, y)
     assert measured["optimal"].tolist() == [1] * 4
     assert measured["excess"].abs().max() < 1e-6
     other = y.view(4, 3, 3).roll(1, 2).reshape(-1, 1)
@@ -52,3 +52,13 @@ def test_answers_are_rounded_to_assignments_and_measured_against_the_best():
         expected = (cost * wrong).sum() / (cost * right).sum() - 1
         torch.testing.assert_close(excess, expected)
     assert measured["optimal"].tolist() == [0] * 4
+
+
+def test_costs_are_no_answer():
+    task = load_task("assignment")
+    problem, y = sample(20, "size=8")
+    costs = problem.x["entry"].x[:, :1]
+    for answer in (-costs, 1 - costs):
+        measured = task.measures(problem, answer, y)
+        assert measured["optimal"].mean() < 0.2
+        assert measured["excess"].mean() > 0.2

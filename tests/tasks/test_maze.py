@@ -55,6 +55,22 @@ def test_a_way_is_verified_and_every_other_set_of_cells_is_not():
     assert sum(found) == 1
 
 
+def test_mazes_are_drawn_with_walls_where_there_is_no_passage():
+    problem, y = sample(3, "size=4")
+    (tree, cells), way = list(trees_of(problem))[1], y.view(3, -1)[1]
+    lines = str(load_task("maze").picture(problem, y, number=1)).splitlines()
+    assert len(lines) == 9
+    rows, borders = lines[1::2], lines[2::2]
+    for cell in range(16):
+        row, column = divmod(cell, 4)
+        mark = "o" if cells[cell, 0] else "*" if way[cell] else " "
+        assert rows[row][4 * column + 2] == mark
+        if column < 3:
+            assert (rows[row][4 * column + 4] == " ") == tree.has_edge(cell, cell + 1)
+        if row < 3:
+            assert (borders[row][4 * column + 2] == " ") == tree.has_edge(cell, cell + 4)
+
+
 def test_draws_are_of_the_generator_alone():
     first, second, other = sample(3), sample(3), sample(3, seed=1)
     assert torch.equal(first[1], second[1])

@@ -62,6 +62,7 @@ from .errors import UnlockedWarning as UnlockedWarning
 from .evaluation.composition_scores import score_composition as score_composition
 from .evaluation.curve import Curve as Curve
 from .evaluation.curve import compute_curve as compute_curve
+from .evaluation.curve_figure import write_curves as write_curves
 from .evaluation.evaluation import evaluate as evaluate
 from .evaluation.scores import Scores as Scores
 from .evaluation.scores import auroc as auroc
@@ -155,6 +156,7 @@ from .tasks.floors import Floor as Floor
 from .tasks.floors import fit_polynomials as fit_polynomials
 from .tasks.floors import monomials as monomials
 from .tasks.floors import squared_errors as squared_errors
+from .tasks.grid import Grid as Grid
 from .tasks.task import Published as Published
 from .tasks.task import Task as Task
 from .tasks.task import load_task as load_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_text_files_of_more_lines_than_the_capacity_are_solved_in_parts(
     assert "one process solves at one go" in irem(*command, "--resume").mistake()
 
 
+def test_a_solve_is_watched_after_1_2_and_4_steps_and_at_its_end(
+    irem: Irem, untrained: Path, tmp_path: Path
+) -> None:
+    boards = tmp_path / "boards.txt"
+    boards.write_text(f"{BOARD}\n{BOARD}\n")
+    options = ("--input", boards, "--max-steps", 5, "--halting", "fixed_steps(steps=5)", "--watch")
+    result = irem("solve", untrained, *options)
+    assert result.status == 0, result.err
+    said = re.findall(r"^(step \d|answer after .*)", result.out, re.MULTILINE)
+    assert said[:-1] == ["step 0", "step 1", "step 2", "step 4"]
+    assert said[-1] == "answer after 5 steps, not verified"
+    assert result.out.count("│ 5   3 ") == 5 + 2  # and of the report, both boards as given
+    assert "give one of them" in irem("solve", untrained, *options, "--json").mistake()
+
+
 def test_what_is_wrong_with_a_board_is_told_with_its_line_and_others_are_solved(
     irem: Irem, untrained: Path, tmp_path: Path
 ) -> None:
@@ -130,12 +146,17 @@ def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:
     assert set(scores["solved_by_step"]) == {"0", "1", "2", "3"}
 
 
-def test_the_curve_is_shown_and_printed(irem: Irem, untrained: Path) -> None:
+def test_the_curve_is_shown_printed_and_drawn(irem: Irem, untrained: Path, tmp_path: Path) -> None:
     options = ("--difficulty", "size=4,givens=15", "--problems", 4, "--max-steps", 3, "--curve", 2)
     curve = json.loads(irem("evaluate", untrained, *options, "--json").out)["size=4,givens=15"]
     assert [each["starts"] for each in curve["by_starts"]] == [1, 2]
-    shown = irem("evaluate", untrained, *options)
+    drawn = tmp_path / "curve.svg"
+    shown = irem("evaluate", untrained, *options, "--figure", drawn)
     assert "solved, chosen among starts" in shown.out
+    assert "<svg" in drawn.read_text()
+    assert "expected an ending" in irem("evaluate", untrained, *options, "--figure", "a").mistake()
+    said = irem("evaluate", untrained, "--figure", drawn).mistake()
+    assert "draws a curve" in said
 
 
 def test_weights_that_come_with_a_package_solve_by_the_name_of_the_task(

@@ -1,10 +1,13 @@
 """The compute curve: what more steps and more starts buy, by ways to choose written out here."""
 
+import json
+
 import pytest
 import torch
 
 from irem_core import (
     IREM,
+    Curve,
     EnergyFn,
     EnergyPlateau,
     FixedSteps,
@@ -86,6 +89,11 @@ def test_answers_are_chosen_by_energy_by_verification_and_by_an_oracle():
     assert curve.by_starts[-1].energy < curve.by_starts[-1].oracle
     scores = evaluate(solver(task), task, halting=FixedSteps(steps=40), **OPTIONS)
     assert curve.by_step == scores.measures_by_step["solved"]
+    assert 1 + 40 * curve.evaluations_by_step == pytest.approx(scores.evaluations_mean)
+    assert Curve.from_dict(json.loads(json.dumps(curve.to_dict()))) == curve
+    lines = curve.lines()
+    assert lines["steps of one start"][40] == (scores.evaluations_mean, curve.by_step[40])
+    assert lines["starts, until verified"][2] == (until / 30, verified / 30)
 
 
 def test_without_a_check_errors_are_what_counts():
@@ -95,6 +103,7 @@ def test_without_a_check_errors_are_what_counts():
     assert curve.measure == "mse"
     assert curve.by_starts[1].oracle == pytest.approx(float(errors.amin(0).mean()))
     assert curve.by_starts[1].verification is None
+    assert "starts, until verified" not in curve.lines()
     scores = evaluate(solver(task), task, halting=FixedSteps(steps=40), **OPTIONS)
     assert curve.to_dict()["by_step"]["40"] == scores.mse_last
 

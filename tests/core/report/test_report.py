@@ -17,6 +17,7 @@ from irem_core import (
     FixedSteps,
     GradientDescent,
     SettingError,
+    compute_curve,
     evaluate,
     load,
     load_task,
@@ -33,7 +34,7 @@ from irem_core.runs import checkpoint
 from reporting import KINDS, small_run
 
 QUICK = Measuring(problems=6, max_steps=3)
-DRAWN = {"matrix": "matrix", "graph": "graph", "image": "image"}
+DRAWN = {"matrix": "matrix", "graph": "graph", "image": "image", "grid": "grid"}
 TEMPLATES = Path(page.__file__).parent / "templates"
 
 
@@ -100,6 +101,42 @@ def test_runs_without_metrics_have_no_curves(runs: dict[str, Path]) -> None:
     (run,) = gather([model], QUICK)
     assert run.losses == []
     assert "The run keeps no metrics" in render([run])
+
+
+def test_where_answers_are_checked_a_report_has_the_curve_of_compute(
+    runs: dict[str, Path],
+) -> None:
+    (run,) = gather([runs["grid"]], attrs.evolve(QUICK, difficulties=["same", "givens=15"]))
+    solver, task = load(run.path), load_task("sudoku(size=4)")
+    curves = [
+        compute_curve(solver, task, difficulty=name, problems=6, starts=8, max_steps=3)
+        for name in ("same", "givens=15")
+    ]
+    assert [each.curve for each in run.difficulties] == curves
+    page = Page(render([run]))
+    assert "What compute buys" in page.texts
+    assert "Share solved by energy evaluations: givens=15" in page.texts
+
+
+def test_boards_are_drawn_with_what_is_given_and_what_is_wrong(runs: dict[str, Path]) -> None:
+    solver, task = load(runs["grid"]), load_task("sudoku(size=4)")
+    followed = follow(solver, task, "same", max_steps=3)
+    generator = torch.Generator().manual_seed(derive(1, "report", "same"))
+    problem, target = task.sample(1, "same", generator=generator)
+    right = task.picture(problem, target)
+    last = solver.solve(
+        problem,
+        max_steps=3,
+        halting=FixedSteps(steps=3),
+        generator=torch.Generator().manual_seed(derive(1, "report", "start")),
+    ).last
+    assert followed.cells is not None
+    assert len(followed.cells) == 4
+    assert followed.cells[-1] == task.picture(problem, last).cells(right)
+    assert followed.exact_cells == right.cells()
+    kinds = [kind for row in followed.cells[-1] for _, kind in row]
+    assert kinds.count("given") == int((right.given).sum())
+    assert followed.drawing.beside == right.beside.tolist()
 
 
 def test_a_solve_is_followed_step_by_step(runs: dict[str, Path]) -> None:

@@ -15,7 +15,7 @@ from irem_tasks.puzzles import board_files
 from irem_tasks.puzzles.base_sets import base_set
 from irem_tasks.puzzles.board_data import BoardFiles
 from irem_tasks.puzzles.board_files import SkippedLineWarning, read, read_whole
-from irem_tasks.puzzles.board_text import drawn
+from irem_tasks.puzzles.board_grid import grid_of
 from irem_tasks.puzzles.boards import Kind
 
 SMALL = base_set(Kind(4), "train")
@@ -271,7 +271,12 @@ def test_regions_among_other_boards_are_refused(tmp_path, variant):
 
 def test_boards_are_drawn_with_lines_between_boxes_or_regions():
     board = torch.tensor([1, 0, 0, 4, *[0] * 12])
-    assert drawn(board, Kind(4)).splitlines() == [
+    grid = grid_of(board, board, Kind(4))
+    assert grid.cells()[0] == [("1", "given"), (".", "found"), (".", "found"), ("4", "given")]
+    wrong = grid_of(board + (torch.arange(16) == 1), board, Kind(4)).cells(grid)
+    assert wrong[0][1] == ("1", "wrong")
+    assert wrong[1:] == grid.cells()[1:]
+    assert str(grid).splitlines() == [
         "┌───────┬───────┐",
         "│ 1   . │ .   4 │",
         "│ .   . │ .   . │",
@@ -281,7 +286,7 @@ def test_boards_are_drawn_with_lines_between_boxes_or_regions():
         "└───────┴───────┘",
     ]
     regions = torch.tensor([0, 0, 0, 1, 2, 0, 1, 1, 2, 2, 1, 3, 2, 3, 3, 3])
-    assert drawn(board, Kind(4, "jigsaw"), regions).splitlines() == [
+    assert str(grid_of(board, board, Kind(4, "jigsaw"), regions)).splitlines() == [
         "┌───────────┬───┐",
         "│ 1   .   . │ 4 │",
         "├───┐   ┌───┘   │",
@@ -292,4 +297,4 @@ def test_boards_are_drawn_with_lines_between_boxes_or_regions():
         "│ . │ .   .   . │",
         "└───┴───────────┘",
     ]
-    assert drawn(board, Kind(4, "latin")).count("\n") == 5
+    assert str(grid_of(board, board, Kind(4, "latin"))).count("\n") == 5

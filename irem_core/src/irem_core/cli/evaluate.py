@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,9 @@ def evaluate(
             "1, 2, 4, ... starts up to this many.",
         ),
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the --curve too, as .png or .svg.")
+    ] = None,
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
@@ -60,13 +64,19 @@ def evaluate(
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_curves, show_scores
     from irem_core.distributed import Ranks
+    from irem_core.errors import SettingError
     from irem_core.evaluation.curve import compute_curve
+    from irem_core.evaluation.curve_figure import check_figure, write_curves
     from irem_core.evaluation.evaluation import evaluate as score
     from irem_core.evaluation.evaluation import takes
     from irem_core.runs.run_folder import read_metrics
     from irem_core.tasks.task import with_data
     from irem_core.training.callbacks import best_evaluation
 
+    if figure is not None:
+        if curve is None:
+            raise SettingError(f"--figure {figure} draws a curve; give --curve too, or leave it.")
+        check_figure(figure)
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
@@ -79,13 +89,12 @@ def evaluate(
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
     options |= {"problems": problems, "seed": seed}
     if curve is not None:
-        show_curves(
-            [
-                compute_curve(solver, task, difficulty=name, starts=curve, **options)
-                for name in names
-            ],
-            as_json=as_json,
-        )
+        curves = [
+            compute_curve(solver, task, difficulty=name, starts=curve, **options) for name in names
+        ]
+        if figure is not None:
+            write_curves(curves, figure)
+        show_curves(curves, as_json=as_json)
         return
     options |= {"restarts": restarts, "ranks": ranks, "protocol": protocol}
     with ranks.joined(place):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from irem_core.bulk.answer_journal import SolvedFile
     from irem_core.problems.problem import Problem
     from irem_core.solvers.base import Solver
+    from irem_core.solving.minimization import Observer
     from irem_core.solving.solution import Solution
     from irem_core.tasks.task import Task
 
@@ -63,6 +64,10 @@ def solve(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the answers that an interrupted call left.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Draw the first problem step by step, where its task can."),
+    ] = False,
     seed: TestSeed = 1,
     device: Device = "cpu",
     threads: Threads = None,
@@ -79,10 +84,13 @@ def solve(
     So are text files of more lines than --capacity, where the task has such, but all at one go.
     """
     from irem_core.cli import files, loading, show
+    from irem_core.cli.watching import Watch
     from irem_core.distributed import Ranks
     from irem_core.solvers.base import budget
 
     _check_source(file, difficulty)
+    if watch and as_json:
+        raise SettingError("--watch draws, and --json prints for programs; give one of them.")
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
@@ -117,7 +125,13 @@ def solve(
         )
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
     problem = task.checked(problem)
-    solution, errors, trace = _solve(solver, problem, target, options | again, seed)
+    if watch:
+        with Watch(task, problem, target) as watching:
+            solved = _solve(solver, problem, target, options | again, seed, watching)
+            watching.end(solved[0])
+    else:
+        solved = _solve(solver, problem, target, options | again, seed)
+    solution, errors, trace = solved
     if output is not None:
         files.write_answers(output, task, problem, solution)
     rows = _rows(solution, errors)
@@ -201,6 +215,7 @@ def _solve(
     target: Tensor | None,
     options: dict[str, Any],
     seed: int,
+    watch: Observer | None = None,
 ) -> tuple[Solution, list[float] | None, list[dict[str, Any]]]:
     """Solve, and follow the first problem step by step."""
     import torch
@@ -213,6 +228,8 @@ def _solve(
         return None if target is None else float((y - target[rows]).double().square().mean())
 
     def follow(step: int, problems: Tensor, evaluation: Any) -> None:
+        if watch is not None:
+            watch(step, problems, evaluation)
         if int(problems[0]) == 0:
             first = evaluation.iterate.layout.rows_of(torch.zeros_like(problems[:1]))
             rows = layout.rows_of(torch.zeros_like(problems[:1]))

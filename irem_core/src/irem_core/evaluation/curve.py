@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -54,6 +54,8 @@ class Curve:
         difficulty: which.
         problems: how many were solved.
         measure: "solved", the share of answers that hold, or "mse" where they cannot be checked.
+        evaluations_by_step: of the energy that each step takes, mean over problems; one more is of
+            the start.
         by_step: of iterate t of the first starts.
         by_starts: of 1, 2, 4, ... starts.
     """
@@ -61,13 +63,43 @@ class Curve:
     difficulty: str
     problems: int
     measure: str
+    evaluations_by_step: float
     by_step: dict[int, float]
     by_starts: tuple[Chosen, ...]
+
+    @classmethod
+    def from_dict(cls, held: Mapping[str, Any]) -> Curve:
+        """Return what `to_dict` made plain values of."""
+        by_step = {int(step): each for step, each in held["by_step"].items()}
+        by_starts = tuple(Chosen(**each) for each in held["by_starts"])
+        return cls(**{**held, "by_step": by_step, "by_starts": by_starts})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         held = attrs.asdict(self)
         return {**held, "by_step": {str(step): each for step, each in self.by_step.items()}}
+
+    @property
+    def measured(self) -> str:
+        """What is measured, in words."""
+        return "share solved" if self.measure == "solved" else "mean squared error"
+
+    def lines(self) -> dict[str, list[tuple[float, float]]]:
+        """Return energy evaluations and how good answers are, for each way to spend them."""
+        by_step = [
+            (1 + self.evaluations_by_step * step, each) for step, each in self.by_step.items()
+        ]
+        lines = {
+            "steps of one start": by_step,
+            "starts, lowest energy": [(each.evaluations, each.energy) for each in self.by_starts],
+            "starts, until verified": [
+                (each.until_verified, each.verification)
+                for each in self.by_starts
+                if each.until_verified is not None and each.verification is not None
+            ],
+            "starts, oracle": [(each.evaluations, each.oracle) for each in self.by_starts],
+        }
+        return {name: points for name, points in lines.items() if points}
 
 
 def compute_curve(
@@ -127,6 +159,7 @@ def compute_curve(
         difficulty=wanted.name,
         problems=scores.problems,
         measure="solved" if checked else "mse",
+        evaluations_by_step=(scores.evaluations_mean - 1) / max(scores.steps_mean, 1),
         by_step=scores.measures_by_step["solved"] if checked else scores.mse_by_step,
         by_starts=tuple(together.chosen(count) for count in counts),
     )

@@ -226,6 +226,7 @@ class _Batch:
         by_step: as `sums`, for the iterates of every step.
         errors: `(B,)` the mean squared error of each problem; likewise below.
         energies: None for a solver without one.
+        verified: None where answers cannot be checked.
     """
 
     entries: int
@@ -238,6 +239,7 @@ class _Batch:
     evaluations: Tensor
     outcomes: Tensor
     energies: Tensor | None
+    verified: Tensor | None
 
 
 class _Tally:
@@ -262,6 +264,7 @@ class _Tally:
             evaluations=solution.evaluations.cpu(),
             outcomes=solution.outcome.cpu(),
             energies=None if energies is None else energies.cpu(),
+            verified=None if solution.verified is None else solution.verified.cpu(),
         )
 
     def share(self, ranks: Ranks) -> None:
@@ -276,8 +279,7 @@ class _Tally:
         steps = torch.cat([each.steps for each in batches])
         evaluations = torch.cat([each.evaluations for each in batches])
         outcomes = torch.cat([each.outcomes for each in batches])
-        found = [each.energies for each in batches if each.energies is not None]
-        energies = torch.cat(found) if len(found) == len(batches) else None
+        energies = _joined([each.energies for each in batches])
         by_step = _by_step(batches)
         total = _added([each.sums for each in batches])
         count, entries = errors.numel(), sum(each.entries for each in batches)
@@ -316,7 +318,14 @@ class _Tally:
             errors=errors,
             energies=energies,
             steps=steps,
+            verified=_joined([each.verified for each in batches]),
         )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Join what all batches have; None where one has nothing."""
+    found = [each for each in parts if each is not None]
+    return torch.cat(found) if len(found) == len(parts) else None
 
 
 def _by_step(batches: Sequence[_Batch]) -> dict[str, dict[int, float]]:

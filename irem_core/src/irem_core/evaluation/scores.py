@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core.errors import SettingError
@@ -43,6 +43,7 @@ class Scores:
         errors: `(problems,)` the mean squared error of each problem.
         energies: `(problems,)` the energy of each answer, where there is one.
         steps: `(problems,)` the steps of each problem.
+        verified: `(problems,)` which answers hold; None where they cannot be checked.
     """
 
     difficulty: str
@@ -64,6 +65,7 @@ class Scores:
     errors: Float[Tensor, " problems"]
     energies: Float[Tensor, " problems"] | None
     steps: Int[Tensor, " problems"]
+    verified: Bool[Tensor, " problems"] | None = None
 
     @property
     def energy_error_correlation(self) -> float | None:
@@ -84,6 +86,19 @@ class Scores:
             return None
         return auroc(self.energies, self.errors, share=0.1)
 
+    @property
+    def solved_auroc(self) -> float | None:
+        """How well final energies tell answers that do not hold from those that do (`auroc`).
+
+        None for a solver without an energy, where answers cannot be checked, and where all of them
+        hold or none does.
+        """
+        if self.energies is None or self.verified is None:
+            return None
+        wrong = (~self.verified).double()
+        share = float(wrong.mean())
+        return auroc(self.energies, wrong, share=share) if 0 < share < 1 else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain values for JSON, without those of single problems."""
         return {
@@ -101,6 +116,7 @@ class Scores:
             "outcomes": self.outcomes,
             "energy_error_correlation": self.energy_error_correlation,
             "worst_tenth_auroc": self.worst_tenth_auroc,
+            **({} if self.verified is None else {"solved_auroc": self.solved_auroc}),
             **self.measures,
             **{
                 f"{name}_by_step": {str(step): value for step, value in by_step.items()}

@@ -196,6 +196,7 @@ def chart(
     x_label: str,
     y_label: str,
     log: bool = True,
+    log_x: bool = False,
     dots: bool = False,
     note: str = "",
 ) -> Chart | None:
@@ -207,6 +208,7 @@ def chart(
         x_label: what the x axis has.
         y_label: what the y axis has.
         log: use a logarithmic y axis where all values are positive and span more than a decade.
+        log_x: likewise of the x axis.
         dots: draw points apart rather than joined.
         note: a sentence more.
     """
@@ -222,12 +224,12 @@ def chart(
     if not shown:
         return None
     points = [point for each in shown for point in each.points]
-    x = _Scale.of([each for each, _ in points], FRAME.left, FRAME.right, log=False)
+    x = _Scale.of([each for each, _ in points], FRAME.left, FRAME.right, log=log_x)
     y = _Scale.of([each for _, each in points], FRAME.bottom, FRAME.top, log=log)
     return Chart(
         title=title,
         note=note,
-        x_label=x_label,
+        x_label=x_label + (", log scale" if x.logarithmic else ""),
         y_label=y_label + (", log scale" if y.logarithmic else ""),
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),

@@ -14,17 +14,22 @@ import torch
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.errors import SettingError
+from irem_core.evaluation.curve import Curve, compute_curve
 from irem_core.evaluation.evaluation import evaluate, takes
 from irem_core.evaluation.scores import Scores
+from irem_core.problems.factored import FactorSpace
 from irem_core.report.stepping import Followed, follow
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, budget
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.floors import Floor
 from irem_core.tasks.task import Task, with_data
 
 Points = list[tuple[float, float]]
+
+# Of the curve: few, since all of them are solved from every start.
+_STARTS, _CURVE_PROBLEMS = 8, 50
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +81,8 @@ class Difficulty:
         mse_by_step: the error after each step; halted problems count with their last iterates.
         floor: what an answer without reasoning scores.
         measured: scores of problems solved for the report.
+        curve: what more steps and starts buy; None where answers can neither be checked nor are of
+            factors, or where no energy chooses among starts.
         solve: one problem, step by step.
     """
 
@@ -87,6 +94,7 @@ class Difficulty:
     mse_by_step: Points
     floor: Floor
     measured: Scores
+    curve: Curve | None
     solve: Followed
 
 
@@ -235,6 +243,15 @@ def _difficulty(
     options |= {"halting": measuring.halting, "seed": seed}
     measured = evaluate(solver, task, difficulty=name, problems=problems, **options)
     scores = kept.get(name) or measured.to_dict()
+    curve = None
+    if measured.energies is not None and (
+        "solved" in measured.measures or isinstance(task.question, FactorSpace)
+    ):
+        # Every problem takes all steps once: a long budget would make the report take long.
+        most = min(budget(solver, task), task.max_steps)
+        few = options if measuring.max_steps is not None else options | {"max_steps": most}
+        few = few | {"problems": min(problems, _CURVE_PROBLEMS), "starts": _STARTS}
+        curve = compute_curve(solver, task, difficulty=name, **few)
     return Difficulty(
         name=name,
         kept=name in kept,
@@ -244,6 +261,7 @@ def _difficulty(
         mse_by_step=_points((int(step), each) for step, each in scores["mse_by_step"].items()),
         floor=task.floor(name),
         measured=measured,
+        curve=curve,
         solve=follow(solver, task, name, **options),
     )
 

@@ -16,45 +16,11 @@ from torch import Tensor
 from irem_core import __version__
 from irem_core.report.drawing import FRAME, Chart, Series, chart, number
 from irem_core.report.gathering import Difficulty, Points, Run
+from irem_core.report.section import Section, Table
 from irem_core.report.stepping import Followed
 
 _SCRIPTS = ("charts.js", "pictures.js", "solves.js")
 _FIFTH = 0.2
-
-
-@attrs.frozen(kw_only=True)
-class Table:
-    """A table of texts.
-
-    Args:
-        title: what it shows.
-        columns: its headings; the first column heads the rows.
-        rows: one text a column.
-        marked: numbers of the rows to point out.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    marked: frozenset[int] = frozenset()
-
-
-@attrs.frozen(kw_only=True)
-class Section:
-    """A part of the page about a run.
-
-    Args:
-        name: for styles and scripts.
-        title: its heading.
-        said: what it shows, or why it is left out.
-        charts: its charts; likewise `tables`.
-    """
-
-    name: str
-    title: str
-    said: str
-    charts: list[Chart] = attrs.field(factory=list)
-    tables: list[Table] = attrs.field(factory=list)
 
 
 def render(runs: Sequence[Run], *, now: datetime | None = None) -> str:
@@ -128,7 +94,8 @@ def _error(value: float | None) -> str:
 
 
 def _sections(run: Run) -> list[Section]:
-    return [_training(run), _by_step(run), _halting(run), _calibration(run)]
+    sections = [_training(run), _by_step(run), _compute(run), _halting(run), _calibration(run)]
+    return [each for each in sections if each is not None]
 
 
 def _training(run: Run) -> Section:
@@ -185,6 +152,34 @@ def _by_step(run: Run) -> Section:
     if not energies:
         said += " This solver has no energy."
     return Section(name="steps", title="Error and energy by step", said=said, charts=charts)
+
+
+def _compute(run: Run) -> Section | None:
+    """Draw what more steps and more starts buy, of tasks where that is measured."""
+    curves = [each.curve for each in run.difficulties if each.curve is not None]
+    if not curves:
+        return None
+    return Section(
+        name="compute",
+        title="What compute buys",
+        said="Measured for this report, each problem from several starts: one start by its steps; "
+        "and 1, 2, 4, ... starts, of which the lowest energy chooses an answer, or of which the "
+        "first that is verified ends the search, or the best one is chosen by an oracle.",
+        charts=_some(
+            *(
+                chart(
+                    f"{curve.measured.capitalize()} by energy evaluations: {curve.difficulty}",
+                    [Series(name, points) for name, points in curve.lines().items()],
+                    x_label="energy evaluations a problem",
+                    y_label=curve.measured,
+                    log=curve.measure == "mse",
+                    log_x=True,
+                    note=f"{curve.problems} problems, at most {max(curve.by_step)} steps a start.",
+                )
+                for curve in curves
+            )
+        ),
+    )
 
 
 def _halting(run: Run) -> Section:

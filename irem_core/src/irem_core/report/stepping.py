@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -33,17 +33,23 @@ class Drawing:
     """What is drawn of an answer.
 
     Args:
-        kind: "vector", "matrix", "graph" or "image".
+        kind: "vector", "matrix", "graph", "image" or "grid".
         shape: of what is drawn: `(entries,)`, `(height, width)` or `(channels, height, width)`; of
-            a graph `(nodes,)`.
+            a graph `(nodes,)`; of a grid `(rows, columns)`.
         edges: source and target of every entry of a graph.
         part: says which part of the answer is drawn, where it is not all of it.
+        beside: where lines of a grid are (see `Grid`), and likewise `above`.
     """
 
     kind: str
     shape: tuple[int, ...]
     edges: list[tuple[int, int]] | None = None
     part: str | None = None
+    beside: list[list[bool]] | None = None
+    above: list[list[bool]] | None = None
+
+
+Cells = list[list[tuple[str, str]]]
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +67,7 @@ class Followed:
         halted: after how many steps the halting rule stops; None for a solver without one.
         outcome: how it ends by that rule, in words.
         answered: whether the solver answers at once, so that there is nothing to step through.
+        cells: of a grid, those of each iterate, and likewise `exact_cells`; None for others.
     """
 
     drawing: Drawing
@@ -73,6 +80,8 @@ class Followed:
     halted: int | None
     outcome: str
     answered: bool
+    cells: list[Cells] | None
+    exact_cells: Cells | None
 
 
 def follow(
@@ -127,6 +136,7 @@ def follow(
     drawing, drawn = _drawing(task, problem, target)
     steps, energies, iterates = zip(*_thinned(kept, drawn(target).numel()), strict=True)
     apart = [(each - target).double() for each in iterates]
+    grids, exact = _cells(task, problem, iterates, target)
     return Followed(
         drawing=drawing,
         steps=list(steps),
@@ -138,6 +148,8 @@ def follow(
         halted=None if rule is None else int(halted.steps[0]),
         outcome=Outcome(int(halted.outcome[0])).name.lower().replace("_", " "),
         answered=answered,
+        cells=grids,
+        exact_cells=exact,
     )
 
 
@@ -162,11 +174,32 @@ def _rounded(values: Tensor) -> list[float]:
     return [float(f"{value:.6g}") for value in values.flatten().tolist()]
 
 
+def _cells(
+    task: Task, problem: Problem, iterates: Sequence[Tensor], target: Tensor
+) -> tuple[list[Cells] | None, Cells | None]:
+    """Return what stands in the cells of each iterate, and of the right answer, of a grid."""
+    right = task.picture(problem, target)
+    if right is None:
+        return None, None
+    grids = [task.picture(problem, each) for each in iterates]
+    return [each.cells(right) for each in grids if each is not None], right.cells()
+
+
 Part = Callable[[Tensor], Tensor]
 
 
 def _drawing(task: Task, problem: Problem, target: Tensor) -> tuple[Drawing, Part]:
     """Choose what is drawn of an answer, and how to cut it out of the tensor of the answer."""
+    grid = task.picture(problem, target)
+    if grid is not None:
+        drawing = Drawing(
+            kind="grid",
+            shape=grid.shape,
+            beside=grid.beside.tolist(),
+            above=grid.above.tolist(),
+        )
+        # Cells stand in place of numbers, of which one keeps the place of each iterate.
+        return drawing, lambda y: y.flatten()[:1]
     space = problem.answer or task.answer
     if isinstance(space, EdgeSpace) and is_batch(problem.x):
         return _graph(problem, target)

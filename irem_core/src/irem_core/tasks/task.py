@@ -21,6 +21,7 @@ from irem_core.problems.space import Space
 from irem_core.registry import TASKS, build
 from irem_core.tasks.difficulty import Difficulty, parse
 from irem_core.tasks.floors import Floor, measure
+from irem_core.tasks.grid import Grid
 
 _BATCH = 250
 
@@ -353,6 +354,16 @@ class Task(Recorded, ABC):
 
     def report(self, problem: Problem, solution: Any) -> str | None:
         """Return what `irem solve` prints in place of its tables; None for the tables."""
+        return None
+
+    def picture(self, problem: Problem, y: Tensor, *, number: int = 0) -> Grid | None:
+        """Return one answer as a grid, which `irem solve --watch` and reports draw; None for none.
+
+        Args:
+            problem: the questions.
+            y: `(B, ...)` or `(rows, ...)` answers, as a descent leaves them.
+            number: which of the problems it is.
+        """
         return None
 
     def _foreign(self, file: Path) -> InputFileError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import math
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from torch import Tensor
 
-from irem_core import EntrySpace, FactorSpace, Problem, factor_graphs
+from irem_core import EntrySpace, FactorSpace, Grid, Problem, factor_graphs
 from irem_tasks._declared import DeclaredTask, Range
 
 Size = Annotated[
@@ -60,20 +61,39 @@ class Maze(DeclaredTask):
         """
         x, chosen = problem.x, y[:, 0] > 0.5
         is_end = x[factor_graphs.ENTRY].x[:, 0] > 0
-        links = x[_PASSAGE, factor_graphs.ROLE, factor_graphs.ENTRY].edge_index
-        first, second = links[1, links[0].argsort(stable=True)].view(-1, 2).T
+        first, second = _pairs(x)
         along = (chosen[first] & chosen[second]).to(torch.int64)
         degree = torch.zeros_like(chosen, dtype=torch.int64)
         degree = degree.index_add(0, first, along).index_add(0, second, along)
         right = torch.where(chosen, degree == 2 - is_end.to(degree), ~is_end)
         return problem.layout.all(right)
 
+    def picture(self, problem: Problem, y: Tensor, *, number: int = 0) -> Grid:
+        """Return a maze with its walls: `o` at both ends, and `*` where the answer says the way."""
+        maze = problem.x[number]
+        ends = maze[factor_graphs.ENTRY].x[:, 0].cpu() > 0
+        size = math.isqrt(len(ends))
+        on = y[problem.layout.rows_of(torch.tensor([number], device=y.device)), 0].cpu() > 0.5
+        marks = ["o" if end else "*" if way else " " for end, way in zip(ends, on, strict=True)]
+        first, second = _pairs(maze).cpu().sort(0).values
+        row, column = second // size, second % size
+        across = first // size == row
+        beside = torch.ones(size, size + 1, dtype=torch.bool)
+        beside[row[across], column[across]] = False
+        above = torch.ones(size + 1, size, dtype=torch.bool)
+        above[row[~across], column[~across]] = False
+        return Grid(
+            texts=[marks[begin : begin + size] for begin in range(0, len(marks), size)],
+            given=ends.view(size, size),
+            beside=beside,
+            above=above,
+        )
+
     def oracle(self, problem: Problem) -> Tensor:
         """Return the ways that scipy finds by breadth-first search, maze after maze."""
         found = []
         for maze in problem.x.to_data_list():
-            links = maze[_PASSAGE, factor_graphs.ROLE, factor_graphs.ENTRY].edge_index.cpu()
-            pairs = links[1, links[0].argsort(stable=True)].view(-1, 2).T.numpy()
+            pairs = _pairs(maze).cpu().numpy()
             cells = maze[factor_graphs.ENTRY].x.shape[0]
             ends = (maze[factor_graphs.ENTRY].x[:, 0] > 0).nonzero()[:, 0].tolist()
             tree = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), (cells, cells)).tocsr()
@@ -85,6 +105,12 @@ class Maze(DeclaredTask):
             way[cell] = 1
             found.append(way)
         return torch.cat(found).to(problem.device, problem.dtype)
+
+
+def _pairs(x: Any) -> Int[Tensor, "2 passages"]:
+    """Return the two cells of each passage."""
+    links: Tensor = x[_PASSAGE, factor_graphs.ROLE, factor_graphs.ENTRY].edge_index
+    return links[1, links[0].argsort(stable=True)].view(-1, 2).T
 
 
 def _spanning_trees(

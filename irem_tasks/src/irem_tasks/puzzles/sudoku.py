@@ -16,6 +16,7 @@ from irem_core import (
     Between,
     EntrySpace,
     FactorSpace,
+    Grid,
     Problem,
     SettingError,
     Solution,
@@ -33,8 +34,8 @@ from irem_tasks.puzzles.base_sets import (
     usual_givens,
 )
 from irem_tasks.puzzles.board_data import drawn
+from irem_tasks.puzzles.board_grid import grid_of
 from irem_tasks.puzzles.board_problems import boards_of, graphs_of, values_of
-from irem_tasks.puzzles.board_text import drawn as as_text
 from irem_tasks.puzzles.boards import BOXES, VARIANTS, Cells, Kind
 from irem_tasks.puzzles.exact_search import search
 
@@ -200,22 +201,39 @@ class Sudoku(DeclaredTask):
         holds = self.verify(problem, solution.y)
         lines = []
         for number in range(min(_SHOWN, len(holds))):
-            chosen = torch.tensor([number], device=holds.device)
-            one, y = trees.select((problem, solution.y), problem.layout, chosen)
-            boards, (answer,) = boards_of(one.x), self._answered(one, y).cpu()
+            one, y = _one(problem, solution.y, number)
             steps = int(solution.steps[number])
             state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
-            regions = None if boards.regions is None else boards.regions[0].cpu()
-            lines += [f"board {number}, {state}", as_text(answer, boards.kind, regions), ""]
+            drawn_as = str(_grid(boards_of(one.x), self._answered(one, y)))
+            lines += [f"board {number}, {state}", drawn_as, ""]
         lines.append(f"{int(holds.sum())} of {len(holds)} boards are solved and checked.")
         wrong = attrs.evolve(solution, verified=holds).unverified()
         return "\n".join([*lines, wrong] if wrong else lines)
+
+    def picture(self, problem: Problem, y: Tensor, *, number: int = 0) -> Grid:
+        """Return a board with the value of each cell that an answer says, `.` where several are."""
+        one, answer = _one(problem, y, number)
+        boards = boards_of(one.x)
+        return _grid(boards, values_of(one.x, answer, boards.kind.size))
 
     def _answered(self, problem: Problem, y: Tensor) -> Cells:
         """Return the values of solved boards, and the givens of others."""
         boards = boards_of(problem.x)
         values = values_of(problem.x, y, boards.kind.size)
         return torch.where(self.verify(problem, y)[:, None], values, boards.givens)
+
+
+def _grid(boards: Boards, values: Cells) -> Grid:
+    """Draw the first board, with these values."""
+    regions = None if boards.regions is None else boards.regions[0]
+    return grid_of(values[0], boards.givens[0], boards.kind, regions)
+
+
+def _one(problem: Problem, y: Tensor, number: int) -> tuple[Problem, Tensor]:
+    """Take one problem, and its answer, out of others."""
+    chosen = torch.tensor([number], device=y.device)
+    one: tuple[Problem, Tensor] = trees.select((problem, y), problem.layout, chosen)
+    return one
 
 
 def _sizes(size: int | str) -> int | Between[int]:

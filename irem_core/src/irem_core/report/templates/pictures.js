@@ -220,4 +220,44 @@ function drawImage(place, data, scale) {
   };
 }
 
-const PICTURES = { vector: drawVector, matrix: drawMatrix, graph: drawGraph, image: drawImage };
+/* Cells with lines between some of them: the answer, where wrong cells are marked, and the exact one. */
+function drawGrid(place, data) {
+  const [rows, columns] = data.drawing.shape;
+  const [side, edge] = [Math.min(30, 480 / Math.max(rows, columns)), 3];
+  const { beside, above } = data.drawing;
+  const [answer, exact] = ["Answer", "Exact answer"].map((title) => {
+    const svg = panel(place, title, columns * side + 2 * edge, rows * side + 2 * edge);
+    const shapes = Array.from({ length: rows * columns }, (_, cell) => {
+      const [x, y] = [edge + (cell % columns) * side, edge + Math.floor(cell / columns) * side];
+      const rect = add(svg, "rect", { x, y, width: side, height: side });
+      const middle = { x: x + side / 2, y: y + side * 0.68, "text-anchor": "middle" };
+      const text = add(svg, "text", { ...middle, style: `font-size: ${side * 0.55}px` });
+      return { rect, text, title: titled(rect) };
+    });
+    const at = (row, column) => `M${edge + column * side} ${edge + row * side}`;
+    const drawn = [
+      ...beside.flatMap((line, row) => line.map((on, column) => on && `${at(row, column)}v${side}`)),
+      ...above.flatMap((line, row) => line.map((on, column) => on && `${at(row, column)}h${side}`)),
+    ];
+    add(svg, "path", { class: "wall", d: drawn.filter(Boolean).join("") });
+    return shapes;
+  });
+  const paint = (shapes, cells) => cells.flat().forEach(([said, kind], cell) => {
+    const { rect, text, title } = shapes[cell];
+    const where = `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
+    rect.setAttribute("class", `square ${kind}`);
+    text.setAttribute("class", kind);
+    text.textContent = said;
+    title.textContent = `${where}: ${said}, ${kind}`;
+  });
+  paint(exact, data.exact_cells);
+  return (_, frame) => paint(answer, data.cells[frame]);
+}
+
+const PICTURES = {
+  vector: drawVector,
+  matrix: drawMatrix,
+  graph: drawGraph,
+  image: drawImage,
+  grid: drawGrid,
+};

@@ -34,7 +34,7 @@ function stepThrough(solve) {
       "aria-valuetext",
       `step ${step}, ${said}mean squared error ${say(data.errors[frame])}`,
     );
-    draw(data.iterates[frame]);
+    draw(data.iterates[frame], frame);
     for (const { cursor, at } of cursors) {
       if (at[frame]) moveCursor(cursor, at[frame][0]);
     }
@@ -75,6 +75,7 @@ function stepThrough(solve) {
   const worst = `Errors from ${say(scale.worst / 10 ** DECADES)} (none) to ${say(scale.worst)} (full).`;
   solve.querySelector(".key").textContent = {
     vector: "",
+    grid: "Bold: as the question has it. Underlined on a ground of another colour: wrong.",
     image: `Errors are black below ${say(scale.worst / 10 ** DECADES)} and white at ${say(scale.worst)}.`,
   }[kind] ?? `Answers: blue -${say(scale.size)}, grey 0, orange ${say(scale.size)}. ${worst}`;
   show(0);
