@@ -129,7 +129,7 @@ class FactorEnergy(EnergyFn):
                 "halting": "energy_plateau(tolerance=1e-5, patience=5)",
             },
             training={
-                "iterations": 3_500,
+                "iterations": 12_000,
                 "batch_size": 8,
                 "learning_rate": 4e-3,
                 "average": 0.99,
