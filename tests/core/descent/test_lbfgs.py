@@ -250,6 +250,20 @@ def test_without_a_bound_on_the_slope_steps_shorten_until_the_energy_falls_by_ar
     assert (taken > 0).all()
 
 
+def test_a_search_ends_once_its_trials_differ_by_rounding():
+    # A wave too small for the energy's digits, so that slopes never say that a step is long enough.
+    def wavy(t):
+        return 1 + 1e-9 * (1e7 * t).sin() - 1e-6 * t
+
+    energy = Given(lambda y: wavy(y - 1).sum(1))
+    start = Iterate(torch.ones(1, 1), Layout(1))
+    evaluation = differentiate(energy, None, start)
+    probe = Probe.of(energy, torch.zeros(1, 1), None)
+    Search(1e-3, 0.9, 100).along(evaluation, evaluation.slope * -1, torch.ones(1), probe)
+
+    assert probe.spent.evaluations.item() < 15
+
+
 def test_a_search_that_overflows_comes_back():
     start = torch.tensor([[0.1]], dtype=F64)
     solution = descend(lambda y: (y * 1e3).exp().sum(1) - y.sum(1), start, LBFGS())
