@@ -24,9 +24,9 @@ from irem_core.tasks.task import load_task
 ROOT = Path(__file__).parent.parent
 
 NOT_RUN = {
-    r"\.venv/bin/": "runs tests or tools of the environment that make sets up",
+    r"(\.venv|/tmp/\w+)/bin/": "runs tools of an environment that is set up before",
     r"make": "sets up an environment of its own, and some targets take minutes",
-    r"(python -m venv|\.) ": "sets up an environment",
+    r"(python3? -m venv|\.) ": "sets up an environment",
     r"(\w+ )?pip install": "installs packages; test_packages.py builds and installs ours",
     r"python (benchmarks|examples|tests)": "measures, trains or draws for minutes",
     r"irem (push|pull)": "needs a hub; tests/core/cli/test_sharing.py has a local one",

@@ -377,6 +377,39 @@ def test_a_start_that_cannot_be_descended_from(dtype):
             descend(energy, torch.zeros(3, 2), start=start)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_answers_of_too_few_digits(dtype):
+    x = torch.zeros(3, 2, dtype=dtype)
+    with pytest.raises(ShapeError, match=r"start is of .*float32"):
+        descend(Quadratic(), x.float(), start=x)
+    with pytest.raises(ShapeError, match=r"x is of .*float32"):
+        descend(Quadratic(), Problem(x, VectorSpace(2)), start=None)
+
+
+class Cast(EnergyFn):
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def energy(self, context, y):
+        return (y.to(self.dtype) - context).square().sum(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_energies_of_other_digits_than_answers(dtype):
+    for given in (torch.float32, torch.float64):
+        start = torch.ones(3, 2, dtype=given)
+        found = descend(Cast(dtype), torch.zeros(3, 2, dtype=dtype), start=start)
+
+        assert found.y.dtype == found.energy.dtype == given
+        torch.testing.assert_close(found.y, 0 * start, rtol=0, atol=1e-2)
+
+
+def test_complex_energies():
+    with pytest.raises(ShapeError, match="real numbers"):
+        descend(Broken(lambda x, y: (y - x).sum(1) * 1j))
+
+
 @pytest.mark.parametrize("shape", [(), (2,), (2, 2), (4, 2)])
 def test_a_start_with_another_number_of_rows(shape):
     with pytest.raises(ShapeError, match="start has shape"):

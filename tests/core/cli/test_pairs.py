@@ -42,7 +42,7 @@ def test_train_solve_evaluate_and_resume_with_no_further_flags(irem: Irem, folde
         record["evaluation"]["same"]["mse"], rel=1e-6
     )
     table = irem("evaluate", run).out
-    for word in ("constant", "linear", "R2", "AUROC", "30 problems"):
+    for word in ("constant", "linear", "R2", "AUROC", "30 problems", "How problems ended"):
         assert word in table
     assert "entrywise" not in table
 

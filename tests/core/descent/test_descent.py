@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from irem_core import (
+    LBFGS,
     Adam,
+    Anderson,
     Backtracking,
     BarzilaiBorwein,
     EnergyFn,
     FixedSteps,
     GradientDescent,
+    LevenbergMarquardt,
     Momentum,
     Nesterov,
     minimize,
@@ -198,6 +201,32 @@ def test_line_searches_stay_where_nothing_is_lower(descent):
 
     assert torch.equal(iterates[0], at.expand(4, 2))
     assert solution.energy.item() == 0
+
+
+class Edge(EnergyFn):
+    """Lowest at 0, where it is steep still."""
+
+    def residuals(self, context, y):
+        return torch.where(y >= 0, 1 + y, 1 - 2 * y).sqrt()
+
+    def energy(self, context, y):
+        return self.residuals(context, y).square().sum(1)
+
+
+SEARCHING = [Anderson(), Backtracking(), BarzilaiBorwein(), LBFGS(), LevenbergMarquardt()]
+
+
+@pytest.mark.parametrize("descent", SEARCHING, ids=lambda each: type(each).__name__)
+def test_a_search_that_found_nothing_is_not_made_again(descent):
+    start = torch.tensor([[0.0], [3.0]], dtype=torch.float64)
+    some, more = (
+        minimize(Edge(), start, start=start, descent=descent, halting=FixedSteps(steps=steps))
+        for steps in (20, 60)
+    )
+
+    assert some.y[0].item() == 0
+    # Descents that do not settle their steps evaluate where they stay.
+    assert (more.evaluations - some.evaluations)[0].item() <= 40
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])

@@ -250,6 +250,19 @@ def test_without_a_bound_on_the_slope_steps_shorten_until_the_energy_falls_by_ar
     assert (taken > 0).all()
 
 
+def test_a_search_ends_once_its_trials_differ_by_rounding():
+    # All energies are 1 in float32, and slopes as steep on either side.
+    energy = Given(lambda y: 1 + 1e-8 * (y - 1.3).abs().sum(1))
+    start = Iterate(torch.ones(1, 1), Layout(1))
+    evaluation = differentiate(energy, None, start)
+    probe = Probe.of(energy, torch.zeros(1, 1), None)
+    ahead = Iterate(torch.ones(1, 1), Layout(1))
+    Search(1e-3, 0.9, 50).along(evaluation, ahead, torch.ones(1), probe)
+
+    # Halves of 1, down to where float32 ends.
+    assert probe.spent.evaluations.item() < 26
+
+
 def test_a_search_that_overflows_comes_back():
     start = torch.tensor([[0.1]], dtype=F64)
     solution = descend(lambda y: (y * 1e3).exp().sum(1) - y.sum(1), start, LBFGS())

@@ -63,7 +63,10 @@ def _described(plugin: Plugin) -> dict[str, Any]:
     if plugin.group == ENERGIES:
         from irem_core.part import preset_of
 
-        described["presets"] = _presets({"default": partial(preset_of, loaded)})
+        # One that is a method of objects depends on their settings, and here is only their class.
+        of_objects = inspect.isfunction(inspect.getattr_static(loaded, "preset"))
+        own = {} if of_objects else {"default": partial(preset_of, loaded)}
+        described["presets"] = _presets(own)
     return described
 
 
@@ -106,10 +109,7 @@ def _presets(presets: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     space = VectorSpace(1)
     described = {}
     for name, made in presets.items():
-        try:
-            preset = made(space, space)
-        except TypeError:  # of a method of objects, where there is only their class
-            continue
+        preset = made(space, space)
         if preset is None:
             continue
         values = {key: repr(value) for key, value in {**preset.solver, **preset.training}.items()}

@@ -153,6 +153,13 @@ def show_scores(
         list(zip(*shown.values(), strict=True)),
     )
     typer.echo("\n".join(note for name, note in _NOTES.items() if name in shown))
+    # Below the table, which is as wide as many terminals.
+    ends = (f"{name}: {_counted(each['outcomes'])}" for name, each in scores.items())
+    typer.echo(f"How problems ended: {'; '.join(ends)}.")
+
+
+def _counted(outcomes: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name.lower()}" for name, count in outcomes.items())
 
 
 def show_curves(curves: Sequence[Curve], *, as_json: bool) -> None:

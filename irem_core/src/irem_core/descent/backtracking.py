@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-import torch
 from torch import Tensor
 
 from irem_core import checks
@@ -46,5 +45,5 @@ class Backtracking(Descent):
             shrink=self.shrink,
             trials=self.trials,
         )
-        # A problem that found no step keeps its first trial: it has arrived, up to rounding.
-        return iterate, torch.where(accepted > 0, accepted * self.grow, state)
+        # A problem that found no step has arrived, up to rounding: its trials would fail again.
+        return iterate, accepted * self.grow

@@ -70,5 +70,7 @@ class BarzilaiBorwein(Descent):
             shrink=self.shrink,
             trials=self.trials,
         )
-        step_size = torch.where(accepted > 0, accepted, state.step_size)
+        # Where no secant led here the next search would be this one again, and there is none.
+        again = torch.where(first | (curvature > 0), state.step_size, 0)
+        step_size = torch.where(accepted > 0, accepted, again)
         return iterate, Secant(evaluation.iterate, evaluation.slope, step_size, recent)

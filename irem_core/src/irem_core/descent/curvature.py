@@ -6,7 +6,7 @@ from typing import Self
 
 import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core.descent.base import Probe
@@ -18,6 +18,9 @@ from irem_core.problems.space import Face
 # A first step after one that found nowhere to go may be so many times as long as the last that did:
 # long enough to leave a valley where steps are short, too short to leap out of a minimum.
 _LEAP = 1000.0
+# The first search from an iterate may know pairs. A second one has forgotten them, so a third would
+# be the second again.
+_SEARCHES = 2
 
 
 @attrs.frozen(eq=False)
@@ -35,6 +38,7 @@ class Secants:
         bent: r . r of each pair.
         reach: how far a first step may move an entry: 1,000 times as far as the last move that said
             something did, and 1 at most.
+        searches: from this iterate, the next one included.
     """
 
     iterate: Iterate
@@ -44,6 +48,7 @@ class Secants:
     curvature: Float[Tensor, "problems history"]
     bent: Float[Tensor, "problems history"]
     reach: Float[Tensor, " problems"]
+    searches: Int[Tensor, " problems"]
 
     @classmethod
     def none(cls, evaluation: Evaluation, history: int) -> Self:
@@ -51,7 +56,16 @@ class Secants:
         zeros = (evaluation.iterate.map(torch.zeros_like),) * history
         curvature = torch.zeros_like(evaluation.energy)[:, None].repeat(1, history)
         reach = torch.ones_like(evaluation.energy)
-        return cls(evaluation.iterate, evaluation.slope, zeros, zeros, curvature, curvature, reach)
+        return cls(
+            iterate=evaluation.iterate,
+            slope=evaluation.slope,
+            moves=zeros,
+            bends=zeros,
+            curvature=curvature,
+            bent=curvature,
+            reach=reach,
+            searches=torch.zeros_like(reach, dtype=torch.int64),
+        )
 
     def then(self, evaluation: Evaluation) -> Secants:
         """Remember the move to an evaluation in place of the oldest.
@@ -61,14 +75,19 @@ class Secants:
         would leap out of a minimum.
         """
         s, r = evaluation.iterate - self.iterate, evaluation.slope - self.slope
-        along, bent = s.dot(r), r.dot(r)
+        along, bent, far = s.dot(r), r.dot(r), s.amax()
         told = _tells(along, s.dot(s), bent) & along.isfinite()
         curvature = _pushed(self.curvature, torch.where(told, along, 0))
-        curvature = torch.where(s.amax()[:, None] > 0, curvature, 0)
-        moves, bends = (s, *self.moves[:-1]), (r, *self.bends[:-1])
-        bent = _pushed(self.bent, bent)
-        reach = torch.where(told, (_LEAP * s.amax()).clamp(max=1), self.reach)
-        return Secants(evaluation.iterate, evaluation.slope, moves, bends, curvature, bent, reach)
+        return Secants(
+            iterate=evaluation.iterate,
+            slope=evaluation.slope,
+            moves=(s, *self.moves[:-1]),
+            bends=(r, *self.bends[:-1]),
+            curvature=torch.where(far[:, None] > 0, curvature, 0),
+            bent=_pushed(self.bent, bent),
+            reach=torch.where(told, (_LEAP * far).clamp(max=1), self.reach),
+            searches=torch.where(far > 0, 1, self.searches + 1),
+        )
 
     def along(self, tangent: Tangent) -> Secants:
         """Keep of every pair what lies along the face that holds the answers."""
@@ -88,8 +107,12 @@ class Secants:
         return (self.curvature > 0).any(1)
 
     def first_step(self, evaluation: Evaluation) -> Float[Tensor, " problems"]:
-        """Return how many gradients long a step may be where no pair says anything."""
-        return self.reach * first_step_size(evaluation)
+        """Return how many gradients long a step may be where no pair says anything.
+
+        It is 0 where a search has found that there is none.
+        """
+        reach = torch.where(self.searches > _SEARCHES, 0, self.reach)
+        return reach * first_step_size(evaluation)
 
     def scale(self) -> Float[Tensor, " problems"]:
         """Return s . r / r . r of the newest pair that says something, 1 where none does."""

@@ -18,6 +18,8 @@ from irem_core.problems.iterate import Iterate
 # The share of the predicted decrease that a step must reach, and what is kept of the damping after
 # one that reaches all of it.
 _ENOUGH, _LEAST = 1e-4, 1 / 3
+# The fastest that damping may begin to grow.
+_FASTEST = 64.0
 
 
 @attrs.frozen(eq=False)
@@ -26,7 +28,8 @@ class Damping:
 
     Args:
         factor: the damping in that unit.
-        growth: by how much the next rejected step multiplies it.
+        growth: by how much the next rejected step multiplies it; infinite where
+            a search has found no step and left all as it was.
         unit: the largest curvature seen so far: of each entry, or one for all.
     """
 
@@ -102,7 +105,7 @@ class LevenbergMarquardt(Descent):
         """Return what was found, the damping of each accepted step or 0, and the next state."""
         factor, growth, unit = state.factor, state.growth, _positive(state.unit)
         found, taken = known, torch.zeros_like(factor)
-        searching = known.slope.amax() > 0
+        searching = (known.slope.amax() > 0) & growth.isfinite()
         if energy.running is not None:
             searching = searching & energy.running
         for _ in range(self.trials):
@@ -122,7 +125,11 @@ class LevenbergMarquardt(Descent):
             if not bool(searching.any()):
                 break
         tiny = torch.finfo(factor.dtype).eps
-        return found, taken, Damping(factor.clamp(tiny, 1 / tiny), growth.clamp(max=64), state.unit)
+        factor, finite = factor.clamp(tiny, 1 / tiny), growth.clamp(max=_FASTEST)
+        # Another search from the same damping would be this one again.
+        again = searching & (factor == state.factor) & (finite == state.growth)
+        growth = torch.where(again | growth.isinf(), torch.inf, finite)
+        return found, taken, Damping(factor, growth, state.unit)
 
     def _is_dense(self, iterate: Iterate) -> bool:
         return iterate.layout.owner is None and entries_of(iterate) <= self.dense

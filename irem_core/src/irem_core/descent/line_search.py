@@ -39,7 +39,7 @@ def search(
 
     Args:
         evaluation: where to step from.
-        step_size: `(B,)` the first trial.
+        step_size: `(B,)` the first trial, 0 where the problem stays.
         energy: gives the energies of trial iterates.
         ceiling: `(B,)` the energy to fall below: the current one, or a recent maximum.
         decrease: the fraction of the predicted decrease that is demanded.
@@ -51,7 +51,7 @@ def search(
     """
     slope = evaluation.slope
     with torch.no_grad():
-        accepted = torch.zeros_like(evaluation.energy, dtype=torch.bool)
+        accepted = step_size == 0
         for _ in range(trials):
             trial = energy.within(evaluation.iterate - step_size * slope)
             predicted = slope.dot(evaluation.iterate - trial)

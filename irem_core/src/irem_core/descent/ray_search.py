@@ -39,8 +39,9 @@ class Search:
     (Bertsekas, 1976). Trials lengthen until they bracket such a step and then close in on it, by
     the cubic through both ends. Where differences of energies drown in their rounding the slope
     stands in for the first condition (Hager and Zhang, 2005), and a trial that moves the answer by
-    no more than its rounding is accepted. Where no trial is accepted, the one
-    of the lowest energy that meets the first condition is taken, and none where none does.
+    no more than its rounding is accepted; so is the end of both that is lower, once no more than
+    the answer's rounding is between them. Where no trial is accepted, the one of the lowest energy
+    that meets the first condition is taken, and none where none does.
 
     Args:
         decrease: the fraction of the predicted decrease that is demanded.
@@ -65,22 +66,23 @@ class Search:
         Args:
             evaluation: where to step from.
             direction: where to; problems for which it does not lead down stay.
-            step_size: `(B,)` the first trial.
+            step_size: `(B,)` the first trial, 0 where problems stay.
             energy: evaluates trials.
 
         Returns:
             What was found, and the step sizes `(B,)`, 0 where problems stay.
         """
-        slope = evaluation.slope.dot(direction)
+        slope, reach = evaluation.slope.dot(direction), direction.amax()
         start = _Trial(torch.zeros_like(slope), evaluation.energy, slope)
         low, high = start, attrs.evolve(start, step_size=torch.full_like(slope, torch.inf))
         found, layout = evaluation, evaluation.iterate.layout
-        searching = slope < 0
+        searching = (slope < 0) & (step_size > 0)
         if energy.running is not None:
             searching = searching & energy.running
         for _ in range(self.trials):
             seen, trial, cut = _try(evaluation, direction, step_size, energy, searching)
-            falls, accepted = self._judge(evaluation, start, trial, seen, cut)
+            resolution = 2 * torch.finfo(slope.dtype).eps * seen.iterate.amax()
+            falls, accepted, near = self._judge(evaluation, start, trial, seen, cut, resolution)
             # A trial that fell no lower than one before bounds the step from above.
             better = falls & ((trial.energy < low.energy) | (low.step_size == 0))
             found = trees.where(searching & (accepted | better), layout, seen, found)
@@ -88,7 +90,8 @@ class Search:
             high = trees.where(searching & beyond, layout, low, high)
             high = trees.where(searching & ~better, layout, trial, high)
             low = trees.where(searching & (accepted | better), layout, trial, low)
-            searching = searching & ~accepted
+            between = (high.step_size - low.step_size).abs() * reach
+            searching = searching & ~accepted & ~(near & (between <= resolution))
             if not bool(searching.any()):
                 break
             step_size = torch.where(searching, _next(low, high), step_size)
@@ -101,8 +104,9 @@ class Search:
         trial: _Trial,
         seen: Evaluation,
         cut: Bool[Tensor, " problems"],
-    ) -> tuple[Bool[Tensor, " problems"], Bool[Tensor, " problems"]]:
-        """Say where trials meet the first condition, and where they are accepted."""
+        resolution: Float[Tensor, " problems"],
+    ) -> tuple[Bool[Tensor, " problems"], Bool[Tensor, " problems"], Bool[Tensor, " problems"]]:
+        """Say where trials meet the first condition, are accepted, and energies drown."""
         moved = seen.iterate - evaluation.iterate
         predicted = evaluation.slope.dot(moved)
         finite = seen.energy.isfinite() & trial.slope.isfinite()
@@ -115,9 +119,8 @@ class Search:
         near = (seen.energy - start.energy).abs() <= rounding
         eased = trial.slope <= (2 * self.decrease - 1) * start.slope
         # The slope is rounding too where the answer itself is hardly moved.
-        resolution = 2 * torch.finfo(start.energy.dtype).eps * seen.iterate.amax()
         there = moved.amax() <= resolution
-        return falls, (falls & (level | cut)) | (near & (there | (level & eased)))
+        return falls, (falls & (level | cut)) | (near & (there | (level & eased))), near
 
 
 def _try(

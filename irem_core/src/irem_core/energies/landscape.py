@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from irem_core.energies.precision import products_in_bfloat16, wide
+from irem_core.energies.precision import products_in_bfloat16
 from irem_core.errors import CompileError, EnergyError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded, Source
 from irem_core.problems import graphs
@@ -231,7 +231,7 @@ class Landscape(Recorded, nn.Module, ABC):
 
 
 def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " problems"]:
-    """Return an energy's result if it is one number per problem.
+    """Return an energy's result if it is one real number per problem.
 
     Raises:
         ShapeError: it is anything else.
@@ -241,6 +241,11 @@ def checked(energy: Any, count: int, landscape: nn.Module) -> Float[Tensor, " pr
         raise ShapeError(
             f"{type(landscape).__name__} returned {got} as energies of {count} problems; "
             f"expected a tensor of shape ({count},), one energy a problem."
+        )
+    if energy.is_complex():
+        raise ShapeError(
+            f"{type(landscape).__name__} returned energies of {energy.dtype}, of which none is "
+            "lower than another; return real numbers, such as their absolute value."
         )
     return energy
 
@@ -255,7 +260,8 @@ def valued(landscape: Landscape, context: Any, iterate: Iterate) -> Float[Tensor
     """Return the energies in the precision of the candidates, which descent compares them in."""
     with products_in_bfloat16(iterate.y.device, landscape.autocasts):
         energy = landscape.value(context, iterate)
-    return wide(checked(energy, iterate.layout.count, landscape))
+    found = checked(energy, iterate.layout.count, landscape)
+    return found.to(torch.promote_types(iterate.y.dtype, torch.float32))
 
 
 def differentiate(

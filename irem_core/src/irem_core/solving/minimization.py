@@ -245,6 +245,7 @@ def first_iterate(
         NonFiniteError: it holds NaN or infinity.
     """
     if start is None:
+        _check_digits("x", problem.dtype)
         return energy.start(problem, generator)
     if not isinstance(start, Iterate):
         checks.check(checks.part_of(Tensor), "minimize", start=start)
@@ -261,6 +262,7 @@ def first_iterate(
             f"start is of {iterate.y.dtype}; expected floating-point numbers, such as "
             f"{problem.dtype}."
         )
+    _check_digits("start", iterate.y.dtype)
     if problem.answer is not None:
         problem.answer.check("start", iterate.y, problem.layout.rows)
         iterate = project(problem.answer, iterate)
@@ -271,6 +273,14 @@ def first_iterate(
             return energy.with_scratchpad(iterate, generator)
         VectorSpace(energy.scratchpad).check("start's z", iterate.z, problem.layout.count)
     return iterate
+
+
+def _check_digits(name: str, dtype: torch.dtype) -> None:
+    if dtype in (torch.float16, torch.bfloat16):
+        raise ShapeError(
+            f"{name} is of {dtype}, which has too few digits to compare energies by; solve in "
+            "float32, where energy.autocast() has layers multiply in bfloat16."
+        )
 
 
 def _another(
