@@ -1,5 +1,7 @@
 """Sudoku as a task: its factor graphs, its measures, and its files."""
 
+from pathlib import Path
+
 import attrs
 import pytest
 import torch
@@ -152,6 +154,19 @@ def test_boards_of_several_sizes_are_mixed() -> None:
     share = given / entries.pow(2 / 3)
     assert share.min() > 0.3  # 31 of 81, and like shares of others
     assert share.max() < 0.6
+
+
+def test_boards_of_several_sizes_are_written_in_their_order(tmp_path: Path) -> None:
+    task = load_task("sudoku(size='4..6')")
+    problem, y = task.sample(4, "same", generator=torch.Generator().manual_seed(0), device="cpu")
+    task.write(tmp_path / "solved.txt", problem, y)
+    lines = (tmp_path / "solved.txt").read_text().split()
+    assert [len(line) ** 1.5 for line in lines] == pytest.approx(
+        problem.layout.sum(torch.ones_like(y[:, 0])).tolist()
+    )
+    for line in lines:
+        width = int(len(line) ** 0.5)
+        assert {line.count(digit) for digit in "123456"[:width]} == {width}
 
 
 def test_a_size_that_is_none_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Discrete problems of one's own: what is built of them, decoded and checked."""
 
+import pickle
 from itertools import product
 
 import pytest
@@ -104,6 +105,38 @@ def test_kinds_of_ones_own_are_checked_by_ones_own_rule_or_count_as_broken():
     assert not puzzle.problem().verified(1 - y)
 
 
+def test_none_is_a_value_like_others():
+    puzzle = Constraints()
+    puzzle.all_different([puzzle.variable((None, 1)) for _ in range(2)])
+    puzzle.given(puzzle.variables[0], None)
+    problem = puzzle.problem()
+    assert problem.verified(torch.tensor([[1.0], [0.0], [0.0], [1.0]]))
+    puzzle.given(puzzle.variables[1], None)
+    with pytest.raises(SettingError, match="contradict each other: None occurs once"):
+        puzzle.problem()
+
+
+def test_a_given_value_is_that_of_the_variable():
+    puzzle = Constraints()
+    puzzle.given(puzzle.variable(), 1)
+    assert puzzle.values(torch.zeros(2, 1))[0] is True
+
+
+def test_constraints_and_their_problems_can_be_pickled():
+    puzzle, _ = latin()
+    held, problem = pickle.loads(pickle.dumps((puzzle, puzzle.problem())))
+    assert held.broken([2, 1, 3, 1, 3, 2, 3, 2, 1]) == []
+    assert problem.verified(one_hot([2, 1, 3, 1, 3, 2, 3, 2, 1], 3))
+
+
+def test_solvers_take_constraints_in_their_own_precision():
+    puzzle, _ = latin()
+    space = FactorSpace(choices.FEATURES, kinds={"variable": 0, "all_different": 0})
+    energy = FactorEnergy(space, EntrySpace(), width=2).double()
+    found = minimize(energy, puzzle, descent=GradientDescent(step_size=1.0), max_steps=1)
+    assert found.y.dtype == torch.float64
+
+
 def test_fewer_variables_than_values_are_at_most_one_of_each():
     puzzle = Constraints()
     puzzle.all_different([puzzle.variable("abc"), puzzle.variable("abc")])
@@ -199,6 +232,22 @@ def short(puzzle, v):
     puzzle.factor("own", [v[0][1], v[1][1]], roles=["a"])
 
 
+def variables(puzzle, v):
+    puzzle.clause(v)
+
+
+def no_word(puzzle, v):
+    puzzle.factor("next to", [v[0][1], v[1][1]])
+
+
+def entry(puzzle, v):
+    puzzle.factor("entry", [v[0][1], v[1][1]])
+
+
+def redefined(puzzle, v):
+    puzzle.factor("clause", [v[0][1], v[1][1]], holds=all)
+
+
 def empty(puzzle, v):
     puzzle.variable(())
 
@@ -216,6 +265,10 @@ def empty(puzzle, v):
         (none, "got the entries - and"),
         (foreign, "expected at least one entry of this problem"),
         (short, "a role for each or none at all"),
+        (variables, r"entries v0, v1, v2 and.*such as x\[True\]"),
+        (no_word, "kind 'next to' and.*names that are words"),
+        (entry, "a kind other than 'entry'"),
+        (redefined, "'clause' was given roles or holds"),
         (empty, "expected at least one, and none twice"),
     ],
 )

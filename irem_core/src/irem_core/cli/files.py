@@ -92,7 +92,7 @@ def check_output(file: Path, task: Task, *, questions: Path | None = None) -> No
     checks.check_path(file)
     if questions is not None:
         check_apart(questions, file)
-    known = (*task.formats, *FORMATS)
+    known = tuple(dict.fromkeys((*task.formats, *FORMATS)))
     if file.suffix not in known:
         raise InputFileError(
             f"Answers cannot be written to {file}; its name must end in {', '.join(known)}."

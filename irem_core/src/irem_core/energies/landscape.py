@@ -91,14 +91,19 @@ class Landscape(Recorded, nn.Module, ABC):
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
 
-        What has a method `problem`, such as `Constraints`, is asked for it.
+        What has a method `problem`, such as `Constraints`, is asked for it, in the type and on the
+        device of the weights.
 
         The answers of a size-free energy are as large as the questions.
 
         Raises:
             ShapeError: x has another number of dimensions or channels than the energy takes.
         """
-        x = x.problem() if hasattr(x, "problem") else x
+        if hasattr(x, "problem"):
+            weight = next(self.parameters(), None)
+            x = x.problem(
+                **({} if weight is None else {"device": weight.device, "dtype": weight.dtype})
+            )
         known = isinstance(x, Problem)
         if known and (x.answer is not None or self.answer is None):
             return cast(Problem, x)

@@ -51,7 +51,7 @@ def read_arrays(file: Path, *, also: Sequence[str] = ()) -> dict[str, Array]:
     if file.suffix not in FORMATS:
         raise InputFileError(
             f"{file} cannot be read as problems; its name must end in "
-            f"{', '.join((*also, *FORMATS))}."
+            f"{', '.join(dict.fromkeys((*also, *FORMATS)))}."
         )
     # Warnings that matter: of a file without a line, and of sizes that overflow.
     with reading(file), warnings.catch_warnings():

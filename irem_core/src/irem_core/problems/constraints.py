@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import attrs
@@ -13,7 +14,7 @@ from torch import Tensor
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import choices, factor_graphs
 from irem_core.problems.choices import ALL_DIFFERENT, BOUNDS, VARIABLE
-from irem_core.problems.factor_graphs import ROLE
+from irem_core.problems.factor_graphs import ENTRY, ROLE
 from irem_core.problems.factored import EntrySpace
 from irem_core.problems.problem import Problem
 
@@ -90,9 +91,13 @@ class Constraint:
     text: str
 
 
+def _within(true: Sequence[bool], *, low: float, high: float) -> bool:
+    return low <= sum(true) <= high
+
+
 def _bounded(kind: str) -> Holds:
     low, high = BOUNDS[kind]
-    return lambda true: low <= sum(true) <= high
+    return partial(_within, low=low, high=high)
 
 
 class Constraints:
@@ -173,9 +178,10 @@ class Constraints:
             raise SettingError(
                 f"{variable} was given the value {value!r}; expected a variable of this problem."
             )
-        variable[value]
-        before = self.givens.setdefault(variable.number, value)
-        if before != value:
+        # The value as the variable has it: 1 and True are equal, and so are tensors and numbers.
+        own = variable.values[variable[value].place - variable.first]
+        before = self.givens.setdefault(variable.number, own)
+        if before != own:
             raise SettingError(
                 f"The variable {variable} was given the values {before!r} and {value!r}; expected "
                 "one."
@@ -236,16 +242,28 @@ class Constraints:
 
         Raises:
             SettingError: there are no entries, one is there twice, or one is not of this problem,
-                or there is not a role for each.
+                or there is not a role for each; a name is no word; or a kind of `choices.BOUNDS` is
+                given roles or another meaning.
         """
         given = tuple(entries)
+        if kind in BOUNDS and (roles is not None or holds is not None):
+            raise SettingError(
+                f"A factor of the kind {kind!r} was given roles or holds; what that kind means is "
+                "known, so give one of your own another name."
+            )
         roles = (ROLE,) * len(given) if roles is None else tuple(roles)
-        foreign = not all(self._own(each.variable) for each in given)
+        if not all(map(str.isidentifier, (kind, *roles))) or kind == ENTRY:
+            raise SettingError(
+                f"A factor got the kind {kind!r} and roles={roles}; expected names that are words, "
+                f"and a kind other than {ENTRY!r}."
+            )
+        foreign = not all(isinstance(each, Entry) and self._own(each.variable) for each in given)
         if not given or len(set(given)) < len(given) or foreign or len(roles) != len(given):
             raise SettingError(
                 f"A factor of the kind {kind!r} got the entries "
                 f"{', '.join(map(str, given)) or '-'} and roles={roles}; expected at least one "
-                "entry of this problem, none of them twice, and a role for each or none at all."
+                "entry of this problem, such as x[True] of a variable x, none of them twice, and a "
+                "role for each or none at all."
             )
         if holds is None and kind in BOUNDS:
             holds = _bounded(kind)
@@ -306,8 +324,14 @@ class Constraints:
                 found.append(each.text)
         return found
 
-    def problem(self) -> Problem:
+    def problem(
+        self, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> Problem:
         """Return the factor graph, a batch of one problem.
+
+        Args:
+            device: where it will live. Solvers that are handed constraints ask for their own.
+            dtype: of its numbers; torch's default if None.
 
         Raises:
             SettingError: there is no variable, or the givens contradict each other.
@@ -315,12 +339,12 @@ class Constraints:
         if not self.variables:
             raise SettingError("The problem has no variable; add one with variable(values).")
         self._check_givens()
-        features = torch.zeros(1, self._rows, choices.FEATURES)
+        features = torch.zeros(1, self._rows, choices.FEATURES, dtype=dtype)
         for number, value in self.givens.items():
             variable = self.variables[number]
             features[0, variable[value].place, 0] = 1
             features[0, variable.first : variable.first + len(variable.values), 1] = 1
-        x = factor_graphs.build(features, self._members())
+        x = factor_graphs.build(features, self._members()).to(device)
         own = any(each.kind not in BOUNDS for each in self.constraints)
         return Problem(x, EntrySpace(), verify=self._verify if own else choices.verify)
 
@@ -349,9 +373,9 @@ class Constraints:
     def _check_givens(self) -> None:
         for each in self.constraints:
             low, high = BOUNDS.get(each.kind, (0, len(each.entries)))
-            known = [self.givens.get(entry.variable.number) for entry in each.entries]
-            true = sum(a == b.value for a, b in zip(known, each.entries, strict=True))
-            open_ = sum(entry.variable.number not in self.givens for entry in each.entries)
+            known = [entry for entry in each.entries if entry.variable.number in self.givens]
+            true = sum(self.givens[entry.variable.number] == entry.value for entry in known)
+            open_ = len(each.entries) - len(known)
             if true > high or true + open_ < low:
                 raise SettingError(
                     f"The givens contradict each other: {each.text}, which cannot hold with them."

@@ -261,8 +261,12 @@ def _array(file: Path) -> NDArray[np.generic]:
     return array
 
 
-def write(file: Path, boards: Cells) -> None:
-    """Write boards, a line each, as `read` reads them.
+def write(file: Path, boards: Iterable[Tensor]) -> None:
+    """Write boards, a line each, as `read` reads them where all are of one size.
+
+    Args:
+        file: .txt or .csv.
+        boards: `(B, cells)`, or the `(cells,)` of each.
 
     Raises:
         InputFileError: the file's ending is not known.
@@ -276,15 +280,15 @@ def write(file: Path, boards: Cells) -> None:
         temporary.write_text(text_of(boards, file.suffix, first=True), encoding="utf-8")
 
 
-def text_of(boards: Cells, ending: str, *, first: bool) -> str:
+def text_of(boards: Iterable[Tensor], ending: str, *, first: bool) -> str:
     """Return the lines of boards, below the name of their column where a table begins with them."""
     header = ["puzzle"] if first and ending.lower() == ".csv" else []
     return "".join(f"{line}\n" for line in header + lines_of(boards))
 
 
-def lines_of(boards: Cells) -> list[str]:
+def lines_of(boards: Iterable[Tensor]) -> list[str]:
     """Write each board as one line, `.` where it is blank."""
-    return ["".join(("." + _DIGITS)[value] for value in board) for board in boards.tolist()]
+    return ["".join(("." + _DIGITS)[value] for value in board.tolist()) for board in boards]
 
 
 def line_of(board: Int[Tensor, " cells"]) -> str:

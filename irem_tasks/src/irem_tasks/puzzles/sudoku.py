@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import attrs
 import torch
@@ -53,6 +53,7 @@ Part = Annotated[
     Range(f"one of {', '.join(PARTS)}", lambda part: part in PARTS),
 ]
 Flag = Annotated[int, Range("0 or 1", lambda flag: flag in (0, 1))]
+Tree = TypeVar("Tree")
 _SHOWN = 3
 # Cells that the oracle tries at most: far more than boards of one solution need.
 _BRANCHES = 10_000
@@ -145,7 +146,7 @@ class Sudoku(DeclaredTask):
     def oracle(self, problem: Problem) -> Float[Tensor, "rows 1"]:
         """Return what an exact search finds, and nothing but the givens where it finds nothing."""
         found = []
-        for alike in _alike(problem):
+        for alike in _alike(problem, problem):
             boards = boards_of(alike.x)
             ends = search(boards.givens, boards.groups, at_most=1, branches=_BRANCHES)
             solutions = boards.givens.index_copy(0, ends.owner, ends.solutions)
@@ -185,7 +186,7 @@ class Sudoku(DeclaredTask):
 
     def text(self, problem: Problem, y: Tensor, *, ending: str, first: bool) -> str:
         """Return boards, a line each; those that are not solved as they were given."""
-        return board_files.text_of(self._answered(problem, y), ending, first=first)
+        return board_files.text_of(self._each_answered(problem, y), ending, first=first)
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write boards, a line each; those that are not solved as they were given.
@@ -194,7 +195,7 @@ class Sudoku(DeclaredTask):
             InputFileError: the file's ending is not known.
             StorageError: writing failed.
         """
-        board_files.write(file, self._answered(problem, y))
+        board_files.write(file, self._each_answered(problem, y))
 
     def report(self, problem: Problem, solution: Solution) -> str:
         """Draw the first boards, and say of all which are solved."""
@@ -215,6 +216,11 @@ class Sudoku(DeclaredTask):
         one, answer = _one(problem, y, number)
         boards = boards_of(one.x)
         return _grid(boards, values_of(one.x, answer, boards.kind.size))
+
+    def _each_answered(self, problem: Problem, y: Tensor) -> list[Tensor]:
+        """Return the cells of each board (see `_answered`), whatever its size."""
+        alike = _alike(problem, (problem, y))
+        return [cells for each in alike for cells in self._answered(*each).cpu()]
 
     def _answered(self, problem: Problem, y: Tensor) -> Cells:
         """Return the values of solved boards, and the givens of others."""
@@ -257,9 +263,9 @@ def _joined(
     return joined
 
 
-def _alike(problem: Problem) -> Iterator[Problem]:
-    """Take problems apart where the size of boards changes."""
+def _alike(problem: Problem, tree: Tree) -> Iterator[Tree]:
+    """Take what is held of problems apart where the size of boards changes."""
     entries = problem.x[choices.ENTRY].ptr.diff()
     _, runs = entries.unique_consecutive(return_counts=True)
     for numbers in torch.arange(len(entries), device=entries.device).split(runs.tolist()):
-        yield trees.select(problem, problem.layout, numbers)
+        yield trees.select(tree, problem.layout, numbers)
