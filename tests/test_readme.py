@@ -290,7 +290,7 @@ def test_puzzles_have_their_seeds_and_curves_beside_what_was_published(
     same = (
         "1,000 | 1 | 97 (96 to 98) % | 50 (50 to 50) | 0.9 | 100 % (Recurrent Transformer; AKOrN) |"
     )
-    assert f"| Sudoku, 31 to 42 givens | {same} |" in lines
+    assert f"| Sudoku, 31 to 42 givens | {same}" in lines
     assert "| boards that need most search | 100 | 1 | 25 % | 10 | - |  |" in lines
     assert "| the same | 100 | 128 | 75 % | 1,280 | - |  |" in lines
     assert any("125 boards of 31 to 42 givens a second" in line for line in lines)

@@ -16,60 +16,12 @@ from irem_core.problems import choices, factor_graphs
 from irem_core.problems.choices import ALL_DIFFERENT, BOUNDS, VARIABLE
 from irem_core.problems.factor_graphs import ENTRY, ROLE
 from irem_core.problems.factored import EntrySpace
+from irem_core.problems.models import read
 from irem_core.problems.problem import Problem
+from irem_core.problems.variables import Entry as Entry
+from irem_core.problems.variables import Variable as Variable
 
 Holds = Callable[[Sequence[bool]], bool]
-
-
-@attrs.frozen
-class Entry:
-    """That a variable has a value, which is true or false."""
-
-    variable: Variable
-    value: Hashable
-
-    @property
-    def place(self) -> int:
-        """The row of the answer that says so."""
-        return self.variable.first + self.variable.values.index(self.value)
-
-    def __str__(self) -> str:
-        """Write it as an equation."""
-        return f"{self.variable} = {self.value}"
-
-
-@attrs.frozen
-class Variable:
-    """A variable of a discrete problem; `cell[7]` is the entry that says that it has the value 7.
-
-    Args:
-        number: of it in its problem, from 0.
-        first: the row of the answer that its first value has.
-        values: all values it may have.
-        name: what to call it in sentences.
-    """
-
-    number: int
-    first: int
-    values: tuple[Hashable, ...]
-    name: str
-
-    def __getitem__(self, value: Hashable) -> Entry:
-        """Return the entry of a value.
-
-        Raises:
-            SettingError: the variable has no such value.
-        """
-        if value not in self.values:
-            raise SettingError(
-                f"The variable {self.name} was given the value {value!r}; it has the values "
-                f"{', '.join(map(repr, self.values))}."
-            )
-        return Entry(self, value)
-
-    def __str__(self) -> str:
-        """Return its name."""
-        return self.name
 
 
 @attrs.frozen
@@ -130,8 +82,6 @@ class Constraints:
             SettingError: CPMpy, the extra irem-core[cp], is not installed, or the model holds
                 anything else or contradicts itself.
         """
-        from irem_core.problems.models import read
-
         made = cls()
         made._sources = read(model, made)
         return made

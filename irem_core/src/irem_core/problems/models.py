@@ -12,10 +12,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 from irem_core.errors import SettingError
-from irem_core.problems.constraints import Constraints, Entry
+from irem_core.problems.variables import Entry, Variable
 
 _MOST = 100_000
 """The most values of a variable, or pairs of values of two."""
@@ -25,7 +25,25 @@ _TAKEN = (
 )
 
 
-def read(model: Any, puzzle: Constraints) -> list[Any]:
+class Written(Protocol):
+    """What a model is written into: `Constraints`, as far as it is needed here."""
+
+    variables: list[Variable]
+
+    def variable(self, values: Iterable[Hashable], *, name: str | None = None) -> Variable:
+        """Add a variable."""
+
+    def given(self, variable: Variable, value: Hashable) -> None:
+        """Say which value a variable has."""
+
+    def all_different(self, variables: Iterable[Variable]) -> None:
+        """Say that no two variables have one value."""
+
+    def factor(self, kind: str, entries: Iterable[Entry], *, text: str | None = None) -> None:
+        """Say that entries belong together."""
+
+
+def read(model: Any, puzzle: Written) -> list[Any]:
     """Write what a model asks into a problem that has no variables yet.
 
     Args:
@@ -143,7 +161,7 @@ class _Reader:
         sources: the variables of the model, in the order of those of the problem.
     """
 
-    def __init__(self, puzzle: Constraints, sources: Sequence[Any]) -> None:
+    def __init__(self, puzzle: Written, sources: Sequence[Any]) -> None:
         self.puzzle = puzzle
         self.variables = dict(zip(sources, puzzle.variables, strict=True))
 
