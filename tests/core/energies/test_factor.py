@@ -16,6 +16,7 @@ from irem_core import (
     FactorSpace,
     FixedSteps,
     GradientDescent,
+    LevenbergMarquardt,
     MatrixSpace,
     Problem,
     SettingError,
@@ -140,6 +141,47 @@ def test_the_squares_of_the_residuals_are_the_energy(read):
     if read == "entries":
         squares = problem.layout.sum(squares)
     torch.testing.assert_close(squares, made.energy(context, y))
+
+
+@pytest.mark.parametrize("read", ["entries", "both"])
+def test_the_level_shifts_energies_by_what_the_question_holds_and_moves_no_answer(read):
+    problem, plain = problem_of(CHAIN, STAR), energy(read=read)
+    levelled = copy.deepcopy(plain)
+    levelled.level.data = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    features, owner = problem.x["entry"].x, problem.x["entry"].batch
+    each = 0.3 - features[:, 0] + 2 * features[:, 1]
+    expected = torch.zeros(2, dtype=torch.float64).index_add(0, owner, each)
+    at = Iterate(draw(10), problem.layout)
+    before, after = (differentiate(one, encoded(one, problem), at) for one in (plain, levelled))
+    torch.testing.assert_close(before.energy - after.energy, expected)
+    assert torch.equal(before.slope.y, after.slope.y)
+    options = {"max_steps": 6, "start": draw(10), "halting": FixedSteps(steps=6)}
+    answers = [
+        minimize(one, problem, descent=LevenbergMarquardt(), **options).y
+        for one in (plain, levelled)
+    ]
+    torch.testing.assert_close(*answers)
+
+
+def test_calibration_fits_the_level_to_right_answers_and_touches_nothing_else():
+    problem, right, made = problem_of(CHAIN, STAR), draw(10), energy()
+    at = Iterate(draw(10, seed=3), problem.layout)
+    loss = made.calibration(problem, at, right)
+    entries = torch.tensor([4.0, 6.0], dtype=torch.float64)
+    torch.testing.assert_close(loss, (made(problem, right).detach() / entries).square().mean())
+    loss.backward()
+    learning = [name for name, each in made.named_parameters() if each.grad is not None]
+    assert [name for name in learning if made.get_parameter(name).grad.any()] == ["level"]
+    step = torch.optim.LBFGS([made.level], max_iter=50, line_search_fn="strong_wolfe")
+
+    def again():
+        step.zero_grad()
+        found = made.calibration(problem, at, right)
+        found.backward()
+        return found
+
+    step.step(again)
+    assert made(problem, right).abs().max() < 1e-4  # two problems, three numbers to fit them by
 
 
 def test_without_rounds_the_energies_of_parts_add_up():

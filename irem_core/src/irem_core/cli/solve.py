@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,20 +104,17 @@ def solve(
         **loading.parts(descent, halting),
     }
     again = {"restarts": restarts} if restarts else {}
-    if file is not None and output is not None and files.in_lines(file, output, task, capacity):
-        files.check_alone(file, ranks, resume=resume)
-        options |= {"capacity": capacity, "seed": seed, **again}
-        _solve_lines(solver, task, file, output, options, as_json=as_json)
-        return
-    if file is not None and output is not None and files.in_parts(file, output, task, capacity):
-        if again:
-            raise SettingError(
-                f"{file} is solved in parts, which are descended once each; leave --restarts out, "
-                "or give a --capacity of all of its problems."
-            )
-        options |= {"capacity": capacity, "seed": seed, "resume": resume}
-        _solve_in_parts(solver, task, file, output, options, as_json=as_json)
-        return
+    if file is not None and output is not None:
+        many = {**options, "capacity": capacity, "seed": seed}
+        if files.in_lines(file, output, task, capacity):
+            files.check_alone(file, ranks, resume=resume)
+            _solve_lines(solver, task, file, output, many | again, as_json=as_json)
+            return
+        if files.in_parts(file, output, task, capacity):
+            _check_once(file, restarts)
+            many |= {"resume": resume}
+            _solve_in_parts(solver, task, file, output, many, as_json=as_json)
+            return
     if ranks.count > 1:
         raise SettingError(
             f"irem solve was started as {ranks.count} processes, which share the parts of a large "
@@ -125,13 +123,10 @@ def solve(
         )
     problem, target = _problems(solver, task, file, difficulty, count, seed, place)
     problem = task.checked(problem)
-    if watch:
-        with Watch(task, problem, target) as watching:
-            solved = _solve(solver, problem, target, options | again, seed, watching)
-            watching.end(solved[0])
-    else:
-        solved = _solve(solver, problem, target, options | again, seed)
-    solution, errors, trace = solved
+    with Watch(task, problem, target) if watch else nullcontext() as watching:
+        solution, errors, trace = _solve(solver, problem, target, options | again, seed, watching)
+        if watching is not None:
+            watching.end(solution)
     if output is not None:
         files.write_answers(output, task, problem, solution)
     rows = _rows(solution, errors)
@@ -139,12 +134,7 @@ def solve(
         answers = solution.y.tolist() if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
         return
-    report = task.report(problem, solution)
-    if report is None:
-        _show_trace(trace, problem, target, solution)
-        _show_rows(rows)
-    else:
-        typer.echo(report)
+    _show(task, problem, target, solution, trace, rows)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
 
@@ -154,6 +144,31 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
     if (file is None) == (difficulty is None):
         given = "neither --input nor" if file is None else "both --input and"
         raise SettingError(f"irem solve got {given} --difficulty; give one of them.")
+
+
+def _check_once(file: Path, restarts: int) -> None:
+    if restarts:
+        raise SettingError(
+            f"{file} is solved in parts, which are descended once each; leave --restarts out, "
+            "or give a --capacity of all of its problems."
+        )
+
+
+def _show(
+    task: Task,
+    problem: Problem,
+    target: Tensor | None,
+    solution: Solution,
+    trace: list[dict[str, float | None]],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Print the task's own report, or how energy and error fell and what each problem came to."""
+    report = task.report(problem, solution)
+    if report is None:
+        _show_trace(trace, problem, target, solution)
+        _show_rows(rows)
+    else:
+        typer.echo(report)
 
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:

@@ -84,9 +84,10 @@ class EnergyFn(Energy):
         """
 
     def residuals(self, context: Any, y: Tensor) -> Tensor | None:
-        """Return residuals r of each problem, where the energy is sum_j r_j^2.
+        """Return residuals r of each problem, where the energy is sum_j r_j^2, but for a constant.
 
-        To write it is optional: `levenberg-marquardt` then descends the energy.
+        To write it is optional: `levenberg-marquardt` then descends the energy. The constant may
+        depend on the question and on weights, but not on y.
 
         Args:
             context: what `encode` returned.

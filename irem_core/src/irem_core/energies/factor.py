@@ -170,7 +170,7 @@ class FactorEnergy(EnergyFn):
         level = layout.sum(context.level)
         with torch.no_grad():
             squares = self.energy(context, target) + level
-        return ((squares - level) / layout.sum(torch.ones_like(context.level))).square().mean()
+        return ((squares - level) / layout.entries(context.level)).square().mean()
 
     def contributions(
         self, context: _Parts, y: Float[Tensor, "rows channels"]

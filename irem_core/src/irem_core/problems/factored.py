@@ -13,28 +13,16 @@ from irem_core import checks
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import factor_graphs
 from irem_core.problems.factor_graphs import ENTRY, ROLE
-from irem_core.problems.space import Space
+from irem_core.problems.space import RaggedSpace, Space
 
 
 @attrs.frozen
-class EntrySpace(Space):
+class EntrySpace(RaggedSpace):
     """Values of the entries of factor graphs: ragged tensors `(rows, channels)`.
 
     Args:
         channels: values of one entry.
     """
-
-    channels: int = attrs.field(default=1, validator=checks.count)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape `(channels,)` of one entry."""
-        return (self.channels,)
-
-    @property
-    def ragged(self) -> bool:
-        """True: problems differ in their number of entries."""
-        return True
 
 
 def _pairs(value: Any) -> Any:

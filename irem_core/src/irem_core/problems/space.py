@@ -255,7 +255,28 @@ class ImageSpace(_Sized):
 
 
 @attrs.frozen
-class EdgeSpace(Space):
+class RaggedSpace(Space):
+    """Answers of `(rows, channels)` whose problems differ in their number of rows.
+
+    Args:
+        channels: values of one row.
+    """
+
+    channels: int = attrs.field(default=1, validator=checks.count)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape `(channels,)` of one row."""
+        return (self.channels,)
+
+    @property
+    def ragged(self) -> bool:
+        """True."""
+        return True
+
+
+@attrs.frozen
+class EdgeSpace(RaggedSpace):
     """Values on the edges of graphs: ragged tensors `(edges, channels)`.
 
     Args:
@@ -264,20 +285,9 @@ class EdgeSpace(Space):
             entries of a matrix (`graphs.complete`). It only says so: parts that need it check.
     """
 
-    channels: int = attrs.field(default=1, validator=checks.count)
     complete: bool = attrs.field(
         default=False, kw_only=True, validator=attrs.validators.instance_of(bool)
     )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape `(channels,)` of one edge."""
-        return (self.channels,)
-
-    @property
-    def ragged(self) -> bool:
-        """True: graphs differ in their number of edges."""
-        return True
 
 
 def require_dense(owner: str, **spaces: Space) -> None:
