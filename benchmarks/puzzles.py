@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -24,8 +25,18 @@ from typing import Any
 import attrs
 import torch
 
-from irem_core import Curve, Solver, Task, compute_curve, evaluate, write_curves
+from irem_core import (
+    Curve,
+    HaltingCriterion,
+    Solver,
+    Task,
+    build,
+    compute_curve,
+    evaluate,
+    write_curves,
+)
 from irem_core.files.storage import replacing
+from irem_core.registry import HALTING
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.provenance import commit, hardware, versions
 
@@ -41,6 +52,8 @@ class Row:
         problems: how many.
         restarts: how often problems are descended again, until they are verified.
         max_steps: of a descent; the run's own if None.
+        halting: rule by which problems halt; the run's own if None.
+        within: count answers that took no more energy evaluations than this in all, if above 0.
         starts: of a compute curve in place of scores.
         timed: measure the seconds of solving alone; on an idle machine.
     """
@@ -49,16 +62,21 @@ class Row:
     problems: int = 1000
     restarts: int = 0
     max_steps: int | None = None
+    halting: str | None = None
+    within: int = 0
     starts: int = 0
     timed: bool = False
 
 
+# Goes on to another start as soon as there is an answer, or ten steps brought nothing.
+_BRISK = "any_of(verified(), stagnation(patience=10))"
 ROWS: dict[str, dict[str, Row]] = {
     "sudoku": {
         "same": Row(difficulty="same"),
-        "speed": Row(difficulty="same", timed=True),
+        "speed": Row(difficulty="same", restarts=8, halting=_BRISK, timed=True),
         "same-restarts": Row(difficulty="same", restarts=8),
-        "harder": Row(difficulty="harder", max_steps=300),
+        "harder": Row(difficulty="harder", max_steps=300, halting="verified()"),
+        "harder-within": Row(difficulty="harder", restarts=30, halting=_BRISK, within=300),
         "harder-restarts": Row(difficulty="harder", restarts=64),
         "minimal": Row(difficulty="givens=20..23,minimal=1", problems=200, restarts=256),
         "jigsaw": Row(difficulty="variant=jigsaw", restarts=8),
@@ -132,30 +150,42 @@ def main() -> None:
 
 def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
     """Measure a row: its `curve` or its `evaluation`, and the `seconds` that it took."""
+    rule = None if row.halting is None else build(HALTING, row.halting)
     common: dict[str, Any] = {
         "difficulty": row.difficulty,
         "problems": row.problems,
         "max_steps": row.max_steps,
     }
-    if row.timed:
-        return {"problems": row.problems, "seconds": solving(solver, task, row)}
     begin = time.perf_counter()
+    if row.timed or row.within:
+        return solved(solver, task, row, rule)
     if row.starts:
         found = {"curve": compute_curve(solver, task, starts=row.starts, **common).to_dict()}
     else:
-        scores = evaluate(solver, task, restarts=row.restarts, **common)
+        scores = evaluate(solver, task, restarts=row.restarts, halting=rule, **common)
         found = {"evaluation": scores.to_dict()}
     return {"problems": row.problems, "seconds": time.perf_counter() - begin, **found}
 
 
-def solving(solver: Solver, task: Task, row: Row) -> float:
-    """Return the seconds that solving takes, of problems in one batch, after a first small one."""
+def solved(solver: Solver, task: Task, row: Row, rule: HaltingCriterion | None) -> dict[str, Any]:
+    """Say how many are solved by how many energy evaluations, and the seconds of that alone."""
     generator = torch.Generator().manual_seed(1)
-    for count in (8, row.problems):
-        problem, _ = task.sample(count, row.difficulty, generator=generator)
+    way: dict[str, Any] = {"max_steps": row.max_steps, "halting": rule, "restarts": row.restarts}
+    solver.solve(task.sample(8, row.difficulty, generator=generator)[0], **way)
+    holds, spent, seconds = [], [], 0.0
+    for problem, _ in task.batches(row.problems, row.difficulty, generator=generator):
         begin = time.perf_counter()
-        solver.solve(problem, max_steps=row.max_steps, generator=generator)
-    return time.perf_counter() - begin
+        found = solver.solve(problem, generator=generator, **way)
+        seconds += time.perf_counter() - begin
+        within = found.evaluations <= (row.within or math.inf)
+        holds.append(found.verified & within)
+        spent.append(found.evaluations.clamp(max=row.within or None))
+    evaluation = {
+        "solved": torch.cat(holds).double().mean().item(),
+        "solved_auroc": None,
+        "evaluations_mean": torch.cat(spent).double().mean().item(),
+    }
+    return {"problems": row.problems, "seconds": seconds, "evaluation": evaluation}
 
 
 def draw(results: Path, seed: int) -> None:

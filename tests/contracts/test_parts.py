@@ -29,6 +29,7 @@ HALTING_CASES = {
     "gradient-norm": ["gradient_norm()"],
     "settled": ["settled()", "settled(relative=1e-2, patience=1)"],
     "verified": ["verified()"],
+    "stagnation": ["stagnation()", "stagnation(tolerance=0.0, patience=1)"],
     "any-of": ["any_of(gradient_norm(), fixed_steps(steps=150))"],
     "all-of": ["all_of(energy_plateau(), fixed_steps(steps=4))"],
 }

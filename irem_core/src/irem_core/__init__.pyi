@@ -138,6 +138,7 @@ from .solving.halting import EnergyPlateau as EnergyPlateau
 from .solving.halting import FixedSteps as FixedSteps
 from .solving.halting import GradientNorm as GradientNorm
 from .solving.halting import HaltingCriterion as HaltingCriterion
+from .solving.halting import Stagnation as Stagnation
 from .solving.halting import Verified as Verified
 from .solving.halting import all_of as all_of
 from .solving.halting import any_of as any_of

@@ -17,6 +17,7 @@ from irem_core import (
     Outcome,
     Probe,
     SettingError,
+    Stagnation,
     VectorSpace,
     all_of,
     any_of,
@@ -74,6 +75,30 @@ def test_plateau_remembers_a_largest_change_that_comes_late():
 
     found = verdicts(EnergyPlateau(tolerance=0.1, patience=1), energies)
     assert found == [[RUNNING]] * 3 + [[CONVERGED]]
+
+
+def test_stagnation_waits_for_a_new_low_that_counts_beside_the_fall_so_far():
+    # The second problem falls ever on, the first swings above its low of 2, and the third falls by
+    # less than a tenth of what it fell before.
+    energies = [
+        [10.0, 9.0, 10.0],
+        [2.0, 8.0, 0.0],
+        [3.0, 7.0, -0.5],
+        [2.0, 6.0, -0.9],
+        [1.0, 5.0, -2.0],
+        [1.5, 4.0, -2.1],
+        [1.5, 3.0, -2.1],
+        [1.5, 2.0, -2.1],
+    ]
+    stalled, rule = Outcome.STALLED, Stagnation(tolerance=0.1, patience=3)
+    found = verdicts(rule, energies)
+
+    assert found == [
+        *[[RUNNING] * 3] * 6,
+        [stalled, RUNNING, stalled],
+    ]
+    lifted = [[each + 1000.0 for each in row] for row in energies]
+    assert verdicts(rule, lifted) == found
 
 
 def test_plateau_takes_a_change_of_exactly_the_tolerance():

@@ -118,7 +118,8 @@ class FactorEnergy(EnergyFn):
         """Return this library's settings for problems of hundreds of entries, two thirds replayed.
 
         Solving goes on with the steps of training, and halts at a late plateau: what a last few
-        entries are follows from all others.
+        entries are follows from all others. Where the energy finds no new low it halts too, since a
+        problem that goes round in circles is better begun again.
         """
         return scaled(
             answer,
@@ -126,7 +127,8 @@ class FactorEnergy(EnergyFn):
                 "replay": 1_000,
                 "replayed": 2.0,
                 "solving": None,
-                "halting": "energy_plateau(tolerance=1e-5, patience=5)",
+                "halting": "any_of(energy_plateau(tolerance=1e-5, patience=5), "
+                "stagnation(patience=25))",
             },
             training={
                 "iterations": 12_000,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core import checks
@@ -143,6 +143,51 @@ class EnergyPlateau(HaltingCriterion):
         largest = torch.maximum(state.largest, change)
         quiet = torch.where(change <= self.tolerance * largest, state.quiet + 1, 0)
         return _outcomes(quiet >= self.patience, Outcome.CONVERGED), Plateau(largest, quiet)
+
+
+@attrs.frozen(eq=False)
+class Lowest:
+    """State of `Stagnation`: energies at the start and at the last new low, and steps since."""
+
+    start: Float[Tensor, " problems"]
+    lowest: Float[Tensor, " problems"]
+    barren: Int[Tensor, " problems"]
+
+
+@attrs.frozen(kw_only=True)
+class Stagnation(HaltingCriterion):
+    """Stop where the energy has found no new low for a while, with `Outcome.STALLED`.
+
+    A descent that goes round and round above a minimum never settles, and another start serves its
+    problem better than more steps. This is patience as in early stopping (Prechelt, 1998). Combine
+    it with a rule for problems that arrive: `any_of(energy_plateau(), stagnation())`.
+
+    Args:
+        tolerance: which part of the fall from the start to the lowest energy so far a new low must
+            add to it, at least 0.
+        patience: steps in a row without one, at least 1.
+    """
+
+    promises_arrival: ClassVar[bool] = False
+
+    tolerance: float = attrs.field(default=1e-4, validator=checks.non_negative)
+    patience: int = attrs.field(default=20, validator=checks.count)
+
+    def init(self, evaluation: Evaluation) -> Lowest:
+        """Start at the lowest energy seen."""
+        energy = evaluation.energy
+        return Lowest(energy, energy, torch.zeros_like(energy, dtype=torch.int64))
+
+    def update(
+        self, before: Evaluation, after: Evaluation, state: Lowest
+    ) -> tuple[Int[Tensor, " problems"], Lowest]:
+        """Compare the energy with the lowest before it."""
+        fall = state.lowest - after.energy
+        fell = fall > self.tolerance * (state.start - state.lowest)
+        barren = torch.where(fell, 0, state.barren + 1)
+        lowest = torch.where(fell, after.energy, state.lowest)
+        halted = _outcomes(barren >= self.patience, Outcome.STALLED)
+        return halted, Lowest(state.start, lowest, barren)
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,8 @@ _EXPLANATIONS = {
     Outcome.ANSWERED: "was answered by a solver without an energy",
     Outcome.VERIFIED: "was checked, and its answer holds",
     Outcome.STALLED: "stalled: its descent found no step, or none that its numbers resolve, where "
-    "the gradient is not small or has no value",
+    "the gradient is not small or has no value, or no lower energy in as many steps as its halting "
+    "rule waits",
     Outcome.INFEASIBLE: "ended where constraints are broken, and found no answer that breaks them "
     "less",
 }
