@@ -178,7 +178,7 @@ def solved(solver: Solver, task: Task, row: Row, rule: HaltingCriterion | None) 
         found = solver.solve(problem, generator=generator, **way)
         seconds += time.perf_counter() - begin
         within = found.evaluations <= (row.within or math.inf)
-        holds.append(found.verified & within)
+        holds.append(within if found.verified is None else within & found.verified)
         spent.append(found.evaluations.clamp(max=row.within or None))
     evaluation = {
         "solved": torch.cat(holds).double().mean().item(),

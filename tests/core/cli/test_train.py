@@ -81,7 +81,7 @@ def test_products_in_bfloat16_are_asked_for_by_every_command(irem: Irem, tmp_pat
     run, losses = tmp_path / "run", []
     for options in ([], ["--autocast"]):
         arguments = [*SMALL, "--batch-size", 8, "--iterations", 3, "--json", *options]
-        arguments += ["--out", run / str(len(losses))]
+        arguments += ["--halting", "fixed_steps(steps=5)", "--out", run / str(len(losses))]
         losses.append(json.loads(irem("train", *arguments).out)["evaluation"]["same"]["mse"])
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.1)
     for command in (["evaluate", "--problems", 50], ["solve", "--difficulty", "same"]):
