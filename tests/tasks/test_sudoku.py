@@ -156,6 +156,18 @@ def test_boards_of_several_sizes_are_mixed() -> None:
     assert share.max() < 0.6
 
 
+def test_mixed_boards_are_as_hard_as_those_of_their_size() -> None:
+    task = load_task("sudoku(size='4..16')")
+    problem, y = task.sample(24, "harder", generator=torch.Generator().manual_seed(0), device="cpu")
+    entries = problem.layout.sum(torch.ones_like(y[:, 0]))
+    given = problem.layout.sum(problem.x["entry"].x[:, 0])
+    assert task.verify(problem, y).all()
+    for size, low, high in ((9, 20, 34), (16, 115, 129)):
+        alike = given[entries == size**3]
+        assert len(alike)
+        assert low <= alike.min() <= alike.max() <= high
+
+
 def test_boards_of_several_sizes_are_written_in_their_order(tmp_path: Path) -> None:
     task = load_task("sudoku(size='4..6')")
     problem, y = task.sample(4, "same", generator=torch.Generator().manual_seed(0), device="cpu")

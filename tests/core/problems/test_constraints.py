@@ -252,6 +252,22 @@ def empty(puzzle, v):
     puzzle.variable(())
 
 
+def number(puzzle, v):
+    puzzle.variable(4)
+
+
+def lists(puzzle, v):
+    puzzle.variable([[1], [2]])
+
+
+def single(puzzle, v):
+    puzzle.exactly_one(v[0][1])
+
+
+def values(puzzle, v):
+    puzzle.all_different([1, 2])
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -270,11 +286,36 @@ def empty(puzzle, v):
         (entry, "a kind other than 'entry'"),
         (redefined, "'clause' was given roles or holds"),
         (empty, "expected at least one, and none twice"),
+        (number, "A variable's values were given as 4; expected a list"),
+        (lists, r"given the values \(\[1\], \[2\]\).*numbers and strings"),
+        (single, "entries of a factor of the kind 'exactly_one' were given as v0 = 1"),
+        (values, r"given as \(1, 2\); expected what variable\(values\) returns"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(write, said):
     with pytest.raises(SettingError, match=said):
         write(*three())
+
+
+def test_variables_that_cannot_all_be_different_leave_nothing_behind():
+    puzzle, v = three()
+    before = list(puzzle.constraints)
+    with pytest.raises(SettingError):
+        puzzle.all_different([v[0], v[1], v[0]])
+    assert puzzle.constraints == before
+
+
+def test_of_equal_entries_the_first_is_the_value_wherever_it_is_decoded():
+    puzzle = Constraints()
+    a, b = puzzle.variable((1, 2, 3)), puzzle.variable((1, 2, 3))
+    puzzle.clause([a[2], b[3]])
+    y = torch.tensor([[0.0], [0.5], [0.5], [0.7], [0.7], [0.7]])
+
+    assert puzzle.values(y) == [2, 1]
+    assert puzzle.broken([2, 1]) == []
+    problem = puzzle.problem()
+    assert problem.verified(y).tolist() == [True]
+    assert choices.decoded(problem.x, y).tolist() == [False, True, False, True, False, False]
 
 
 def test_answers_of_another_problem_are_refused():

@@ -52,9 +52,10 @@ def test_what_is_written_is_read_again(tmp_path, size, seed):
 
 
 @pytest.mark.parametrize("blank", [".", "0"])
-def test_blanks_letters_comments_and_empty_lines(tmp_path, blank):
+@pytest.mark.parametrize("between", ["", " "])
+def test_blanks_letters_comments_and_empty_lines(tmp_path, blank, between):
     file = tmp_path / "boards.txt"
-    line = ("aG" + "." * 254).replace(".", blank)
+    line = between.join(("aG" + "." * 254).replace(".", blank))
     file.write_text(f"\ufeff# sixteen\n\n  {line}  \r\n\n")
     boards = read_whole(file, search=False)
     assert boards.kind == Kind(16)

@@ -81,8 +81,12 @@ def decoded(x: Batch, y: Float[Tensor, "rows 1"]) -> Bool[Tensor, " rows"]:
     variable, entry = x[VARIABLE, ROLE, ENTRY].edge_index
     largest = scores.new_full((x[VARIABLE].batch.shape[0],), -math.inf)
     largest = largest.scatter_reduce(0, variable, scores[entry], "amax")
+    # Of equal ones the first counts.
+    places = torch.where(scores[entry] == largest[variable], entry, len(scores))
+    first = torch.full_like(largest, len(scores), dtype=torch.int64)
+    first = first.scatter_reduce(0, variable, places, "amin")
     chosen = torch.zeros_like(scores, dtype=torch.bool)
-    chosen[entry] = scores[entry] == largest[variable]
+    chosen[entry] = entry == first[variable]
     return chosen
 
 

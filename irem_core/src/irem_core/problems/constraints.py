@@ -43,6 +43,12 @@ class Constraint:
     text: str
 
 
+def _listed(what: str, given: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(given, Iterable) and not isinstance(given, Variable):
+        return tuple(given)
+    raise SettingError(f"{what} were given as {given}; expected a list of them.")
+
+
 def _within(true: Sequence[bool], *, low: float, high: float) -> bool:
     return low <= sum(true) <= high
 
@@ -96,12 +102,14 @@ class Constraints:
             name: what to call it; its number if None.
 
         Raises:
-            SettingError: there is no value, or one twice.
+            SettingError: there is no value, or one twice, or they are not hashable.
         """
-        held = tuple(values)
-        if not held or len(set(held)) < len(held):
+        held = _listed("A variable's values", values)
+        hashable = all(isinstance(each, Hashable) for each in held)
+        if not held or not hashable or len(set(held)) < len(held):
             raise SettingError(
-                f"A variable was given the values {held!r}; expected at least one, and none twice."
+                f"A variable was given the values {held!r}; expected at least one, and none "
+                "twice; numbers and strings will do."
             )
         number = len(self.variables)
         made = Variable(number, self._rows, held, f"variable {number}" if name is None else name)
@@ -129,7 +137,7 @@ class Constraints:
                 f"{variable} was given the value {value!r}; expected a variable of this problem."
             )
         # The value as the variable has it: 1 and True are equal, and so are tensors and numbers.
-        own = variable.values[variable[value].place - variable.first]
+        own = variable[value].value
         before = self.givens.setdefault(variable.number, own)
         if before != own:
             raise SettingError(
@@ -146,7 +154,12 @@ class Constraints:
         Raises:
             SettingError: there are fewer values than variables, or a variable twice.
         """
-        given = tuple(variables)
+        given = _listed("Variables that are all different", variables)
+        if not all(isinstance(each, Variable) for each in given):
+            raise SettingError(
+                f"Variables that are all different were given as {given!r}; expected what "
+                "variable(values) returns."
+            )
         values = tuple(dict.fromkeys(value for each in given for value in each.values))
         if len(values) < len(given):
             raise SettingError(
@@ -154,10 +167,15 @@ class Constraints:
                 f"{len(values)} values {', '.join(map(repr, values))} only."
             )
         kind = ALL_DIFFERENT if len(values) == len(given) else "at_most_one"
-        for value in values:
-            entries = [each[value] for each in given if value in each.values]
-            names = ", ".join(each.name for each in given)
-            self.factor(kind, entries, text=f"{value} occurs once among {names}")
+        names = ", ".join(each.name for each in given)
+        self.constraints += [
+            self._checked(
+                kind,
+                [each[value] for each in given if each.has(value)],
+                text=f"{value} occurs once among {names}",
+            )
+            for value in values
+        ]
 
     def exactly_one(self, entries: Iterable[Entry]) -> None:
         """Let exactly one of some entries be true."""
@@ -195,7 +213,19 @@ class Constraints:
                 or there is not a role for each; a name is no word; or a kind of `choices.BOUNDS` is
                 given roles or another meaning.
         """
-        given = tuple(entries)
+        self.constraints.append(self._checked(kind, entries, roles=roles, holds=holds, text=text))
+
+    def _checked(
+        self,
+        kind: str,
+        entries: Iterable[Entry],
+        *,
+        roles: Sequence[str] | None = None,
+        holds: Holds | None = None,
+        text: str | None = None,
+    ) -> Constraint:
+        """Return a constraint that `factor` may add."""
+        given = _listed(f"The entries of a factor of the kind {kind!r}", entries)
         if kind in BOUNDS and (roles is not None or holds is not None):
             raise SettingError(
                 f"A factor of the kind {kind!r} was given roles or holds; what that kind means is "
@@ -218,7 +248,7 @@ class Constraints:
         if holds is None and kind in BOUNDS:
             holds = _bounded(kind)
         text = text or f"{kind} of {', '.join(map(str, given))}"
-        self.constraints.append(Constraint(kind, given, roles, holds, text))
+        return Constraint(kind, given, roles, holds, text)
 
     def values(self, y: Float[Tensor, "rows 1"]) -> list[Hashable]:
         """Return the value of each variable: the given one, else that of its largest entry."""

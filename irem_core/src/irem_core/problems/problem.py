@@ -26,7 +26,10 @@ def _count_problems(x: Any) -> int:
         )
     held = trees.tensors(x)
     if not held:
-        raise ShapeError(f"x is a {type(x).__name__} without a tensor; expected torch tensors.")
+        raise ShapeError(
+            f"x is a {type(x).__name__} without a tensor; expected torch tensors, or for problems "
+            "one by one a solver's solve_many."
+        )
     if not all(tensor.ndim for tensor in held):
         raise ShapeError(
             "x holds a single number; expected tensors that lead with the number of problems, such "

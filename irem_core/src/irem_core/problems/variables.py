@@ -19,14 +19,14 @@ class Entry:
     @property
     def place(self) -> int:
         """The row of the answer that says so."""
-        return self.variable.first + self.variable.values.index(self.value)
+        return self.variable.first + self.variable.order[self.value]
 
     def __str__(self) -> str:
         """Write it as an equation."""
         return f"{self.variable} = {self.value}"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Variable:
     """A variable of a discrete problem; `cell[7]` is the entry that says that it has the value 7.
 
@@ -41,6 +41,11 @@ class Variable:
     first: int
     values: tuple[Hashable, ...]
     name: str
+    order: dict[Hashable, int] = attrs.field(init=False, repr=False, eq=False)
+
+    @order.default
+    def _order(self) -> dict[Hashable, int]:
+        return {value: place for place, value in enumerate(self.values)}
 
     def __getitem__(self, value: Hashable) -> Entry:
         """Return the entry of a value.
@@ -48,12 +53,20 @@ class Variable:
         Raises:
             SettingError: the variable has no such value.
         """
-        if value not in self.values:
-            raise SettingError(
-                f"The variable {self.name} was given the value {value!r}; it has the values "
-                f"{', '.join(map(repr, self.values))}."
-            )
-        return Entry(self, value)
+        if self.has(value):
+            return Entry(self, self.values[self.order[value]])
+        # Tensors equal the numbers that they hold, and have other hashes.
+        for each in self.values:
+            if each == value:
+                return Entry(self, each)
+        raise SettingError(
+            f"The variable {self.name} was given the value {value!r}; it has the values "
+            f"{', '.join(map(repr, self.values))}."
+        )
+
+    def has(self, value: Hashable) -> bool:
+        """Say whether a value is one of its own."""
+        return isinstance(value, Hashable) and value in self.order
 
     def __str__(self) -> str:
         """Return its name."""

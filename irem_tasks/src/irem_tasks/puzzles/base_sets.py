@@ -174,19 +174,29 @@ def usual_givens(kind: Kind) -> Between[int]:
     """Return how many givens boards have in training: of 9 x 9, those of the published sets."""
     if kind.size == _LARGE.size:
         return Between(130, 150)
-    return scaled_givens(PUBLISHED_GIVENS, kind)
+    return _share(PUBLISHED_GIVENS, kind)
 
 
 def hard_givens(kind: Kind) -> Between[int]:
     """Return how many givens hard boards have; Latin squares of fewer have several solutions."""
     if kind.size == _LARGE.size:
         return Between(115, 129)
-    hard = scaled_givens(_HARD_GIVENS, kind)
+    hard = _share(_HARD_GIVENS, kind)
     return Between(31, hard.high) if kind == Kind(9, "latin") else hard
 
 
 def scaled_givens(givens: Between[int], kind: Kind) -> Between[int]:
-    """Return as large shares of the cells as these are of a board of 9 x 9."""
+    """Return what is to boards of a kind as these givens are to boards of 9 x 9.
+
+    Those of training stay usual, and hard ones stay hard; others are as large a share of the cells.
+    """
+    for known in (usual_givens, hard_givens):
+        if kind != PLAIN and givens == known(PLAIN):
+            return known(kind)
+    return _share(givens, kind)
+
+
+def _share(givens: Between[int], kind: Kind) -> Between[int]:
     low, high = (round(each * kind.cells / PLAIN.cells) for each in (givens.low, givens.high))
     return Between(low, high)
 

@@ -1,9 +1,10 @@
 """Files of boards: a line each, tables with a column of them, and folders of arrays.
 
-A line holds a board row by row: digits, letters from A above 9, and `.` or `0` for blanks. A second
-word of the line says by one character a cell which region of a jigsaw board it belongs to. Lines
-that begin with # are comments. Tables have a column `quizzes`, `puzzle` or `question` of such
-boards, and perhaps one of solutions; `regions` too. Folders hold the arrays of HRM and TRM.
+A line holds a board row by row: digits, letters from A above 9, and `.` or `0` for blanks, with
+spaces between all of them or none. A second word of the line says by one character a cell which
+region of a jigsaw board it belongs to. Lines that begin with # are comments. Tables have a column
+`quizzes`, `puzzle` or `question` of such boards, and perhaps one of solutions; `regions` too.
+Folders hold the arrays of HRM and TRM.
 """
 
 from __future__ import annotations
@@ -168,6 +169,8 @@ def _rows(file: Path) -> Iterator[Row]:
                 return
             for number, line in enumerate(stream, 1):
                 words = line.split()
+                if all(len(each) == 1 for each in words):
+                    words = ["".join(words)]
                 if words and not words[0].startswith("#"):
                     yield Row(number, words[0], regions=" ".join(words[1:]))
     except FileNotFoundError as error:
