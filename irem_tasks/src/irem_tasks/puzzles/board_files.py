@@ -169,7 +169,7 @@ def _rows(file: Path) -> Iterator[Row]:
                 return
             for number, line in enumerate(stream, 1):
                 words = line.split()
-                if all(len(each) == 1 for each in words):
+                if len(words) > 1 and all(len(each) == 1 for each in words):
                     words = ["".join(words)]
                 if words and not words[0].startswith("#"):
                     yield Row(number, words[0], regions=" ".join(words[1:]))
