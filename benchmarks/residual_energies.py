@@ -1,7 +1,9 @@
 """How many steps each descent takes down a trained energy, to the error of the one of training.
 
     irem train matrix-inverse --out runs/matrix-inverse
-    python benchmarks/residual_energies.py runs/matrix-inverse
+    python examples/quadratic_program.py --file runs/programs.npz
+    irem train --pairs runs/programs.npz --out runs/programs
+    python benchmarks/residual_energies.py runs/matrix-inverse runs/programs
 
 Problems are solved by the descent that the run was trained with, and halt by the run's rule. Their
 error is the one to reach, or that of the lowest energies found, where it is larger, since no
@@ -31,6 +33,7 @@ from irem_core import (
     build,
     load,
 )
+from irem_core.pairs.standardized import Standardized
 from irem_core.runs.checkpoint import read_metadata
 from irem_core.runs.description import rebuild
 
@@ -56,9 +59,9 @@ class Errors:
         return next((step for step, each in enumerate(self.found) if each <= error), None)
 
 
-def descents(solver: IREM) -> dict[str, Descent]:
+def descents(own: Descent) -> dict[str, Descent]:
     """Return the descent of training, and the others as they are by default."""
-    made: dict[str, Descent] = {"of training": solver.descent}
+    made: dict[str, Descent] = {"of training": own}
     return made | {name: build("irem.descents", name) for name in NAMES}
 
 
@@ -76,13 +79,15 @@ def walk(
     )
 
 
-def compare(solver: IREM, problem: Problem, target: Tensor, most: int) -> dict[str, Any]:
+def compare(
+    solver: Solver, trained: Descent, problem: Problem, target: Tensor, most: int
+) -> dict[str, Any]:
     """Solve problems by the descent of training, and then by each up to that error."""
     generator = torch.Generator().manual_seed(1)
-    own = solver.solve(problem, descent=solver.descent, generator=generator)
+    own = solver.solve(problem, descent=trained, generator=generator)
     error = float((own.y - target).square().mean())
     walks: dict[str, tuple[Descent, Errors, float]] = {}
-    for name, descent in descents(solver).items():
+    for name, descent in descents(trained).items():
         errors = Errors(target)
         try:
             walked = walk(solver, problem, descent, most, errors)
@@ -115,13 +120,14 @@ def main() -> None:
     for run in options.runs:
         solver, described = load(run), read_metadata(run)["task"]
         task, name = rebuild(described), described["name"]
-        assert isinstance(solver, IREM)
-        for difficulty in ("same", "harder"):
+        inside = solver.solver if isinstance(solver, Standardized) else solver
+        assert isinstance(inside, IREM)
+        for difficulty in (each for each in ("same", "harder") if each in task.difficulties):
             generator = torch.Generator().manual_seed(0)
             problem, target = task.sample(options.problems, difficulty, generator=generator)
             title = f"{name}, {difficulty}"
-            print(title, type(solver.energy).__name__, solver.descent)
-            found[title] = compare(solver, problem, target, options.steps)
+            print(title, type(inside.energy).__name__, inside.descent)
+            found[title] = compare(solver, inside.descent, problem, target, options.steps)
     measuring.write(options.json, {"machine": machine, "problems": options.problems, "runs": found})
 
 
