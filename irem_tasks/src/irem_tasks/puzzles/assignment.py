@@ -28,6 +28,7 @@ class Assignment(DeclaredTask):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {"size": 8}, "harder": {"size": 16}}
+    interim: ClassVar[int] = 100
 
     def __init__(self) -> None:
         """Set the spaces."""

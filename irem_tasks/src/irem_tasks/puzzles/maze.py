@@ -33,6 +33,7 @@ class Maze(DeclaredTask):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {}, "harder": {"size": 13}}
+    interim: ClassVar[int] = 100
 
     def __init__(self) -> None:
         """Set the spaces."""
