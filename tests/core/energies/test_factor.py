@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch_geometric.data import Batch, HeteroData
 
 from irem_core import (
+    IREM,
     EnergyPlateau,
     EntrySpace,
     FactorEnergy,
@@ -332,3 +333,18 @@ def test_other_spaces_are_refused():
 def test_spaces_without_kinds_or_with_names_that_are_no_words_are_refused(kinds, roles):
     with pytest.raises(SettingError, match="FactorSpace got"):
         FactorSpace(1, kinds=kinds, roles=roles)
+
+
+def test_solving_begins_near_zero_and_restarts_anywhere():
+    made, problem = energy(), problem_of(CHAIN, STAR)
+    generator = torch.Generator().manual_seed(0)
+    solver = IREM(made, descent=GradientDescent(step_size=0.1))
+    begun = solver.solve(problem, max_steps=0, generator=generator.manual_seed(0))
+    assert 0 < begun.y.abs().max() <= 0.05
+    streamed = next(iter(solver.solve_many([problem], max_steps=0)))
+    assert 0 < streamed.y.abs().max() <= 0.05
+    assert torch.equal((made * 2.0).first_start(problem, generator.manual_seed(0)).y, begun.y)
+    anywhere = solver.draw_start(problem, generator.manual_seed(0))
+    torch.testing.assert_close(anywhere.y * 0.05, begun.y)
+    within = Problem(problem.x, EntrySpace(low=0.5))
+    assert minimize(made, within, descent=solver.descent, max_steps=0).y.min() == 0.5

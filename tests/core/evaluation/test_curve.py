@@ -12,6 +12,7 @@ from irem_core import (
     EnergyPlateau,
     FixedSteps,
     GradientDescent,
+    Iterate,
     SettingError,
     Task,
     VectorSpace,
@@ -94,6 +95,25 @@ def test_answers_are_chosen_by_energy_by_verification_and_by_an_oracle():
     lines = curve.lines()
     assert lines["steps of one start"][40] == (scores.evaluations_mean, curve.by_step[40])
     assert lines["starts, until verified"][2] == (until / 30, verified / 30)
+
+
+class FromAbove(Wells):
+    """Its solves begin in the right corner, and its restarts in the left one."""
+
+    def first_start(self, problem, generator):
+        return Iterate(problem.x * 0 + 0.5, problem.layout)
+
+    def start(self, problem, generator):
+        return Iterate(problem.x * 0 - 0.5, problem.layout)
+
+
+def test_starts_after_the_first_are_those_of_restarts():
+    task, energy = Checked(), FromAbove()
+    energy.question, energy.answer = task.question, task.answer
+    made = IREM(energy, descent=GradientDescent(step_size=0.05), halting=EnergyPlateau())
+    curve = compute_curve(made, task, starts=2, **OPTIONS)
+    assert [each.energy for each in curve.by_starts] == [1.0, 0.0]
+    assert made.solve(torch.zeros(1, 2), restarts=3).energy < made.solve(torch.zeros(1, 2)).energy
 
 
 def test_without_a_check_errors_are_what_counts():

@@ -180,8 +180,15 @@ class WeightedEnergies(Energy):
 
     def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
         """Start where the first energy does, with a scratchpad as wide as those of all."""
-        _, first = self.terms()[0]
-        start = first.start(problem, generator)
+        _, energy = self.terms()[0]
+        return self._wider(energy.start(problem, generator), generator)
+
+    def first_start(self, problem: Problem, generator: torch.Generator) -> Iterate:
+        """Begin solving where the first energy does, with a scratchpad likewise."""
+        _, energy = self.terms()[0]
+        return self._wider(energy.first_start(problem, generator), generator)
+
+    def _wider(self, start: Iterate, generator: torch.Generator) -> Iterate:
         return self.with_scratchpad(attrs.evolve(start, z=None), generator)
 
     def terms(self) -> list[tuple[float, Landscape]]:

@@ -19,7 +19,7 @@ from irem_core.energies.scaled import scaled, scaled_residuals
 from irem_core.errors import SettingError
 from irem_core.part import Preset
 from irem_core.problems.factored import EntrySpace, FactorSpace
-from irem_core.problems.iterate import Iterate
+from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Keeps sums over factors of a few to a few dozen entries near the size of the entries' features.
 _SHARE = 1 / 3
+_NEAR = 0.05
 _READ = ("entries", "factors", "both")
 
 Incidences = dict[str, list[Incidence | None]]
@@ -137,6 +138,14 @@ class FactorEnergy(EnergyFn):
                 "average": 0.99,
             },
         )
+
+    def first_start(self, problem: Problem, generator: torch.Generator) -> Iterate:
+        """Begin solving near 0, where nothing speaks for one entry yet but what is known of it.
+
+        The little that is random tells entries apart that are alike. Restarts come from all over
+        U(-1, 1), so that each may end elsewhere.
+        """
+        return project(problem.answer, self.start(problem, generator) * _NEAR)
 
     def encode(self, problem: Problem) -> _Parts:
         """Return the features of the question's entries, and which factors join them.

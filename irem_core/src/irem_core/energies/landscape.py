@@ -162,6 +162,16 @@ class Landscape(Recorded, nn.Module, ABC):
         )
         return self.with_scratchpad(Iterate(y, problem.layout), generator)
 
+    def first_start(self, problem: Problem, generator: torch.Generator) -> Iterate:
+        """Draw where solving begins: like any start, unless an energy knows of a better place.
+
+        Training and restarts begin at `start`.
+
+        Raises:
+            ShapeError: the problem's answer space is not known.
+        """
+        return self.start(problem, generator)
+
     def with_scratchpad(self, iterate: Iterate, generator: torch.Generator) -> Iterate:
         """Give an iterate without z one from U(-1, 1) (Algorithm 3); none without a scratchpad."""
         if not self.scratchpad:

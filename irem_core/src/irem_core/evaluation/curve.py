@@ -148,8 +148,11 @@ def compute_curve(
     batches = []
     for problem, target in task.batches(problems, wanted, generator=generator, device=place):
         descents = []
-        for _ in range(starts):
-            solution = solver.solve(problem, halting=halting, generator=generator, **options)
+        for number in range(starts):
+            start = solver.draw_start(problem, generator) if number else None
+            solution = solver.solve(
+                problem, start=start, halting=halting, generator=generator, **options
+            )
             descents.append(_Descents.of(solution, target, type(solver).__name__))
         batches.append(trees.map_leaves(_by(lambda rows: torch.stack(rows)), *descents))
     together = trees.map_leaves(_by(lambda parts: torch.cat(parts, 1)), *batches)

@@ -163,6 +163,11 @@ class Standardized(Solver):
         solution = self.solver.solve(self.standard(x), start=start, observer=watch, **options)
         return self.plain(solution)
 
+    def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
+        """Draw what restarts of the solver inside begin at, in the user's units."""
+        start = self.solver.draw_start(self.standard(x), generator)
+        return start and attrs.evolve(start, y=self.answer_units.plain(start.y))
+
     def solve_many(self, problems: Iterable[Any], **options: Any) -> Iterator[Solution]:
         """Answer batch after batch (see `Solver.solve_many`)."""
         standard = (self.standard(x) for x in problems)

@@ -122,6 +122,15 @@ class Solver(Recorded, nn.Module, ABC):
                 energy of continuous answers refuse it.
         """
 
+    def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
+        """Draw what restarts begin at; None by default, of solvers that have nothing to choose.
+
+        Args:
+            x: questions `(B, ...)`, or a `Problem`.
+            generator: where it comes from.
+        """
+        return None
+
     def solve_many(
         self,
         problems: Iterable[Any],

@@ -202,6 +202,10 @@ class IREM(Solver):
             differentiable=differentiable,
         )
 
+    def draw_start(self, x: Any, generator: torch.Generator) -> Iterate:
+        """Draw what restarts begin at (see `Landscape.start`)."""
+        return self.energy.start(self.energy.problem(x), generator)
+
     def solve_many(
         self,
         problems: Iterable[Any],

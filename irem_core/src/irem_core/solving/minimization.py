@@ -100,7 +100,8 @@ def minimize(
         descent: how to step.
         halting: when a problem has arrived; where little is left to go by default (`Settled`).
         max_steps: the most steps any problem takes, at least 0.
-        start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; drawn from U(-1, 1) if None.
+        start: y `(B, ...)` or `(rows, ...)`, or an `Iterate`; if None where the energy has it
+            (`Landscape.first_start`), which is drawn from U(-1, 1) unless it says otherwise.
         restarts: how often each problem is descended again, from another random start. The answer
             is that of the lowest energy; steps and outcome are of the descent that found it, energy
             evaluations of all. Problems whose answers can be checked are descended again only until
@@ -246,7 +247,7 @@ def first_iterate(
     """
     if start is None:
         _check_digits("x", problem.dtype)
-        return energy.start(problem, generator)
+        return energy.first_start(problem, generator)
     if not isinstance(start, Iterate):
         checks.check(checks.part_of(Tensor), "minimize", start=start)
     given = start if isinstance(start, Iterate) else Iterate(start, problem.layout)

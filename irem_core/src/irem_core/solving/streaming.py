@@ -173,7 +173,9 @@ class _Stream:
         count = problem.layout.count
         with descending.solving():
             check_problem(self.energy, problem)
-            start = self.energy.start(problem, starts_of(self.begun, self.seed, problem.device))
+            start = self.energy.first_start(
+                problem, starts_of(self.begun, self.seed, problem.device)
+            )
             self.begun += 1
             context = descending.context_of(self.energy, problem)
             held = descending.begin(
