@@ -122,10 +122,10 @@ def test_what_is_wrong_with_a_board_is_told_with_its_line_and_others_are_solved(
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("boards.txt", "", "holds no board that can be solved; expected a line for each"),
+        ("boards.txt", "", "holds no board; expected a line for each"),
         ("boards.csv", "", "has no columns"),
         ("boards.csv", "id,board\n1,2\n", "has the columns id, board; expected one named quizzes"),
-        ("boards.csv", "puzzle\n", "holds no board that can be solved"),
+        ("boards.csv", "puzzle\n", "holds no board"),
     ],
 )
 def test_files_without_boards_are_refused(
@@ -144,6 +144,15 @@ def test_evaluation_counts_what_is_solved(irem: Irem, untrained: Path) -> None:
     scores: dict[str, Any] = json.loads(result.out)["size=4,givens=15"]
     assert 0 <= scores["solved"] <= 1
     assert set(scores["solved_by_step"]) == {"0", "1", "2", "3"}
+    options = ("--difficulty", "size=4,givens=15", "--problems", 4, "--max-steps", 3)
+    shown = irem("evaluate", untrained, *options, "--restarts", 1).out
+    assert f"Solved: size=4,givens=15: {scores['solved']:.4g}" in shown
+
+
+def test_weights_that_come_with_a_package_are_scored_by_the_name_of_the_task(irem: Irem) -> None:
+    options = ("--difficulty", "size=4,givens=14", "--problems", 2, "--max-steps", 2, "--json")
+    assert json.loads(irem("evaluate", "sudoku", *options).out)["size=4,givens=14"]["problems"] == 2
+    assert "no file maze" in irem("evaluate", "maze", *options).mistake()
 
 
 def test_the_curve_is_shown_printed_and_drawn(irem: Irem, untrained: Path, tmp_path: Path) -> None:

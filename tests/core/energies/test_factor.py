@@ -303,7 +303,9 @@ def test_kinds_that_it_was_not_built_for_are_refused():
     other = CHAIN.clone()
     other["triple"].num_nodes = 1
     other["triple", "member", "entry"].edge_index = torch.tensor([[0, 0], [0, 1]])
-    with pytest.raises(ShapeError, match=r"FactorEnergy got links of .*'triple'.*learned in train"):
+    with pytest.raises(
+        ShapeError, match=r"FactorEnergy got factors of the kind 'triple'.*learned in"
+    ):
         minimize(
             energy(),
             problem_of(other),

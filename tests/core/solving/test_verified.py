@@ -85,6 +85,15 @@ def test_answers_that_do_not_hold_are_named_whatever_their_outcome():
     minimize(Wells(), problem, start=start, restarts=60, **OPTIONS).check()
 
 
+def test_an_answer_that_holds_passes_the_check_whatever_its_outcome():
+    solution = minimize(Wells(), wells(2), start=torch.ones(2, 1), max_steps=1, **OPTIONS)
+    assert (solution.outcome == Outcome.BUDGET_SPENT).all()
+    assert solution.check() is solution
+    unchecked = minimize(Wells(), wells(2, None), start=torch.ones(2, 1), max_steps=1, **OPTIONS)
+    with pytest.raises(NotConvergedError, match="spent its budget"):
+        unchecked.check()
+
+
 def test_streams_say_which_answers_hold_and_stop_there_too():
     rule = AnyOf(Verified(), EnergyPlateau())
     batches = [wells(3), wells(5), wells(2)]

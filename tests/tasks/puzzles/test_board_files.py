@@ -141,7 +141,7 @@ def test_after_twenty_faults_the_rest_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.txt", "", "holds no board that can be solved; expected a line for each, of 16 or 36"),
+        ("a.txt", "", "holds no board; expected a line for each, of 16 or 36"),
         ("a.csv", "id,board\n1,2\n", "has the columns id, board; expected one named quizzes, p"),
         ("b.csv", "", "has no columns"),
         ("c.csv", "puzzle\n", "holds no board"),
@@ -299,3 +299,14 @@ def test_boards_are_drawn_with_lines_between_boxes_or_regions():
         "└───┴───────────┘",
     ]
     assert str(grid_of(board, board, Kind(4, "latin"))).count("\n") == 5
+
+
+def test_a_search_that_is_given_up_is_told(tmp_path):
+    file = tmp_path / "boards.txt"
+    file.write_text("." * 81)
+    boards, said = faults(file)
+    assert len(boards) == 1
+    assert said == [
+        "line 1: whether it has none, one or several solutions is not known: an exact search of it "
+        "was given up."
+    ]

@@ -85,10 +85,20 @@ def loggers(names: Iterable[str]) -> list[Logger]:
 def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
     """Load a run's solver, the task that it was trained on, and what its model file says.
 
+    Args:
+        path: of the run; the name of a task stands for the run that comes with it.
+        place: where the weights will live.
+
     Raises:
         CheckpointError: there is no run, or it does not say on which task it was trained.
         UnknownNameError: a plug-in that it needs is not installed.
     """
+    from irem_core.files.packaged import packaged_run
+    from irem_core.registry import TASKS, plugins
     from irem_core.runs.checkpoint import load_run
 
+    if not path.exists():
+        entries = {plugin.name: plugin.entry for plugin in plugins(TASKS)}
+        name = str(path).replace("_", "-")
+        path = (packaged_run(entries[name]) if name in entries else None) or path
     return load_run(path, device=place)

@@ -154,8 +154,18 @@ def show_scores(
     )
     typer.echo("\n".join(note for name, note in _NOTES.items() if name in shown))
     # Below the table, which is as wide as many terminals.
+    for measure in _measures(first):
+        figures = (f"{name}: {show.cell(each[measure])}" for name, each in scores.items())
+        typer.echo(f"{measure.capitalize()}: {'; '.join(figures)}.")
     ends = (f"{name}: {_counted(each['outcomes'])}" for name, each in scores.items())
     typer.echo(f"How problems ended: {'; '.join(ends)}.")
+
+
+def _measures(scores: dict[str, Any]) -> list[str]:
+    """Return what the task itself measures of answers, but for what is a column already."""
+    ending = "_by_step"
+    names = (name.removesuffix(ending) for name in scores if name.endswith(ending))
+    return [name for name in names if name in scores and name not in ("mse", "r2")]
 
 
 def _counted(outcomes: dict[str, int]) -> str:

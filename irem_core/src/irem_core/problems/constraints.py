@@ -116,7 +116,7 @@ class Constraints:
         self.variables.append(made)
         self._rows += len(held)
         entries = tuple(made[value] for value in held)
-        text = f"{made} is one of {', '.join(map(str, held))}"
+        text = f"{made} should be one of {', '.join(map(str, held))}"
         self.constraints.append(
             Constraint(VARIABLE, entries, (ROLE,) * len(held), _bounded(VARIABLE), text)
         )
@@ -167,12 +167,13 @@ class Constraints:
                 f"{len(values)} values {', '.join(map(repr, values))} only."
             )
         kind = ALL_DIFFERENT if len(values) == len(given) else "at_most_one"
+        once = "once" if kind == ALL_DIFFERENT else "at most once"
         names = ", ".join(each.name for each in given)
         self.constraints += [
             self._checked(
                 kind,
                 [each[value] for each in given if each.has(value)],
-                text=f"{value} occurs once among {names}",
+                text=f"{value} should occur {once} among {names}",
             )
             for value in values
         ]
@@ -294,13 +295,15 @@ class Constraints:
                 "variable."
             )
         found = [
-            f"{self.variables[number]} is given as {value}"
+            f"{self.variables[number]} should be {value}, as given"
             for number, value in self.givens.items()
             if values[number] != value
         ]
         for each in self.constraints:
             true = [values[entry.variable.number] == entry.value for entry in each.entries]
-            if each.holds is None or not each.holds(true):
+            if each.holds is None:
+                found.append(f"{each.text}, which cannot be checked without holds=")
+            elif not each.holds(true):
                 found.append(each.text)
         return found
 

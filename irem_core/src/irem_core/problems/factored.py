@@ -101,6 +101,15 @@ class FactorSpace(Space):
                 "such as factor_graphs.build or torch-geometric's Batch.from_data_list makes of "
                 f"HeteroData with nodes of the type {ENTRY!r}."
             )
+        widths = {ENTRY: self.features, **dict(self.kinds)}
+        for kind in x.node_types:
+            if kind not in widths:
+                raise ShapeError(
+                    f"{title} got factors of the kind {kind!r}; it knows "
+                    f"{', '.join(map(repr, dict(self.kinds)))} alone: kinds are learned in "
+                    "training, so train it on problems that have this one."
+                )
+            _check_features(title, x[kind], kind, widths[kind], weight)
         known = {(kind, role, ENTRY) for kind, role in self.links()}
         for key in x.edge_types:
             if tuple(key) not in known:
@@ -108,15 +117,6 @@ class FactorSpace(Space):
                     f"{title} got links of {key}; it knows {', '.join(map(str, sorted(known)))} "
                     "alone: kinds of factors and roles are learned in training."
                 )
-        widths = {ENTRY: self.features, **dict(self.kinds)}
-        for kind in x.node_types:
-            if kind not in widths:
-                raise ShapeError(
-                    f"{title} got factors of the kind {kind!r}; it knows "
-                    f"{', '.join(map(repr, dict(self.kinds)))} alone: kinds are learned in "
-                    "training."
-                )
-            _check_features(title, x[kind], kind, widths[kind], weight)
         _check_links(title, x)
 
 

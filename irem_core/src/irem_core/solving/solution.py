@@ -155,6 +155,7 @@ class Solution:
                 f"{wrong} That does not say that there is none; give more restarts."
             )
         good = torch.isin(self.outcome, torch.tensor(ARRIVED, device=self.outcome.device))
+        good = good if self.verified is None else good | self.verified
         if bool(good.all()):
             return self
         sentences = []

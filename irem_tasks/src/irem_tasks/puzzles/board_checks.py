@@ -71,6 +71,14 @@ def check(
             faults[place] = "its givens leave no solution, as an exact search shows"
         for place in sought[found.count > 1].tolist():
             notes.append((place, "it has several solutions, of which any will count as right"))
+        for place in sought[~found.complete & (found.count < 2)].tolist():
+            notes.append(
+                (
+                    place,
+                    "whether it has none, one or several solutions is not known: an "
+                    "exact search of it was given up",
+                )
+            )
         one = found.unique[found.owner]
         solutions = solutions.index_copy(0, sought[found.owner[one]], found.solutions[one])
     sound = torch.tensor([place not in faults for place in range(len(givens))], dtype=torch.bool)

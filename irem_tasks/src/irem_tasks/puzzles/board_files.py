@@ -103,10 +103,12 @@ def read(
             found += len(checked.boards)
             yield checked.boards
     faults.end()
+    if not found and faults.many:
+        raise InputFileError(f"{file} holds no board that can be solved (see the warnings).")
     if not found:
         raise InputFileError(
-            f"{file} holds no board that can be solved; expected a line for each, of "
-            f"{_counts(list(_SIZES))} cells, such as 53..7...."
+            f"{file} holds no board; expected a line for each, of {_counts(list(_SIZES))} cells, "
+            "such as 53..7...."
         )
 
 
