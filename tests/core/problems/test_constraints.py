@@ -273,7 +273,7 @@ def values(puzzle, v):
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (outside, "The variable v0 was given the value 4; it has the values 1, 2, 3"),
+        (outside, "The variable v0 cannot have the value 4; it has one of 1, 2, 3"),
         (off_the_board, "w was given the value 1; expected a variable of this problem"),
         (two, "v0 was given the values 1 and 2; expected one"),
         (contradiction, "givens contradict each other: 1 should occur once among v0, v1, v2"),

@@ -95,6 +95,8 @@ def evaluate(
         if figure is not None:
             write_curves(curves, figure)
         show_curves(curves, as_json=as_json)
+        if figure is not None and not as_json:
+            typer.echo(f"The figure is {figure}.")
         return
     options |= {"restarts": restarts, "ranks": ranks, "protocol": protocol}
     with ranks.joined(place):

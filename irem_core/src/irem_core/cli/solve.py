@@ -46,7 +46,11 @@ def solve(
     ],
     file: Annotated[
         Path | None,
-        typer.Option("--input", help="Questions: .npy, .npz, .csv or .safetensors."),
+        typer.Option(
+            "--input",
+            help="Questions: .npy, .npz, .csv or .safetensors, or a file of the "
+            "task's own, such as .cnf or .txt.",
+        ),
     ] = None,
     difficulty: Annotated[
         str | None, typer.Option(help='Solve random problems instead: "same", "scale=5", ...')

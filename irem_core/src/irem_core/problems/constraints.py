@@ -86,11 +86,19 @@ class Constraints:
 
         Raises:
             SettingError: CPMpy, the extra irem-core[cp], is not installed, or the model holds
-                anything else or contradicts itself.
+                anything else, or a variable is left without a value.
         """
         made = cls()
         made._sources = read(model, made)
         return made
+
+    def __repr__(self) -> str:
+        """Say how much there is of everything."""
+        own = sum(each.kind != VARIABLE for each in self.constraints)
+        return (
+            f"Constraints({len(self.variables)} variables, {own} constraints, "
+            f"{len(self.givens)} givens)"
+        )
 
     def variable(
         self, values: Iterable[Hashable] = (False, True), *, name: str | None = None

@@ -60,7 +60,7 @@ class Variable:
             if each == value:
                 return Entry(self, each)
         raise SettingError(
-            f"The variable {self.name} was given the value {value!r}; it has the values "
+            f"The variable {self.name} cannot have the value {value!r}; it has one of "
             f"{', '.join(map(repr, self.values))}."
         )
 

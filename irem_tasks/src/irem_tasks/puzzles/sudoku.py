@@ -207,7 +207,8 @@ class Sudoku(DeclaredTask):
             state = f"solved in {steps} steps" if holds[number] else "not solved; as it was given"
             drawn_as = str(_grid(boards_of(one.x), self._answered(one, y)))
             lines += [f"board {number}, {state}", drawn_as, ""]
-        lines.append(f"{int(holds.sum())} of {len(holds)} boards are solved and checked.")
+        shown = f" The first {_SHOWN} are drawn." if len(holds) > _SHOWN else ""
+        lines.append(f"{int(holds.sum())} of {len(holds)} boards are solved and checked.{shown}")
         wrong = attrs.evolve(solution, verified=holds).unverified()
         return "\n".join([*lines, wrong] if wrong else lines)
 
