@@ -36,6 +36,7 @@ SHOWN = (
     Shown("same", "Sudoku, 31 to 42 givens", "100 % (Recurrent Transformer; AKOrN)"),
     Shown("same-restarts", "the same"),
     Shown("harder", "Sudoku, 20 to 34 givens", "51.7 % (AKOrN); 77.7 to 85.8 % (ConsFormer)"),
+    Shown("harder-within", "the same, of 300 evaluations each"),
     Shown("harder-restarts", "the same", "89.5 % (AKOrN, lowest energy of 4,096 starts)"),
     Shown("minimal", "20 to 23 givens, all needed"),
     Shown("hardest-curve", "boards that need most search", starts=1),
@@ -131,9 +132,11 @@ def _solved(shown: Shown, found: Records) -> list[str]:
 
 def _speed(one: dict[str, Any]) -> str:
     rate = figure(one["problems"] / one["seconds"])
+    solved = _percent([one["evaluation"]["solved"]])
     return (
-        f"{rate} boards of 31 to 42 givens a second from one start, {one['problems']:,} in a call, "
-        f"on {one['hardware']['processor']}, threads: {one['threads']}."
+        f"{rate} boards of 31 to 42 givens a second, {one['problems']:,} of which {solved} are "
+        f"solved from at most {1 + one['restarts']} starts that stop by {one['halting']}, on "
+        f"{one['hardware']['processor']}, threads: {one['threads']}."
     )
 
 

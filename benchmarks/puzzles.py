@@ -75,7 +75,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "same": Row(difficulty="same"),
         "speed": Row(difficulty="same", restarts=8, halting=_BRISK, timed=True),
         "same-restarts": Row(difficulty="same", restarts=8),
-        "harder": Row(difficulty="harder", max_steps=300, halting="verified()"),
+        "harder": Row(difficulty="harder", max_steps=300),
         "harder-within": Row(difficulty="harder", restarts=30, halting=_BRISK, within=300),
         "harder-restarts": Row(difficulty="harder", restarts=64),
         "minimal": Row(difficulty="givens=20..23,minimal=1", problems=200, restarts=256),
