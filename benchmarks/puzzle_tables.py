@@ -49,8 +49,11 @@ SHOWN = (
     Shown("sizes-9", "9 x 9, by the same run"),
     Shown("sizes-16", "16 x 16 with 130 to 150 givens, by the same run"),
     Shown("maze-9", "mazes of 9 x 9, trained on"),
+    Shown("maze-9-restarts", "the same"),
     Shown("maze-13", "13 x 13, never trained on"),
+    Shown("maze-13-restarts", "the same"),
     Shown("maze-21", "21 x 21, never trained on"),
+    Shown("maze-21-restarts", "the same"),
 )
 ASSIGNMENTS = {
     "assignment-8": "8 x 8, trained on 3 to 8",

@@ -94,8 +94,9 @@ ROWS: dict[str, dict[str, Row]] = {
         "sizes-16": Row(difficulty="size=16,givens=130..150", problems=100, restarts=64),
     },
     "maze": {
-        f"maze-{size}": Row(difficulty=f"size={size}", problems=500, max_steps=400)
+        f"maze-{size}{more}": Row(difficulty=f"size={size}", problems=500, restarts=restarts)
         for size in (9, 13, 21)
+        for more, restarts in (("", 0), ("-restarts", 8))
     },
     "assignment": {
         "assignment-8": Row(difficulty="size=8"),
