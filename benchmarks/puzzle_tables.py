@@ -121,7 +121,12 @@ def _solved(shown: Shown, found: Records) -> list[str]:
         solved = [each["verification"] for each in points]
         spent = [each["until_verified"] for each in points]
     alone = [one for one in found if "evaluation" in one and not one["restarts"]]
-    told = [one["evaluation"]["solved_auroc"] for one in alone]
+    # A descent that is stopped by the check ends with a higher energy than it would have come to.
+    told = [
+        one["evaluation"]["solved_auroc"]
+        for one in alone
+        if "VERIFIED" not in one["evaluation"].get("outcomes", {})
+    ]
     return [
         shown.title,
         _same(found, lambda one: f"{one['problems']:,}"),
