@@ -24,10 +24,8 @@ def stop():
 
 
 def train(out=None, **options):
-    """Train on a task whose evaluations take few steps."""
-    task = Add(size=4)
-    task.max_steps = 2
-    return train_on(task, small_solver(steps=1), out=out, **options)
+    """Train a solver whose evaluations take few steps."""
+    return train_on(Add(size=4), small_solver(steps=1, max_steps=2), out=out, **options)
 
 
 def table(file):

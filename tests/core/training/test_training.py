@@ -153,8 +153,7 @@ def test_logged_loss_is_the_mean_since_the_last_report():
 
 def test_evaluations_on_the_way_leave_no_trace(tmp_path):
     task = Add(size=4)
-    task.max_steps = 3
-    solvers = [small_solver(DropoutEnergy) for _ in range(2)]
+    solvers = [small_solver(DropoutEnergy, max_steps=3) for _ in range(2)]
     plain = train_on(task, solvers[0]).solver
     watcher = EvaluateEvery(5, difficulties=("same", "harder"), problems=5)
     progress = train_on(task, solvers[1], out=tmp_path, callbacks=[watcher])
