@@ -178,13 +178,14 @@ def solved(solver: Solver, task: Task, row: Row, rule: HaltingCriterion | None) 
         begin = time.perf_counter()
         found = solver.solve(problem, generator=generator, **way)
         seconds += time.perf_counter() - begin
-        within = found.evaluations <= (row.within or math.inf)
+        most = row.within or math.inf
+        within = found.evaluations <= most
         holds.append(within if found.verified is None else within & found.verified)
-        spent.append(found.evaluations.clamp(max=row.within or None))
+        spent.append(found.evaluations.double().clamp(max=most))
     evaluation = {
         "solved": torch.cat(holds).double().mean().item(),
         "solved_auroc": None,
-        "evaluations_mean": torch.cat(spent).double().mean().item(),
+        "evaluations_mean": torch.cat(spent).mean().item(),
     }
     return {"problems": row.problems, "seconds": seconds, "evaluation": evaluation}
 
