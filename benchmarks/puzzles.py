@@ -27,7 +27,6 @@ import torch
 
 from irem_core import (
     Curve,
-    HaltingCriterion,
     Solver,
     Task,
     build,
@@ -151,34 +150,32 @@ def main() -> None:
 
 def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
     """Measure a row: its `curve` or its `evaluation`, and the `seconds` that it took."""
-    rule = None if row.halting is None else build(HALTING, row.halting)
-    common: dict[str, Any] = {
-        "difficulty": row.difficulty,
-        "problems": row.problems,
+    way: dict[str, Any] = {
         "max_steps": row.max_steps,
+        "halting": None if row.halting is None else build(HALTING, row.halting),
     }
-    begin = time.perf_counter()
     if row.timed or row.within:
-        return solved(solver, task, row, rule)
+        return solved(solver, task, row, way)
+    problems: dict[str, Any] = {"difficulty": row.difficulty, "problems": row.problems}
+    begin = time.perf_counter()
     if row.starts:
-        found = {"curve": compute_curve(solver, task, starts=row.starts, **common).to_dict()}
+        curve = compute_curve(solver, task, starts=row.starts, **problems, **way)
+        found = {"curve": curve.to_dict()}
     else:
-        scores = evaluate(solver, task, restarts=row.restarts, halting=rule, **common)
+        scores = evaluate(solver, task, restarts=row.restarts, **problems, **way)
         found = {"evaluation": scores.to_dict()}
     return {"problems": row.problems, "seconds": time.perf_counter() - begin, **found}
 
 
-def solved(solver: Solver, task: Task, row: Row, rule: HaltingCriterion | None) -> dict[str, Any]:
+def solved(solver: Solver, task: Task, row: Row, way: dict[str, Any]) -> dict[str, Any]:
     """Say how many are solved by how many energy evaluations, and the seconds of that alone."""
-    generator = torch.Generator().manual_seed(1)
-    way: dict[str, Any] = {"max_steps": row.max_steps, "halting": rule, "restarts": row.restarts}
+    generator, way = torch.Generator().manual_seed(1), {**way, "restarts": row.restarts}
     solver.solve(task.sample(8, row.difficulty, generator=generator)[0], **way)
-    holds, spent, seconds = [], [], 0.0
+    holds, spent, seconds, most = [], [], 0.0, row.within or math.inf
     for problem, _ in task.batches(row.problems, row.difficulty, generator=generator):
         begin = time.perf_counter()
         found = solver.solve(problem, generator=generator, **way)
         seconds += time.perf_counter() - begin
-        most = row.within or math.inf
         within = found.evaluations <= most
         holds.append(within if found.verified is None else within & found.verified)
         spent.append(found.evaluations.double().clamp(max=most))

@@ -395,6 +395,21 @@ def test_only_solvers_of_dense_answers_are_standardized() -> None:
         solver.solve(torch.full((2, 8), torch.nan))
 
 
+def test_restarts_begin_in_the_users_units() -> None:
+    inside = small_solver()
+    solver = Standardized(inside, question=VectorSpace(8), answer=VectorSpace(4))
+    solver.answer_units.mean.fill_(100.0)
+    solver.answer_units.scale.fill_(10.0)
+    x = torch.rand(5, 8, generator=generator())
+    start, standard = solver.draw_start(x, generator()), inside.draw_start(x, generator())
+    torch.testing.assert_close(start.y, 100 + 10 * standard.y)
+    assert torch.equal(solver.solve(x, start=start, max_steps=0).y, start.y)
+    assert (
+        recipe(PairsTask.of(*linear_pairs(30)), "constant").solver.draw_start(x, generator())
+        is None
+    )
+
+
 def test_an_exported_program_takes_and_gives_the_users_units(tmp_path: Path) -> None:
     x, y = linear_pairs(300)
     y[:, 1] = 2.5

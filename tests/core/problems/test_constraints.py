@@ -259,7 +259,7 @@ def number(puzzle, v):
 
 
 def lists(puzzle, v):
-    puzzle.variable([[1], [2]])
+    puzzle.variable([(1, [2])])
 
 
 def single(puzzle, v):
@@ -289,9 +289,9 @@ def values(puzzle, v):
         (redefined, "'clause' was given roles or holds"),
         (empty, "expected at least one, and none twice"),
         (number, "A variable's values were given as 4; expected a list"),
-        (lists, r"given the values \(\[1\], \[2\]\).*numbers and strings"),
+        (lists, r"given the values \(\(1, \[2\]\),\).*numbers and strings"),
         (single, "entries of a factor of the kind 'exactly_one' were given as v0 = 1"),
-        (values, r"given as \(1, 2\); expected what variable\(values\) returns"),
+        (values, r"given as 1, 2; expected what variable\(values\)"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(write, said):

@@ -98,7 +98,7 @@ def run(path: Path, place: torch.device) -> tuple[Solver, Task, dict[str, Any]]:
     from irem_core.runs.checkpoint import load_run
 
     if not path.exists():
-        entries = {plugin.name: plugin.entry for plugin in plugins(TASKS)}
-        name = str(path).replace("_", "-")
-        path = (packaged_run(entries[name]) if name in entries else None) or path
+        known = {plugin.name: plugin.entry for plugin in plugins(TASKS)}
+        entry = known.get(str(path).replace("_", "-"))
+        path = (entry and packaged_run(entry)) or path
     return load_run(path, device=place)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Keeps sums over factors of a few to a few dozen entries near the size of the entries' features.
 _SHARE = 1 / 3
+# Solving begins so near to 0: it tells alike entries apart, and speaks for none of them.
 _NEAR = 0.05
 _READ = ("entries", "factors", "both")
 
@@ -142,8 +143,7 @@ class FactorEnergy(EnergyFn):
     def first_start(self, problem: Problem, generator: torch.Generator) -> Iterate:
         """Begin solving near 0, where nothing speaks for one entry yet but what is known of it.
 
-        The little that is random tells entries apart that are alike. Restarts come from all over
-        U(-1, 1), so that each may end elsewhere.
+        Restarts come from all over U(-1, 1), so that each may end elsewhere.
         """
         return project(problem.answer, self.start(problem, generator) * _NEAR)
 

@@ -166,7 +166,9 @@ class Standardized(Solver):
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts of the solver inside begin at, in the user's units."""
         start = self.solver.draw_start(self.standard(x), generator)
-        return start and attrs.evolve(start, y=self.answer_units.plain(start.y))
+        if start is None:
+            return None
+        return attrs.evolve(start, y=self.answer_units.plain(start.y))
 
     def solve_many(self, problems: Iterable[Any], **options: Any) -> Iterator[Solution]:
         """Answer batch after batch (see `Solver.solve_many`)."""

@@ -44,7 +44,7 @@ class Constraint:
 
 
 def _listed(what: str, given: Iterable[Any]) -> tuple[Any, ...]:
-    if isinstance(given, Iterable) and not isinstance(given, Variable):
+    if isinstance(given, Iterable):
         return tuple(given)
     raise SettingError(f"{what} were given as {given}; expected a list of them.")
 
@@ -113,8 +113,11 @@ class Constraints:
             SettingError: there is no value, or one twice, or they are not hashable.
         """
         held = _listed("A variable's values", values)
-        hashable = all(isinstance(each, Hashable) for each in held)
-        if not held or not hashable or len(set(held)) < len(held):
+        try:
+            distinct = set(held)
+        except TypeError:
+            distinct = set()
+        if not held or len(distinct) < len(held):
             raise SettingError(
                 f"A variable was given the values {held!r}; expected at least one, and none "
                 "twice; numbers and strings will do."
@@ -160,13 +163,15 @@ class Constraints:
         own, "all_different"; else each is at most one of the entries of "at_most_one".
 
         Raises:
-            SettingError: there are fewer values than variables, or a variable twice.
+            SettingError: there are fewer values than variables, or a variable twice or of another
+                problem.
         """
         given = _listed("Variables that are all different", variables)
-        if not all(isinstance(each, Variable) for each in given):
+        own = all(isinstance(each, Variable) and self._own(each) for each in given)
+        if not own or len(set(given)) < len(given):
             raise SettingError(
-                f"Variables that are all different were given as {given!r}; expected what "
-                "variable(values) returns."
+                f"Variables that are all different were given as {', '.join(map(str, given))}; "
+                "expected what variable(values) of this problem returns, none of them twice."
             )
         values = tuple(dict.fromkeys(value for each in given for value in each.values))
         if len(values) < len(given):
@@ -177,14 +182,9 @@ class Constraints:
         kind = ALL_DIFFERENT if len(values) == len(given) else "at_most_one"
         once = "once" if kind == ALL_DIFFERENT else "at most once"
         names = ", ".join(each.name for each in given)
-        self.constraints += [
-            self._checked(
-                kind,
-                [each[value] for each in given if each.has(value)],
-                text=f"{value} should occur {once} among {names}",
-            )
-            for value in values
-        ]
+        for value in values:
+            entries = [each[value] for each in given if each.has(value)]
+            self.factor(kind, entries, text=f"{value} should occur {once} among {names}")
 
     def exactly_one(self, entries: Iterable[Entry]) -> None:
         """Let exactly one of some entries be true."""
@@ -222,18 +222,6 @@ class Constraints:
                 or there is not a role for each; a name is no word; or a kind of `choices.BOUNDS` is
                 given roles or another meaning.
         """
-        self.constraints.append(self._checked(kind, entries, roles=roles, holds=holds, text=text))
-
-    def _checked(
-        self,
-        kind: str,
-        entries: Iterable[Entry],
-        *,
-        roles: Sequence[str] | None = None,
-        holds: Holds | None = None,
-        text: str | None = None,
-    ) -> Constraint:
-        """Return a constraint that `factor` may add."""
         given = _listed(f"The entries of a factor of the kind {kind!r}", entries)
         if kind in BOUNDS and (roles is not None or holds is not None):
             raise SettingError(
@@ -257,7 +245,7 @@ class Constraints:
         if holds is None and kind in BOUNDS:
             holds = _bounded(kind)
         text = text or f"{kind} of {', '.join(map(str, given))}"
-        return Constraint(kind, given, roles, holds, text)
+        self.constraints.append(Constraint(kind, given, roles, holds, text))
 
     def values(self, y: Float[Tensor, "rows 1"]) -> list[Hashable]:
         """Return the value of each variable: the given one, else that of its largest entry."""

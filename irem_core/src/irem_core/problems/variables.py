@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import cached_property
 
 import attrs
 
@@ -41,10 +42,10 @@ class Variable:
     first: int
     values: tuple[Hashable, ...]
     name: str
-    order: dict[Hashable, int] = attrs.field(init=False, repr=False, eq=False)
 
-    @order.default
-    def _order(self) -> dict[Hashable, int]:
+    @cached_property
+    def order(self) -> dict[Hashable, int]:
+        """The place of each value among them."""
         return {value: place for place, value in enumerate(self.values)}
 
     def __getitem__(self, value: Hashable) -> Entry:
@@ -66,7 +67,10 @@ class Variable:
 
     def has(self, value: Hashable) -> bool:
         """Say whether a value is one of its own."""
-        return isinstance(value, Hashable) and value in self.order
+        try:
+            return value in self.order
+        except TypeError:  # it cannot be hashed
+            return False
 
     def __str__(self) -> str:
         """Return its name."""

@@ -191,7 +191,7 @@ def scaled_givens(givens: Between[int], kind: Kind) -> Between[int]:
     Those of training stay usual, and hard ones stay hard; others are as large a share of the cells.
     """
     for known in (usual_givens, hard_givens):
-        if kind != PLAIN and givens == known(PLAIN):
+        if givens == known(PLAIN):
             return known(kind)
     return _share(givens, kind)
 

@@ -10,6 +10,9 @@ from irem_tasks.puzzles.boards import Cells, Kind, gathered, repeated, solves
 from irem_tasks.puzzles.exact_search import search as exact_search
 
 # Cells that are tried, after which nothing is said of how many solutions a board has.
+_GIVEN_UP = (
+    "whether it has none, one or several solutions is not known: an exact search of it was given up"
+)
 _BRANCHES = 200
 
 
@@ -72,13 +75,7 @@ def check(
         for place in sought[found.count > 1].tolist():
             notes.append((place, "it has several solutions, of which any will count as right"))
         for place in sought[~found.complete & (found.count < 2)].tolist():
-            notes.append(
-                (
-                    place,
-                    "whether it has none, one or several solutions is not known: an "
-                    "exact search of it was given up",
-                )
-            )
+            notes.append((place, _GIVEN_UP))
         one = found.unique[found.owner]
         solutions = solutions.index_copy(0, sought[found.owner[one]], found.solutions[one])
     sound = torch.tensor([place not in faults for place in range(len(givens))], dtype=torch.bool)
