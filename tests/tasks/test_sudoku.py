@@ -12,10 +12,13 @@ from irem_core import (
     FixedSteps,
     GradientDescent,
     SettingError,
+    load_pretrained,
     load_task,
     minimize,
+    recipe,
 )
 from irem_core.energies.factor import FactorEnergy
+from irem_core.runs.description import describe
 from irem_tasks.puzzles.base_sets import Boards, base_set, known_kinds
 from irem_tasks.puzzles.board_problems import boards_of, graphs_of
 from irem_tasks.puzzles.boards import Kind, solves
@@ -184,3 +187,8 @@ def test_boards_of_several_sizes_are_written_in_their_order(tmp_path: Path) -> N
 def test_a_size_that_is_none_is_refused() -> None:
     with pytest.raises(SettingError, match="expected one of 4, 6, 9, 16"):
         load_task("sudoku(size='4..x')")
+
+
+def test_the_weights_that_come_along_are_of_a_solver_as_training_makes_it() -> None:
+    shipped, made = load_pretrained("sudoku"), recipe(load_task("sudoku")).solver
+    assert describe(shipped) == describe(made)
