@@ -160,7 +160,12 @@ def test_declared_version_and_dependencies(package):
     # typer brings click and rich; irem-core brings what the other two build on.
     shared = {"torch", "attrs", "jaxtyping", "einops", "typer", "rich"}
     brought = {"click"} if package == "irem_core" else shared
-    renamed = {"attr": "attrs", "skimage": "scikit_image", "PIL": "pillow"}
+    renamed = {
+        "attr": "attrs",
+        "skimage": "scikit_image",
+        "PIL": "pillow",
+        "sklearn": "scikit_learn",
+    }
     assert {renamed.get(name, name) for name in third_party} <= provided | brought
 
 

@@ -90,7 +90,7 @@ class Answering(Solver):
                 f"{type(self).__name__} descends no energy whose answers could be differentiated; "
                 "leave differentiable out."
             )
-        problem = x if isinstance(x, Problem) else Problem(x, self.answer)
+        problem = self.problem(x)
         if generator is None:
             generator = torch.Generator(problem.device).manual_seed(0)
         request = Request(

@@ -30,7 +30,7 @@ class UnknownNameError(IremError, LookupError):
 
 
 class PluginError(IremError, ImportError):
-    """A plug-in cannot be imported, or two plug-ins claim one name."""
+    """A plug-in or what an extra brings cannot be imported, or two plug-ins claim one name."""
 
 
 class ShapeError(IremError, ValueError):

@@ -204,7 +204,8 @@ class _Work:
         return self.arrays([(problem, solution)])
 
     def problem(self, start: int, stop: int) -> Problem:
-        device, dtype = place_of(self.solver)
+        device, _ = place_of(self.solver)
+        dtype = self.solver.question_dtype
         rows = tensor_of(self.reader.file, self.reader.rows(start, stop), dtype)
         return self.task.stacked(rows.to(device))
 

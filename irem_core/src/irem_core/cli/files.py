@@ -21,7 +21,7 @@ from irem_core.files.arrays import (
 )
 from irem_core.files.row_files import ENDINGS, RowReader
 from irem_core.problems.problem import Problem
-from irem_core.solvers.base import Solver, place_of
+from irem_core.solvers.base import Solver
 from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
 
@@ -43,9 +43,8 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
         return task.read(file, device)
     arrays = read_arrays(file, also=task.formats)
     array = arrays[name_of_questions(file, arrays)]
-    _, dtype = place_of(solver)
     try:
-        problem = task.stacked(tensor_of(file, array, dtype).to(device))
+        problem = task.stacked(tensor_of(file, array, solver.question_dtype).to(device))
     except ShapeError as error:
         raise InputFileError(f"{file} cannot be solved: {error}") from error
     if not problem.layout.count:

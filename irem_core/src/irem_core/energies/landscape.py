@@ -16,6 +16,7 @@ from irem_core.part import Preset, Recorded, Source
 from irem_core.problems import graphs
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
+from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space, require_finite, uniform
 
 
@@ -91,20 +92,27 @@ class Landscape(Recorded, nn.Module, ABC):
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.
 
-        What has a method `problem`, such as `Constraints`, is asked for it, in the type and on the
-        device of the weights.
+        A bare x may be an array or hold numbers of another type (see `Solver.solve`). What has a
+        method `problem`, such as `Constraints`, is asked for it, in the type and on the device of
+        the weights.
 
         The answers of a size-free energy are as large as the questions.
 
         Raises:
-            ShapeError: x has another number of dimensions or channels than the energy takes.
+            ShapeError: x has another number of dimensions or channels than the energy takes, or
+                holds no numbers.
         """
+        weight = next(self.parameters(), None)
+        place: dict[str, Any] = {}
+        if weight is not None:
+            place = {"device": weight.device, "dtype": weight.dtype}
         if hasattr(x, "problem"):
-            weight = next(self.parameters(), None)
-            x = x.problem(
-                **({} if weight is None else {"device": weight.device, "dtype": weight.dtype})
-            )
+            x = x.problem(**place)
         known = isinstance(x, Problem)
+        if not known:
+            space = getattr(self, "question", None)
+            question = space if isinstance(space, Space) else None
+            x = as_questions(x, question, **place)
         if known and (x.answer is not None or self.answer is None):
             return cast(Problem, x)
         asked, answer = x.x if known else x, self.answer

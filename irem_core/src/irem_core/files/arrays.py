@@ -221,7 +221,8 @@ def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
         if file.suffix == ".npy":
             np.save(handle, only)
         elif file.suffix == ".csv":
-            np.savetxt(handle, only.reshape(len(only), -1), delimiter=",", fmt="%.9g")
+            digits = "%.17g" if only.dtype == np.float64 else "%.9g"
+            np.savetxt(handle, only.reshape(len(only), -1), delimiter=",", fmt=digits)
         elif file.suffix == ".npz":
             # Without allow_pickle=False, which numpy 1.26 would write as one more array.
             np.savez(handle, **arrays)  # type: ignore[arg-type]

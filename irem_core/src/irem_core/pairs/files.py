@@ -20,8 +20,10 @@ LEAST = 10
 
 # Entries that are looked at at a time, so that a mapped file need not fit in memory.
 _CHUNK = 2**24
-# Spread below this share of the largest entry is rounding in single precision.
-_CONSTANT = 1e-6
+# Spread below this share of the largest entry is rounding, in single precision and in double.
+_CONSTANT, _CONSTANT_DOUBLE = 1e-6, 1e-12
+# Below this share of the mean, single precision moves numbers by more than a thousandth of it.
+_FINE = 1e-4
 _CHANNELS = (1, 2, 3, 4)
 
 
@@ -183,6 +185,11 @@ class Moments:
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
 
+    @property
+    def fine(self) -> bool:
+        """Whether something varies by too little of itself for single precision."""
+        return bool(((self.scale > 0) & (self.scale < _FINE * np.abs(self.mean))).any())
+
     @classmethod
     def measure(cls, array: Array, space: Space, rows: NDArray[np.bool_]) -> Moments:
         """Measure the chosen rows.
@@ -208,5 +215,7 @@ class Moments:
             largest = np.maximum(largest, np.abs(kept).max(axes, keepdims=True))
         mean = np.asarray(total) / count
         scale = np.sqrt(np.maximum(np.asarray(square) / count - np.square(mean), 0))
-        scale = np.where(scale <= _CONSTANT * largest, 0.0, scale)
+        single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+        rounding = _CONSTANT if single else _CONSTANT_DOUBLE
+        scale = np.where(scale <= rounding * largest, 0.0, scale)
         return cls((shift + mean)[0], scale[0])

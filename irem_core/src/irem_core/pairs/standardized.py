@@ -16,6 +16,7 @@ from irem_core.energies.landscape import Evaluation
 from irem_core.pairs.files import Moments
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
+from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space, VectorSpace, require_dense
 from irem_core.solvers.base import Solver, descent_of, halting_of
 from irem_core.solving.halting import HaltingCriterion
@@ -27,7 +28,8 @@ class Units(nn.Module):
     """The mean and spread of a space's entries, and the way to standard units and back.
 
     What never varied has a spread of 0: in standard units it is 0 whatever it is now, and back in
-    the user's it is the constant that it was.
+    the user's it is the constant that it was. The mean is in double precision where single does not
+    tell the user's numbers apart, and then they are too; standard ones have the type of `scale`.
 
     Args:
         shape: that they are shared in, which broadcasts against rows.
@@ -50,12 +52,13 @@ class Units(nn.Module):
 
     def set(self, moments: Moments) -> None:
         """Take over what was measured."""
+        self._widen(torch.float64 if moments.fine else self.mean.dtype)
         self.mean.copy_(torch.from_numpy(moments.mean))
         self.scale.copy_(torch.from_numpy(moments.scale))
 
     def standard(self, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return values of the user in standard units."""
-        return (value - self.mean) * self._inverse()
+        return ((value - self.mean) * self._inverse()).to(self.scale.dtype)
 
     def plain(self, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return standard values in the user's units."""
@@ -67,6 +70,14 @@ class Units(nn.Module):
 
     def _inverse(self) -> Tensor:
         return torch.where(self.scale > 0, 1 / self.scale, 0.0)
+
+    def _widen(self, dtype: torch.dtype) -> None:
+        self.mean = self.mean.to(dtype)
+
+    def _load_from_state_dict(self, state: Any, prefix: str, *others: Any) -> None:
+        if f"{prefix}mean" in state:
+            self._widen(state[f"{prefix}mean"].dtype)
+        super()._load_from_state_dict(state, prefix, *others)
 
 
 class Standardized(Solver):
@@ -111,6 +122,11 @@ class Standardized(Solver):
         return descent_of(self.solver)
 
     @property
+    def question_dtype(self) -> torch.dtype:
+        """Double precision, where single does not tell questions apart."""
+        return self.question_units.mean.dtype
+
+    @property
     def compiled(self) -> bool:  # type: ignore[override]
         """Whether `compile` was called."""
         return self.solver.compiled
@@ -146,7 +162,8 @@ class Standardized(Solver):
         """Answer questions in the user's units (see `Solver.solve`).
 
         Args:
-            x: questions `(B, ...)`, or a `Problem`.
+            x: questions, as `Solver.solve` takes them; numbers in double precision stay so until
+                they are in standard units.
             start: candidates to start from; random ones if None.
             observer: called after every step, with iterates in the user's units.
             options: what else the solver inside takes.
@@ -155,13 +172,17 @@ class Standardized(Solver):
             ShapeError: x or the start has the wrong shape or type.
             NonFiniteError: x holds NaN or infinity.
         """
-        if isinstance(start, Iterate):
-            start = attrs.evolve(start, y=self.answer_units.standard(start.y))
-        elif start is not None:
-            start = self.answer_units.standard(start)
+        start = self._standard_start(start)
         watch = None if observer is None else _Plain(observer, self.answer_units)
         solution = self.solver.solve(self.standard(x), start=start, observer=watch, **options)
         return self.plain(solution)
+
+    def _standard_start(self, start: Tensor | Iterate | None) -> Tensor | Iterate | None:
+        y = start.y if isinstance(start, Iterate) else start
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            return start  # nothing, or what the solver inside refuses
+        standard = self.answer_units.standard(y)
+        return attrs.evolve(start, y=standard) if isinstance(start, Iterate) else standard
 
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts of the solver inside begin at, in the user's units."""
@@ -191,8 +212,10 @@ class Standardized(Solver):
             ShapeError: x has the wrong shape or type.
             NonFiniteError: x holds NaN or infinity.
         """
-        asked = x.x if isinstance(x, Problem) else x
         question = cast(Space, self.question)
+        # In their own precision, which is needed until they are in standard units.
+        device = self.question_units.mean.device
+        asked = x.x if isinstance(x, Problem) else as_questions(x, question, device=device)
         if isinstance(asked, Tensor) and not isinstance(question, VectorSpace):
             # Size-free energies take images and matrices of other heights and widths.
             question = question.sized(tuple(asked.shape[1:]))

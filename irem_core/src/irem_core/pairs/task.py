@@ -226,12 +226,20 @@ class PairsTask(Task):
         pairs = self.pairs
         if pairs.x.size + pairs.y.size > _HELD:
             chosen = rows.cpu().numpy()
-            x, y = (_tensor(each[chosen], device) for each in (pairs.x, pairs.y))
-            return x, y
+            return self._tensors(pairs.x[chosen], pairs.y[chosen], device)
         if device not in self._on:
-            self._on[device] = (_tensor(pairs.x, device), _tensor(pairs.y, device))
+            self._on[device] = self._tensors(pairs.x, pairs.y, device)
         x, y = self._on[device]
         return x[rows], y[rows]
+
+    def _tensors(self, x: Any, y: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return both in single precision, or in double where single does not tell them apart."""
+        moments = (self.question_moments, self.answer_moments)
+        x, y = (
+            torch.from_numpy(np.require(each, np.float64 if own.fine else np.float32, ["C", "W"]))
+            for each, own in zip((x, y), moments, strict=True)
+        )
+        return x.to(device), y.to(device)
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
         """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
@@ -288,10 +296,6 @@ class PairsTask(Task):
 
 def _array(values: Any) -> Any:
     return values.numpy(force=True) if isinstance(values, Tensor) else values
-
-
-def _tensor(array: Any, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
 
 
 def fit_pairs(

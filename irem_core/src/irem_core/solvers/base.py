@@ -15,6 +15,7 @@ from irem_core.errors import CompileError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
+from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
@@ -42,6 +43,11 @@ class Solver(Recorded, nn.Module, ABC):
     """Whether products are in bfloat16."""
     max_steps: int | None = None
     """The most steps of a solve where nothing is said; None for as many as the task's protocol."""
+
+    @property
+    def question_dtype(self) -> torch.dtype:
+        """The type of the numbers that files of questions are read as: that of the weights."""
+        return place_of(self)[1]
 
     @classmethod
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
@@ -108,7 +114,10 @@ class Solver(Recorded, nn.Module, ABC):
         A solver that takes one shot ignores all arguments but x and `observer`.
 
         Args:
-            x: questions `(B, ...)`, or a `Problem`.
+            x: questions `(B, ...)`, or a `Problem`. Vectors, matrices and images may also be an
+                array of numpy, a frame of pandas or polars, or lists, of any type of numbers: they
+                are converted to that of the weights. One question may lack its leading axis; its
+                answer has it all the same, as a batch of one.
             max_steps: the most steps any problem takes; the solver's own if None.
             descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
@@ -121,6 +130,17 @@ class Solver(Recorded, nn.Module, ABC):
             differentiable: gives answers a gradient (see `minimize`). Solvers that descend no
                 energy of continuous answers refuse it.
         """
+
+    def problem(self, x: Any) -> Problem:
+        """Wrap a bare x as a problem, converted as `solve` says.
+
+        Raises:
+            ShapeError: it holds no numbers.
+        """
+        if isinstance(x, Problem):
+            return x
+        device, dtype = place_of(self)
+        return Problem(as_questions(x, self.question, dtype=dtype, device=device), self.answer)
 
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts begin at; None by default, of solvers that have nothing to choose.
@@ -144,7 +164,7 @@ class Solver(Recorded, nn.Module, ABC):
         """Answer one batch of questions after the other.
 
         Args:
-            problems: batches x `(B, ...)` or `Problem`, drawn only as they are needed.
+            problems: batches x as in `solve`, drawn only as they are needed.
             max_steps: the most steps any problem takes; the solver's own if None.
             descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
@@ -155,7 +175,7 @@ class Solver(Recorded, nn.Module, ABC):
             An iterator over the solutions of the batches, in their order.
         """
         for number, x in enumerate(problems):
-            problem = x if isinstance(x, Problem) else Problem(x, self.answer)
+            problem = self.problem(x)
             generator = starts_of(number, seed, problem.device)
             yield self.solve(
                 problem,

@@ -202,9 +202,13 @@ class IREM(Solver):
             differentiable=differentiable,
         )
 
+    def problem(self, x: Any) -> Problem:
+        """Wrap a bare x as a problem of the energy (see `Landscape.problem`)."""
+        return self.energy.problem(x)
+
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate:
         """Draw what restarts begin at (see `Landscape.start`)."""
-        return self.energy.start(self.energy.problem(x), generator)
+        return self.energy.start(self.problem(x), generator)
 
     def solve_many(
         self,

@@ -96,7 +96,8 @@ def minimize(
 
     Args:
         energy: an `EnergyFn` or a `ScratchpadEnergy`.
-        x: questions `(B, ...)`, or a `Problem`.
+        x: questions `(B, ...)`, or a `Problem`; arrays and lists too (see `Solver.solve`), whose
+            types are converted where the energy knows the space of its questions.
         descent: how to step.
         halting: when a problem has arrived; where little is left to go by default (`Settled`).
         max_steps: the most steps any problem takes, at least 0.

@@ -54,7 +54,7 @@ def minimize_many(
 
     Args:
         energy: as in `minimize`.
-        problems: batches x `(B, ...)` or `Problem`, drawn only as there is room for them.
+        problems: batches x as in `minimize`, drawn only as there is room for them.
         descent: how to step.
         halting: when a problem has arrived; where little is left to go by default (`Settled`).
         max_steps: the most steps any problem takes, at least 0.
