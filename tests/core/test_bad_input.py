@@ -44,6 +44,7 @@ from irem_core import (
     SettingError,
     ShapeError,
     Stagnation,
+    Standardized,
     Unrolled,
     VectorSpace,
     compose,
@@ -318,11 +319,11 @@ def test_x_of_the_wrong_width(solver, width):
 
 
 def test_x_of_the_wrong_rank_or_kind():
-    for x in (torch.zeros(2), torch.zeros(5, 2, 1), torch.zeros(5, 2, dtype=torch.int64)):
+    for x in (torch.zeros(3), torch.zeros(5, 2, 1), torch.zeros(5, 2, dtype=torch.complex64)):
         with pytest.raises(ShapeError, match="x has shape"):
             SOLVER.solve(x)
     with pytest.raises(ShapeError, match=r"torch\.float64"):
-        SOLVER.solve(torch.zeros(5, 2, dtype=torch.float64))
+        SOLVER.solve(Problem(torch.zeros(5, 2, dtype=torch.float64), TWO))
     for x, words in (
         (torch.zeros(()), "x holds a single number; expected tensors that lead"),
         (3.0, "x is a float without a tensor"),
@@ -377,6 +378,8 @@ def test_a_start_that_cannot_be_descended_from(dtype):
     for energy in (ENERGY, Quadratic()):
         with pytest.raises(ShapeError, match="floating-point"):
             descend(energy, torch.zeros(3, 2), start=start)
+    with pytest.raises(ShapeError, match="floating-point"):
+        Standardized(SOLVER, question=TWO, answer=TWO).solve(torch.zeros(3, 2), start=start)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

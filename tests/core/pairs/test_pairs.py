@@ -25,7 +25,10 @@ from irem_core import (
     fit_pairs,
     load,
     recipe,
+    solve_file,
+    write_arrays,
 )
+from irem_core.cli.files import read_questions
 from irem_core.pairs import files
 from irem_core.pairs import task as module
 from irem_core.runs.description import describe, rebuild
@@ -226,6 +229,46 @@ def test_moments_are_shared_over_matrices_and_pixels(monkeypatch: pytest.MonkeyP
     assert found.mean.shape == (3, 1, 1)
     np.testing.assert_allclose(found.scale[:, 0, 0], images[rows].std((0, 2, 3)), rtol=1e-6)
     assert found.scale[2] == 0
+
+
+def test_offsets_neither_change_what_is_learned_nor_are_lost(tmp_path: Path) -> None:
+    offset = 2.0**30
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(60, 3)), draw.normal(size=(60, 2))
+    settings = {"energy": "distance(width=8)", "iterations": 3, "batch_size": 8}
+    plain = fit_pairs(x, y, **settings)
+    moved = fit_pairs(x + offset, y + offset, **settings, out=tmp_path / "run")
+    wanted = plain.solver.solve(x, max_steps=4).y.numpy()
+    np.save(tmp_path / "x.npy", x + offset)
+    np.savetxt(tmp_path / "x.csv", x + offset, "%.17g", ",")
+    for solver in (moved.solver, load(tmp_path / "run")):
+        for file in ("x.npy", "x.csv"):
+            asked = read_questions(tmp_path / file, moved.task, solver, torch.device("cpu")).x
+            np.testing.assert_array_equal(asked, x + offset)
+        solve_file(solver, moved.task, tmp_path / "x.npy", tmp_path / "y.npy", max_steps=4)
+        assert np.load(tmp_path / "y.npy").dtype == np.float64
+        (tmp_path / "y.npy").unlink()
+        found = solver.solve(x + offset, max_steps=4).y
+        write_arrays(tmp_path / "y.csv", {"": found.numpy()})
+        np.testing.assert_array_equal(np.loadtxt(tmp_path / "y.csv", delimiter=","), found)
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found - offset, wanted, atol=1e-3)
+        problem, _ = next(iter(moved.task.batches(60, "same", generator=generator())))
+        assert solver.solve(problem, max_steps=1).y.dtype == torch.float64
+    scores = [evaluate(each.solver, each.task, max_steps=4) for each in (plain, moved)]
+    assert scores[1].mse == pytest.approx(scores[0].mse, rel=1e-3)
+    assert scores[1].measures["r2"] == pytest.approx(scores[0].measures["r2"], abs=1e-3)
+    floors = [each.task.floor("same") for each in (plain, moved)]
+    assert floors[1].linear == pytest.approx(floors[0].linear, rel=1e-4)
+
+
+def test_what_varies_by_rounding_alone_is_constant() -> None:
+    draw = np.random.default_rng(0)
+    for dtype, rounding in ((np.float32, 1e-7), (np.float64, 1e-14)):
+        constant = (3e5 * (1 + rounding * draw.normal(size=(40, 1)))).astype(dtype)
+        y = np.c_[constant, draw.normal(size=(40, 1)).astype(dtype)]
+        scale = files.Moments.measure(y, VectorSpace(2), np.ones(40, bool)).scale
+        assert scale[0] == 0 < scale[1]
 
 
 def test_a_constant_answer_comes_back_exactly() -> None:

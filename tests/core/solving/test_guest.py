@@ -17,10 +17,12 @@ from irem_core import (
     GradientDescent,
     Implicit,
     MLPEnergy,
+    PairsTask,
     SettingError,
     ShapeError,
     VectorSpace,
     evaluate,
+    fit,
     load_task,
     minimize,
     recipe,
@@ -69,16 +71,25 @@ def test_with_deterministic_algorithms():
         torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("name", ["add", "connected-components"])
+# An energy each: of vectors, matrices, graphs, problems made of parts, and pairs.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("add", "sort", "parity", "matrix-completion", "square", "connected-components"),
+        *("sudoku(size=4)", "pairs"),
+    ],
+)
 def test_under_float64_by_default(name):
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        task = load_task(name)
+        pairs = torch.rand(20, 3), torch.rand(20, 2)
+        task = PairsTask.of(*pairs) if name == "pairs" else load_task(name)
         made = recipe(task)
+        fit(made.solver, task, **{**made.training, "iterations": 1, "batch_size": 2})
+        assert all(weight.dtype == torch.float64 for weight in made.solver.parameters())
         problem, target = task.sample(2, generator=torch.Generator().manual_seed(0))
         assert target.dtype == torch.float64
-        made.solver.loss(problem, target, torch.Generator().manual_seed(0)).backward()
         assert made.solver.solve(problem, max_steps=2).y.dtype == torch.float64
     finally:
         torch.set_default_dtype(before)

@@ -233,13 +233,14 @@ class PairsTask(Task):
         return x[rows], y[rows]
 
     def _tensors(self, x: Any, y: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return both in single precision, or in double where single does not tell them apart."""
+        """Return both in torch's default type; in double precision where single is too coarse."""
+        double = torch.get_default_dtype() == torch.float64
         moments = (self.question_moments, self.answer_moments)
         x, y = (
-            torch.from_numpy(np.require(each, np.float64 if own.fine else np.float32, ["C", "W"]))
+            np.require(each, np.float64 if double or own.fine else np.float32, ["C", "W"])
             for each, own in zip((x, y), moments, strict=True)
         )
-        return x.to(device), y.to(device)
+        return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
         """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
