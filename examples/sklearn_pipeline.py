@@ -1,4 +1,4 @@
-"""Search over an energy's settings in a pipeline of scikit-learn, and see which answers to trust."""
+"""Search over settings in a pipeline of scikit-learn, and see which answers to trust."""
 
 from __future__ import annotations
 

@@ -199,11 +199,16 @@ class Descent(ABC):
 
     A descent is frozen and has settings, no weights; what it remembers between steps is its state,
     a tree whose tensors lead with problems or rows, so that halted problems can be dropped from it.
+    A tree is a tensor of any type, an `Iterate`, an `Evaluation`, or a tuple, list, dict or attrs
+    instance of trees. What is counted is a tensor `(B,)` of integers: a Python number would be
+    shared by all problems, which begin at different times in `solve_many`.
     It decides for each problem apart, so that a batch gives the answers of its problems alone.
     """
 
     needs_gradient: ClassVar[bool] = True
-    """Whether evaluations must hold the gradient."""
+    """Whether evaluations must hold the gradient. A descent that goes by energies alone sets it to
+    False: then `evaluation.gradient` is None and nothing is spent on it, `energy` gives the energies
+    of trials, and the halting rules that read gradients, such as `GradientNorm`, refuse it."""
 
     def init(self, evaluation: Evaluation) -> Any:
         """Return the state before the first step; none by default."""

@@ -115,6 +115,9 @@ class WeightedEnergies(Energy):
     where the answer breaks it. Which gives way, the constraint or the answer, is up to the weights:
     learned energies have no unit, so compare the sizes of both where a candidate is wrong.
 
+    As a text it is "weighted(energies=(mlp(width=64), elementwise()), weights=(1, 0.5))". Trained,
+    all of its energies are.
+
     The first energy draws the starts. Each with a scratchpad has a share of its own in z.
 
     Args:

@@ -86,7 +86,8 @@ class Task(Recorded, ABC):
     interim: ClassVar[int] = 1000
     """Problems of a difficulty that `irem train` scores on the way: fewer where one takes long."""
     preferred: str | None = None
-    """The energy to train by default, by its name, where the spaces do not say enough."""
+    """The energy to train by default, where the spaces do not say enough: a name, or a constructor
+    such as "mlp(width=256)", as `recipe` takes it."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that `read` and `write` know, such as ".cnf"."""
 
@@ -179,6 +180,9 @@ class Task(Recorded, ABC):
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the exact answers, computed independently of `draw`.
+
+        They have the type of y and live on its device, wherever they are computed: what compares
+        the two takes them as they are.
 
         Raises:
             NotImplementedError: the task has no oracle.
