@@ -137,12 +137,12 @@ def test_quadratic_programs_are_learned_from_pairs(
 
 def test_a_pipeline_of_scikit_learn_is_searched(example: Callable[..., str]) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    best, scores, *halves = example("sklearn_pipeline.py", "--pairs", 80, "--iterations", 4).split(
+    best, scores, *halves = example("sklearn_pipeline.py", "--pairs", 160, "--iterations", 4).split(
         "\n"
     )[:4]
     assert re.fullmatch(r"the best of 2: distance\(width=(64|256)\)", best)
     assert re.fullmatch(r"R2 -?\d\.\d{3}, linear 0\.\d{3}", scores)
-    assert [line.split()[4] for line in halves] == ["lower", "higher"]
+    assert [line.split()[3] for line in halves] == ["lower", "higher"]
 
 
 def test_a_problem_of_each_kind_is_drawn(example: Callable[..., str], tmp_path: Path) -> None:

@@ -207,8 +207,8 @@ class Descent(ABC):
 
     needs_gradient: ClassVar[bool] = True
     """Whether evaluations must hold the gradient. A descent that goes by energies alone sets it to
-    False: then `evaluation.gradient` is None and nothing is spent on it, `energy` gives the energies
-    of trials, and the halting rules that read gradients, such as `GradientNorm`, refuse it."""
+    False: then `evaluation.gradient` is None and costs nothing, `energy` gives the energies of
+    trials, and the halting rules that read gradients, such as `GradientNorm`, refuse it."""
 
     def init(self, evaluation: Evaluation) -> Any:
         """Return the state before the first step; none by default."""

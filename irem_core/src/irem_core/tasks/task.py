@@ -86,8 +86,7 @@ class Task(Recorded, ABC):
     interim: ClassVar[int] = 1000
     """Problems of a difficulty that `irem train` scores on the way: fewer where one takes long."""
     preferred: str | None = None
-    """The energy to train by default, where the spaces do not say enough: a name, or a constructor
-    such as "mlp(width=256)", as `recipe` takes it."""
+    """The energy to train by default, written as for `recipe`, where spaces do not say enough."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that `read` and `write` know, such as ".cnf"."""
 
@@ -179,10 +178,7 @@ class Task(Recorded, ABC):
         return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
 
     def oracle(self, problem: Problem) -> Tensor:
-        """Return the exact answers, computed independently of `draw`.
-
-        They have the type of y and live on its device, wherever they are computed: what compares
-        the two takes them as they are.
+        """Return the exact answers, of y's type and device, computed independently of `draw`.
 
         Raises:
             NotImplementedError: the task has no oracle.
