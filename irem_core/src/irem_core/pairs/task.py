@@ -14,6 +14,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.distributed import derive
 from irem_core.errors import InputFileError, SettingError
+from irem_core.pairs.answers import DISCRETE, bounded, discrete_kind, rounded
 from irem_core.pairs.files import Moments, Pairs, space_of
 from irem_core.pairs.standardized import Standardized
 from irem_core.problems.problem import Problem
@@ -47,6 +48,8 @@ class PairsTask(Task):
         digest: of the pairs; others are refused.
         held_out: share of the pairs that training never sees, between 0 and 1.
         split_seed: of the choice of those.
+        discrete: "binary" where answers are of 0 and 1 alone, "one-hot" where besides there is one
+            1 along their last axis; None otherwise.
 
     Raises:
         SettingError: a setting is out of range.
@@ -63,8 +66,10 @@ class PairsTask(Task):
         digest: str | None = None,
         held_out: float = 0.1,
         split_seed: int = 0,
+        discrete: str | None = None,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
+        checks.check(checks.one_of(None, *DISCRETE), "PairsTask", discrete=discrete)
         checks.check(checks.positive, "PairsTask", held_out=held_out)
         if held_out >= 1:
             raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
@@ -74,6 +79,7 @@ class PairsTask(Task):
         self.digest = digest
         self.held_out = held_out
         self.split_seed = split_seed
+        self.discrete = discrete
         self._pairs: Pairs | None = None
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
         pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
@@ -87,10 +93,11 @@ class PairsTask(Task):
         Args:
             x: the questions.
             y: their answers.
-            settings: `held_out` and `split_seed`.
+            settings: `held_out`, `split_seed`, and `low` and `high`: bounds of the answers, a
+                number for all entries or an array in the shape of an answer.
 
         Raises:
-            InputFileError: they are no pairs to learn from (see `Pairs.of`).
+            InputFileError: they are no pairs to learn from (see `Pairs.of`), or beyond bounds.
         """
         return cls._made(Pairs.of(_array(x), _array(y)), None, settings)
 
@@ -100,7 +107,7 @@ class PairsTask(Task):
 
         Args:
             data: one .npz, .safetensors or .csv file, or "x.npy,y.npy".
-            settings: `held_out` and `split_seed`.
+            settings: as those of `of`.
 
         Raises:
             InputFileError: the files cannot be read, or hold no pairs to learn from.
@@ -108,12 +115,20 @@ class PairsTask(Task):
         return cls._made(Pairs.read(data), data, settings)
 
     @classmethod
-    def _made(cls, pairs: Pairs, data: str | None, settings: dict[str, Any]) -> PairsTask:
+    def _made(
+        cls,
+        pairs: Pairs,
+        data: str | None,
+        settings: dict[str, Any],
+    ) -> PairsTask:
+        low, high = settings.pop("low", None), settings.pop("high", None)
+        answer = space_of("y", pairs.y, pairs.source)
         task = cls(
             data,
             question=space_of("x", pairs.x, pairs.source),
-            answer=space_of("y", pairs.y, pairs.source),
+            answer=bounded(pairs, answer, low, high),
             digest=pairs.digest(),
+            discrete=discrete_kind(pairs.y),
             **settings,
         )
         task._pairs = pairs
@@ -180,8 +195,11 @@ class PairsTask(Task):
         if solver.closed_form:
             return solver
         wrapped = Standardized(solver, question=self.question, answer=self.answer)
-        wrapped.question_units.set(self.question_moments)
-        wrapped.answer_units.set(self.answer_moments)
+        for units, moments in (
+            (wrapped.question_units, self.question_moments),
+            (wrapped.answer_units, self.answer_moments),
+        ):
+            units.set(moments.mean, moments.scale)
         return wrapped
 
     def draw(
@@ -247,12 +265,21 @@ class PairsTask(Task):
         """Return each problem's share of R², the part of the variance that answers explain.
 
         Averaged over all held-out pairs that is 1 - error / variance of each entry of y (of each
-        channel of images, of all entries of matrices), averaged over those that vary.
+        channel of images, of all entries of matrices), averaged over those that vary. Of answers of
+        0 and 1 it also says which are exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
         varies = scale > 0
         shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
-        return {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+        found = {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+        whole = self.rounded(y)
+        if whole is not None:
+            found["solved"] = (whole == target).flatten(1).all(1).to(y)
+        return found
+
+    def rounded(self, y: Tensor) -> Tensor | None:
+        """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
+        return None if self.discrete is None else rounded(y, self.discrete)
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
         """Give every place of an answer a constant of its own, as it may have a unit of its own."""
@@ -301,6 +328,8 @@ def fit_pairs(
     solver: str = "irem",
     energy: Any = None,
     preset: str | None = None,
+    low: Any = None,
+    high: Any = None,
     held_out: float = 0.1,
     seed: int = 0,
     **training: Any,
@@ -316,6 +345,9 @@ def fit_pairs(
         solver: what to train, as for `recipe`; likewise `energy` and `preset`.
         energy: a name, a constructor such as "mlp(width=256)", or an energy.
         preset: the name of settings; the first that suits the energy if None.
+        low: the least value of an answer's entries, a number or an array in the shape of an
+            answer, with -infinity where there is none; no answer of the solver is below it.
+        high: likewise the greatest.
         held_out: share of the pairs that training never sees.
         seed: of weights, draws and starts.
         training: arguments of `fit` to use in place of the preset's, such as `out`.
@@ -326,6 +358,6 @@ def fit_pairs(
     Raises:
         InputFileError: they are no pairs to learn from: different lengths, NaN, too few.
     """
-    task = PairsTask.of(x, y, held_out=held_out)
+    task = PairsTask.of(x, y, low=low, high=high, held_out=held_out)
     made = recipe(task, solver, energy=energy, preset=preset, seed=seed)
     return fit(made.solver, task, seed=seed, **{**made.training, **training})

@@ -352,6 +352,14 @@ class Task(Recorded, ABC):
         """
         raise self._foreign(Path(f"answers{ending}"))
 
+    def rounded(self, y: Tensor) -> Tensor | None:
+        """Return answers rounded to what right ones can be; None where that is any number.
+
+        Args:
+            y: answers of a solver, `(B, ...)` or `(rows, ...)`.
+        """
+        return None
+
     def report(self, problem: Problem, solution: Any) -> str | None:
         """Return what `irem solve` prints in place of its tables; None for the tables."""
         return None
