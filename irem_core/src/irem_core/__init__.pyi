@@ -77,6 +77,7 @@ from .files.arrays import write_arrays as write_arrays
 from .pairs.standardized import Standardized as Standardized
 from .pairs.task import PairsTask as PairsTask
 from .pairs.task import fit_pairs as fit_pairs
+from .pairs.warm_start import WarmStart as WarmStart
 from .part import Preset as Preset
 from .part import Recorded as Recorded
 from .part import seeded as seeded

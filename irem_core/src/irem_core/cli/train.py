@@ -32,6 +32,17 @@ def train(
         float | None, typer.Option(help="The least that an entry of an answer of --pairs can be.")
     ] = None,
     high: Annotated[float | None, typer.Option(help="Likewise the greatest.")] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="What answers of --pairs minimise: a function (x, y) -> (B,) or an EnergyFn, such "
+            "as mycode:cost. Answers are then descended on it, and --pairs may hold x alone.",
+        ),
+    ] = None,
+    entries: Annotated[
+        int | None, typer.Option(min=1, help="Numbers in an answer, where --pairs holds none.")
+    ] = None,
     solver: Annotated[
         str, typer.Option(help='What to train, such as "irem(steps=10)" or "feedforward".')
     ] = "irem",
@@ -101,8 +112,12 @@ def train(
     from irem_core.training.fit import fit
 
     place = loading.device(device)
-    bounds = {name: bound for name, bound in (("low", low), ("high", high)) if bound is not None}
-    problems, title = _problems(task, pairs, data, bounds)
+    said = {"low": low, "high": high, "cost": cost, "entries": entries}
+    about = {name: value for name, value in said.items() if value is not None}
+    problems, title = _problems(task, pairs, data, about)
+    if not as_json:
+        for remark in problems.remarks:
+            typer.echo(remark)
     if problems.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "

@@ -66,13 +66,13 @@ class Units(nn.Module):
         return attrs.evolve(space, low=self._bound(space, 0), high=self._bound(space, 1))
 
     def _bound(self, space: Space, side: int) -> Bound:
-        limit = space.limits(self.mean.double())[side]
+        mean, scale = self.mean.double(), self.scale.double()
+        limit = space.limits(mean)[side]
         if limit is None:
             return None
-        varies = self.scale.double() > 0
-        moved = (torch.as_tensor(limit).double() - self.mean) / self.scale
         unbounded = torch.inf if side else -torch.inf
-        return tuple(torch.where(varies, moved, unbounded).expand(space.shape).flatten().tolist())
+        moved = torch.where(scale > 0, (limit - mean) / scale, unbounded)
+        return tuple(moved.expand(space.shape).flatten().tolist())
 
     def _inverse(self) -> Tensor:
         return torch.where(self.scale > 0, 1 / self.scale, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -89,6 +89,11 @@ class Task(Recorded, ABC):
     """The energy to train by default, by its name, where the spaces do not say enough."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that `read` and `write` know, such as ".cnf"."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What `irem train` says of the problems, in sentences, before it begins."""
+        return ()
 
     @abstractmethod
     def draw(
