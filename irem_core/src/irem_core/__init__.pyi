@@ -77,6 +77,7 @@ from .files.arrays import write_arrays as write_arrays
 from .pairs.standardized import Standardized as Standardized
 from .pairs.task import PairsTask as PairsTask
 from .pairs.task import fit_pairs as fit_pairs
+from .pairs.warm_start import WarmStart as WarmStart
 from .part import Preset as Preset
 from .part import Recorded as Recorded
 from .part import seeded as seeded
@@ -142,10 +143,10 @@ from .solving.halting import Stagnation as Stagnation
 from .solving.halting import Verified as Verified
 from .solving.halting import all_of as all_of
 from .solving.halting import any_of as any_of
-from .solving.minimization import Observer as Observer
 from .solving.minimization import minimize as minimize
 from .solving.outcome import Outcome as Outcome
 from .solving.settled import Settled as Settled
+from .solving.solution import Observer as Observer
 from .solving.solution import Recorder as Recorder
 from .solving.solution import Solution as Solution
 from .solving.solution import Trace as Trace

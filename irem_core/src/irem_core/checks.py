@@ -99,8 +99,8 @@ def check(validator: Validator, owner: str, **values: Any) -> None:
         validator(owner, _Name(name), value)
 
 
-def one_of(*choices: str | int) -> Validator:
-    """Make a validator of texts or numbers from a fixed set."""
+def one_of(*choices: str | int | None) -> Validator:
+    """Make a validator of texts or numbers from a fixed set, which may hold None."""
 
     def validate(instance: Any, attribute: Any, value: Any) -> None:
         if value not in choices:

@@ -86,6 +86,7 @@ _OFFICIAL = {
 _UNNAMED = {
     (TASKS, "pairs"): "irem_core.pairs.task:PairsTask",
     (SOLVERS, "standardized"): "irem_core.pairs.standardized:Standardized",
+    (SOLVERS, "warm-start"): "irem_core.pairs.warm_start:WarmStart",
 }
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LONGEST_TEXT = 10_000

@@ -109,8 +109,12 @@ class ComponentTask(GraphTask):
         self, problem: Problem, y: Tensor, target: Tensor
     ) -> dict[str, Float[Tensor, " problems"]]:
         """Return the share of pairs that rounding to 0 or 1 classifies right."""
-        right = ((y > 0.5) == (target > 0.5)).to(y.dtype)
+        right = (self.rounded(y) == target).to(y.dtype)
         return {"accuracy": problem.layout.mean(right)}
+
+    def rounded(self, y: Tensor) -> Tensor:
+        """Return 0 or 1, whichever is nearer."""
+        return (y > 0.5).to(y)
 
 
 def _first(wrong: Tensor) -> int | None:

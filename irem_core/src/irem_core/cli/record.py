@@ -205,7 +205,7 @@ def show_curves(curves: Sequence[Curve], *, as_json: bool) -> None:
 def _inside(described: dict[str, Any]) -> dict[str, Any]:
     """Return the description of a solver without what a task wrapped around it."""
     inner = described["settings"].get("solver")
-    return inner["part"] if isinstance(inner, dict) else described
+    return _inside(inner["part"]) if isinstance(inner, dict) else described
 
 
 def _energy_name(settings: dict[str, Any]) -> str | None:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from irem_core.bulk.answer_journal import SolvedFile
     from irem_core.problems.problem import Problem
     from irem_core.solvers.base import Solver
-    from irem_core.solving.minimization import Observer
-    from irem_core.solving.solution import Solution
+    from irem_core.solving.solution import Observer, Solution
     from irem_core.tasks.task import Task
 
 _SHOWN_ROWS = 20
@@ -68,6 +67,10 @@ def solve(
     ] = 1024,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the answers that an interrupted call left.")
+    ] = False,
+    rounding: Annotated[
+        bool,
+        typer.Option("--round", help="Round answers to 0 and 1, where right ones are of these."),
     ] = False,
     watch: Annotated[
         bool,
@@ -115,7 +118,7 @@ def solve(
             _solve_lines(solver, task, file, output, many | again, as_json=as_json)
             return
         if files.in_parts(file, output, task, capacity):
-            _check_once(file, restarts)
+            _check_once(file, restarts, rounding)
             many |= {"resume": resume}
             _solve_in_parts(solver, task, file, output, many, as_json=as_json)
             return
@@ -129,6 +132,8 @@ def solve(
     problem = task.checked(problem)
     with Watch(task, problem, target) if watch else nullcontext() as watching:
         solution, errors, trace = _solve(solver, problem, target, options | again, seed, watching)
+        if rounding:
+            solution = _rounded(task, solution)
         if watching is not None:
             watching.end(solution)
     if output is not None:
@@ -150,11 +155,16 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
         raise SettingError(f"irem solve got {given} --difficulty; give one of them.")
 
 
-def _check_once(file: Path, restarts: int) -> None:
+def _check_once(file: Path, restarts: int, rounding: bool) -> None:
     if restarts:
         raise SettingError(
             f"{file} is solved in parts, which are descended once each; leave --restarts out, "
             "or give a --capacity of all of its problems."
+        )
+    if rounding:
+        raise SettingError(
+            f"{file} is solved in parts, whose answers are written as they are found; leave "
+            "--round out, or give a --capacity of all of its problems."
         )
 
 
@@ -219,6 +229,17 @@ def _problems(
     assert file is not None
     problem = files.read_questions(file, task, solver, place)
     return problem, _answers(task, problem)
+
+
+def _rounded(task: Task, solution: Solution) -> Solution:
+    import attrs
+
+    y = task.rounded(solution.y)
+    if y is None:
+        raise SettingError(
+            "--round has no use here: answers of this task can be any numbers; leave it out."
+        )
+    return attrs.evolve(solution, y=y)
 
 
 def _answers(task: Task, problem: Problem) -> Tensor | None:

@@ -28,6 +28,21 @@ def train(
             help="Your own pairs instead of a task: .npz, .safetensors or .csv, or x.npy,y.npy.",
         ),
     ] = None,
+    low: Annotated[
+        float | None, typer.Option(help="The least that an entry of an answer of --pairs can be.")
+    ] = None,
+    high: Annotated[float | None, typer.Option(help="Likewise the greatest.")] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="What answers of --pairs minimise: a function (x, y) -> (B,) or an EnergyFn, such "
+            "as mycode:cost. Answers are then descended on it, and --pairs may hold x alone.",
+        ),
+    ] = None,
+    entries: Annotated[
+        int | None, typer.Option(min=1, help="Numbers in an answer, where --pairs holds none.")
+    ] = None,
     solver: Annotated[
         str, typer.Option(help='What to train, such as "irem(steps=10)" or "feedforward".')
     ] = "irem",
@@ -97,7 +112,12 @@ def train(
     from irem_core.training.fit import fit
 
     place = loading.device(device)
-    problems, title = _problems(task, pairs, data)
+    said = {"low": low, "high": high, "cost": cost, "entries": entries}
+    about = {name: value for name, value in said.items() if value is not None}
+    problems, title = _problems(task, pairs, data, about)
+    if not as_json:
+        for remark in problems.remarks:
+            typer.echo(remark)
     if problems.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
@@ -151,10 +171,24 @@ def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> Non
         )
 
 
-def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[Task, str]:
-    """Return what to train on, and what to call a run of it."""
+def _problems(
+    task: str | None, pairs: str | None, data: Path | None, about: Mapping[str, Any]
+) -> tuple[Task, str]:
+    """Return what to train on, and what to call a run of it.
+
+    Args:
+        task: its name.
+        pairs: files of pairs, in its place.
+        data: a folder that the task reads.
+        about: what is said of pairs.
+    """
     from irem_core.tasks.task import load_task
 
+    if pairs is None and about:
+        raise SettingError(
+            f"irem train got --{' and --'.join(about)} without --pairs; a task knows its answers. "
+            "Leave it out."
+        )
     if pairs is None and task is not None:
         return load_task(task, **({} if data is None else {"data": str(data)})), task
     if pairs is None or data is not None:
@@ -171,7 +205,7 @@ def _problems(task: str | None, pairs: str | None, data: Path | None) -> tuple[T
         )
     from irem_core.pairs.task import PairsTask
 
-    return PairsTask.open(pairs), Path(pairs.partition(",")[0]).stem
+    return PairsTask.open(pairs, **about), Path(pairs.partition(",")[0]).stem
 
 
 def _recorded_threads(folder: Path) -> int | None:

@@ -63,7 +63,7 @@ class CoordinateFlip(Descent):
     def step(self, evaluation: Evaluation, state: Flips, energy: Probe) -> tuple[Iterate, Flips]:
         """Round the answers that are no corners, and flip an entry of each of the others."""
         iterate = evaluation.iterate
-        low, high = map(iterate.y.new_tensor, _bounds(energy.space, iterate))
+        low, high = _bounds(energy.space, iterate)
         with torch.no_grad():
             y = iterate.y.flatten(1)
             upper = y - low >= high - y
@@ -104,8 +104,8 @@ class CoordinateFlip(Descent):
         return flip, Flips(made, torch.where(flip, state.made[:, None], state.last), lowest)
 
 
-def _bounds(space: Space | None, iterate: Iterate) -> tuple[float, float]:
-    """Return the two values of an entry, or raise where the answers do not have two."""
+def _bounds(space: Space | None, iterate: Iterate) -> tuple[Tensor, Tensor]:
+    """Return the two values of entries, or raise where the answers do not have two."""
     if iterate.layout.owner is not None:
         raise ShapeError(
             "coordinate-flip got ragged answers; it flips entries of dense ones. Use a descent "
@@ -116,10 +116,15 @@ def _bounds(space: Space | None, iterate: Iterate) -> tuple[float, float]:
             "coordinate-flip got a scratchpad, whose entries have no bounds to flip between; use "
             "a descent that follows the gradient."
         )
-    if space is None or space.low is None or space.high is None:
+    limits = (None, None) if space is None else space.limits(iterate.y)
+    low, high = (
+        torch.as_tensor(torch.inf if each is None else each).to(iterate.y).flatten()
+        for each in limits
+    )
+    if not bool(low.isfinite().all() & high.isfinite().all()):
         raise SettingError(
             f"coordinate-flip got answers in {space or 'an unknown space'}; it flips entries "
             "between two bounds, so give the Problem a space with both, such as "
             "VectorSpace(20, low=0.0, high=1.0)."
         )
-    return space.low, space.high
+    return low, high

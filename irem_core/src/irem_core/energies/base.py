@@ -18,6 +18,7 @@ from irem_core.energies.precision import wide
 from irem_core.errors import SettingError
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
+from irem_core.problems.units import Units
 
 
 class Energy(Landscape):
@@ -149,6 +150,11 @@ class WeightedEnergies(Energy):
         self.scratchpad = sum(each.scratchpad for each in energies)
         self.exacting = any(each.exacting for each in energies)
         self.size_free = all(each.size_free for each in energies)
+
+    @property
+    def units(self) -> Units | None:
+        """Those of the first energy that has some."""
+        return cast(Units | None, _first(energy.units for _, energy in self.terms()))
 
     def encode(self, problem: Problem) -> tuple[Any, ...]:
         """Return the contexts of all energies."""

@@ -18,6 +18,7 @@ from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space, require_finite, uniform
+from irem_core.problems.units import Units
 
 
 @attrs.frozen(eq=False)
@@ -88,6 +89,11 @@ class Landscape(Recorded, nn.Module, ABC):
     """Whether products are in bfloat16 (see `autocast`)."""
     exacting: bool = False
     """Whether the energy says nothing of answers once its products are rounded."""
+
+    @property
+    def units(self) -> Units | None:
+        """The standard units that answers are descended in; None for those that they are in."""
+        return None
 
     def problem(self, x: Any) -> Problem:
         """Wrap a bare x as a problem with answers in the energy's space; complete a `Problem`.

@@ -197,7 +197,7 @@ class _Watch:
 
     def __call__(self, step: int, problems: Tensor, evaluation: Evaluation) -> None:
         # A halted problem counts with the iterate that it halted at.
-        self.y[self.problem.layout.rows_of(problems)] = evaluation.iterate.y
+        self.y[self.problem.layout.rows_of(problems)] = evaluation.iterate.y.to(self.y)
         self.energy[problems] = evaluation.energy.to(self.energy.dtype)
         sums = {_ENERGY: float(self.energy.double().sum()), **self.sums(self.y)}
         # Where there is no start, the first iterate shown is that of step 1.

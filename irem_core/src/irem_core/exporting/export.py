@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
@@ -28,6 +28,7 @@ from irem_core.runs.provenance import versions
 from irem_core.solvers.base import Solver, place_of
 from irem_core.solvers.irem import IREM
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.in_units import Conversion
 from irem_core.solving.solution import Solution
 
 ENDINGS = (".pt2", ".onnx")
@@ -115,8 +116,9 @@ def export_solver(
         questions = _questions(irem, drawing)
         questions = questions if units is None else units.question_units.plain(questions)
     problem = irem.energy.problem(questions)
-    space = _check_problem(irem, problem)
+    _check_problem(irem, problem)
     standard = problem if units is None else units.standard(problem)
+    space = cast(Space, standard.answer)
     start = irem.energy.start(standard, drawing).y
     starts_at_question = torch.equal(start, standard.x)
     if starts_at_question and units is not None:
@@ -163,10 +165,11 @@ class _InUnits(nn.Module):
         # Copies: a program has weights and units of its own.
         self.question_units = copy.deepcopy(solver.question_units)
         self.answer_units = copy.deepcopy(solver.answer_units)
+        self.conversion = Conversion(self.answer_units, solver.answer)
 
     def forward(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         y, energy, steps, outcome = self.program(self.question_units.standard(x), start)
-        return self.answer_units.plain(y), energy, steps, outcome
+        return self.conversion.plain(y), energy, steps, outcome
 
 
 @attrs.frozen
@@ -177,7 +180,7 @@ class _StandardStarts:
 
     def solve(self, x: Any, *, start: Tensor, **settings: Any) -> Solution:
         inside = self.solver.solver.solve(self.solver.standard(x), start=start, **settings)
-        return self.solver.plain(inside)
+        return self.solver.conversion(x).solution(inside)
 
 
 def _check_ending(file: Path) -> None:
@@ -228,8 +231,8 @@ def _questions(solver: IREM, generator: torch.Generator) -> Tensor:
     return uniform((PROBLEMS, *solver.question.shape), generator, place, dtype)
 
 
-def _check_problem(solver: IREM, problem: Problem) -> Space:
-    """Return the space of the answers, once questions are known to be tensors, and enough."""
+def _check_problem(solver: IREM, problem: Problem) -> None:
+    """Check that questions are tensors, and enough."""
     x = problem.x
     if not isinstance(x, Tensor) or x.shape[0] < 4 or problem.answer is None:
         given = f"of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
@@ -237,7 +240,6 @@ def _check_problem(solver: IREM, problem: Problem) -> Space:
             f"{type(solver.energy).__name__} got questions {given}; to be exported they must be "
             "one tensor of at least 4 problems."
         )
-    return problem.answer
 
 
 def _write(

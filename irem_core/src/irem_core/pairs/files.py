@@ -102,7 +102,7 @@ class Pairs:
         digest = hashlib.sha256()
         for array in (self.x, self.y):
             digest.update(f"{array.dtype.str} {array.shape}".encode())
-            for _, rows in _chunks(array):
+            for _, rows in chunks(array):
                 digest.update(np.ascontiguousarray(rows).view(np.uint8).data)
         return digest.hexdigest()
 
@@ -120,7 +120,7 @@ class Pairs:
         for name, array in (("x", self.x), ("y", self.y)):
             if not array.size:
                 raise InputFileError(f"{self.source}: {name} has rows of no entries.")
-            for first, rows in _chunks(array):
+            for first, rows in chunks(array):
                 with np.errstate(over="ignore"):  # becomes infinite in what solvers compute with
                     finite = np.isfinite(rows.astype(np.float32)).reshape(len(rows), -1).all(1)
                 if not finite.all():
@@ -136,7 +136,7 @@ def _mapped(file: Path) -> Array:
         return mapped
 
 
-def _chunks(array: Array) -> Iterator[tuple[int, Array]]:
+def chunks(array: Array) -> Iterator[tuple[int, Array]]:
     """Yield ranges of rows, each with the number of its first."""
     step = max(1, _CHUNK // max(1, array[:1].size))
     for first in range(0, len(array), step):
@@ -203,7 +203,7 @@ class Moments:
         axes = (0, 1, 2) if isinstance(space, MatrixSpace) else axes
         shift = array[int(rows.argmax())][None].astype(np.float64).mean(axes, keepdims=True)
         count, total, square, largest = 0, 0.0, 0.0, 0.0
-        for first, chunk in _chunks(array):
+        for first, chunk in chunks(array):
             kept = chunk[rows[first : first + len(chunk)]].astype(np.float64)
             if not len(kept):
                 continue

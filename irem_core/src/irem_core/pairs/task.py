@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +14,14 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.distributed import derive
+from irem_core.energies.landscape import Landscape
 from irem_core.errors import InputFileError, SettingError
+from irem_core.pairs.answers import BINARY, DISCRETE, bounded, discrete_kind, rounded
+from irem_core.pairs.cost import Cost, cost_of, lasting
 from irem_core.pairs.files import Moments, Pairs, space_of
 from irem_core.pairs.standardized import Standardized
+from irem_core.pairs.unanswered import answer_space, minima, read_questions
+from irem_core.pairs.warm_start import WarmStart
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import ImageSpace, Space
 from irem_core.solvers.base import Solver
@@ -47,6 +53,11 @@ class PairsTask(Task):
         digest: of the pairs; others are refused.
         held_out: share of the pairs that training never sees, between 0 and 1.
         split_seed: of the choice of those.
+        discrete: "binary" where answers are of 0 and 1 alone, "one-hot" where besides there is one
+            1 along their last axis; None otherwise.
+        cost: what answers minimise, where that is known (see `WarmStart`).
+        unanswered: whether there are questions alone, whose answers are minima of the cost; these
+            are found when they are first needed.
 
     Raises:
         SettingError: a setting is out of range.
@@ -63,8 +74,12 @@ class PairsTask(Task):
         digest: str | None = None,
         held_out: float = 0.1,
         split_seed: int = 0,
+        discrete: str | None = None,
+        cost: Cost | None = None,
+        unanswered: bool = False,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
+        checks.check(checks.one_of(None, *DISCRETE), "PairsTask", discrete=discrete)
         checks.check(checks.positive, "PairsTask", held_out=held_out)
         if held_out >= 1:
             raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
@@ -74,6 +89,9 @@ class PairsTask(Task):
         self.digest = digest
         self.held_out = held_out
         self.split_seed = split_seed
+        self.discrete = discrete
+        self.cost = cost
+        self.unanswered = unanswered
         self._pairs: Pairs | None = None
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
         pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
@@ -81,17 +99,21 @@ class PairsTask(Task):
         self.preferred = "conv" if pixels else "distance"
 
     @classmethod
-    def of(cls, x: Any, y: Any, **settings: Any) -> PairsTask:
+    def of(cls, x: Any, y: Any = None, **settings: Any) -> PairsTask:
         """Make a task of two arrays or tensors, `(n, ...)` each.
 
         Args:
             x: the questions.
-            y: their answers.
-            settings: `held_out` and `split_seed`.
+            y: their answers; None for the minima of a cost.
+            settings: `held_out`, `split_seed`, `cost`, and `low` and `high`: bounds of the answers,
+                a number for all entries or an array in the shape of an answer. Where there are no
+                answers, `entries` says how many numbers they have, unless bounds or cost do.
 
         Raises:
-            InputFileError: they are no pairs to learn from (see `Pairs.of`).
+            InputFileError: they are no pairs to learn from (see `Pairs.of`), or beyond bounds.
         """
+        if y is None and settings.get("cost") is not None:
+            return cls._of_cost(_array(x), None, settings)
         return cls._made(Pairs.of(_array(x), _array(y)), None, settings)
 
     @classmethod
@@ -100,20 +122,46 @@ class PairsTask(Task):
 
         Args:
             data: one .npz, .safetensors or .csv file, or "x.npy,y.npy".
-            settings: `held_out` and `split_seed`.
+            settings: as those of `of`.
 
         Raises:
             InputFileError: the files cannot be read, or hold no pairs to learn from.
         """
+        x = read_questions(data) if settings.get("cost") is not None else None
+        if x is not None:
+            return cls._of_cost(x, data, settings)
         return cls._made(Pairs.read(data), data, settings)
 
     @classmethod
-    def _made(cls, pairs: Pairs, data: str | None, settings: dict[str, Any]) -> PairsTask:
+    def _of_cost(cls, x: Any, data: str | None, settings: dict[str, Any]) -> PairsTask:
+        low, high, entries = (settings.pop(name, None) for name in ("low", "high", "entries"))
+        cost = cost_of(settings["cost"])
+        space = answer_space(cost, entries, low, high)
+        pairs = _with_minima(x, cost, space, data)
+        return cls._made(pairs, data, {**settings, "unanswered": True}, space)
+
+    @classmethod
+    def _made(
+        cls,
+        pairs: Pairs,
+        data: str | None,
+        settings: dict[str, Any],
+        answer: Space | None = None,
+    ) -> PairsTask:
+        low, high = settings.pop("low", None), settings.pop("high", None)
+        if settings.pop("entries", None) is not None:
+            raise SettingError(
+                f"{pairs.source} has answers y, which say how many numbers one has; leave entries "
+                "out."
+            )
+        if answer is None:
+            answer = bounded(pairs, space_of("y", pairs.y, pairs.source), low, high)
         task = cls(
             data,
             question=space_of("x", pairs.x, pairs.source),
-            answer=space_of("y", pairs.y, pairs.source),
-            digest=pairs.digest(),
+            answer=answer,
+            digest=_digest(pairs, settings.get("unanswered", False)),
+            discrete=discrete_kind(pairs.y),
             **settings,
         )
         task._pairs = pairs
@@ -141,19 +189,25 @@ class PairsTask(Task):
                 "PairsTask.of(x, y), or give the pairs as a file with --data."
             )
         try:
-            pairs = Pairs.read(self.data)
+            pairs = self._read(self.data)
         except InputFileError as error:
             raise InputFileError(
                 f"The pairs of this run cannot be read: {error} Solving does without; where they "
                 "have moved, give --data FILE."
             ) from error
-        if self.digest is not None and pairs.digest() != self.digest:
+        if self.digest not in (None, _digest(pairs, self.unanswered)):
             raise InputFileError(
                 f"{self.data} does not hold the pairs that this run was trained on: its content "
                 "has changed, and other pairs would be held out. Give the file as it was with "
                 "--data FILE, or train again."
             )
         return pairs
+
+    def _read(self, data: str) -> Pairs:
+        x = read_questions(data) if self.unanswered else None
+        if x is None or self.cost is None:
+            return Pairs.read(data)
+        return _with_minima(x, cost_of(self.cost), self.answer, data)
 
     @cached_property
     def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -176,13 +230,19 @@ class PairsTask(Task):
         return Moments.measure(self.pairs.y, self.answer, ~self.held)
 
     def adapted(self, solver: Solver) -> Solver:
-        """Wrap a solver so that it works in standard units; closed forms need none."""
+        """Wrap a solver so that it works in standard units, and proposes where a cost is known.
+
+        Closed forms need none.
+        """
         if solver.closed_form:
             return solver
         wrapped = Standardized(solver, question=self.question, answer=self.answer)
-        wrapped.question_units.set(self.question_moments)
-        wrapped.answer_units.set(self.answer_moments)
-        return wrapped
+        for units, moments in (
+            (wrapped.question_units, self.question_moments),
+            (wrapped.answer_units, self.answer_moments),
+        ):
+            units.set(moments.mean, moments.scale, fine=moments.fine)
+        return wrapped if self.cost is None else WarmStart(wrapped, cost=self.cost)
 
     def draw(
         self, count: int, generator: torch.Generator, device: torch.device, *, held_out: int = 0
@@ -256,12 +316,35 @@ class PairsTask(Task):
         """Return each problem's share of R², the part of the variance that answers explain.
 
         Averaged over all held-out pairs that is 1 - error / variance of each entry of y (of each
-        channel of images, of all entries of matrices), averaged over those that vary.
+        channel of images, of all entries of matrices), averaged over those that vary. Of answers of
+        0 and 1 it also says which are exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
         varies = scale > 0
         shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
-        return {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+        found = {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+        whole = self.rounded(y)
+        if whole is not None:
+            found["solved"] = (whole == target).flatten(1).all(1).to(y)
+        return found
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Whether answers are of 0 and 1, and where they come from that were not given."""
+        found = []
+        if self.unanswered:
+            found += [f"Answers to {len(self.pairs)} questions are minima of the cost."]
+        if self.discrete is not None:
+            kind = "0 or 1" if self.discrete == BINARY else "one-hot"
+            found += [
+                f"Answers are {kind}: solved is the share that is exact once rounded, as irem "
+                "solve --round rounds them."
+            ]
+        return found
+
+    def rounded(self, y: Tensor) -> Tensor | None:
+        """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
+        return None if self.discrete is None else rounded(y, self.discrete)
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
         """Give every place of an answer a constant of its own, as it may have a unit of its own."""
@@ -295,17 +378,32 @@ class PairsTask(Task):
         return self._take(rows[:: -(-len(rows) // most)], cpu)
 
 
+def _with_minima(x: Any, cost: Landscape, answer: Space, source: str | None) -> Pairs:
+    x = np.asanyarray(x)
+    x = x[:, None] if x.ndim == 1 else x
+    return Pairs.of(x, minima(cost, x, answer), *([] if source is None else [source]))
+
+
+def _digest(pairs: Pairs, unanswered: bool) -> str:
+    """Return what is compared; minima differ by rounding from machine to machine."""
+    return (attrs.evolve(pairs, y=pairs.y[:0]) if unanswered else pairs).digest()
+
+
 def _array(values: Any) -> Any:
     return values.numpy(force=True) if isinstance(values, Tensor) else values
 
 
 def fit_pairs(
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
+    cost: Cost | None = None,
+    entries: int | None = None,
     solver: str = "irem",
     energy: Any = None,
     preset: str | None = None,
+    low: Any = None,
+    high: Any = None,
     held_out: float = 0.1,
     seed: int = 0,
     **training: Any,
@@ -317,10 +415,17 @@ def fit_pairs(
 
     Args:
         x: `(n, ...)` questions: vectors, matrices or images, an array or a tensor.
-        y: `(n, ...)` their answers, likewise.
+        y: `(n, ...)` their answers, likewise; None for those that a cost has.
+        cost: what answers minimise, where that is known: a function (x, y) -> (B,), in the units of
+            x and y, or an `EnergyFn`, or "module:name" of one. The solver then proposes where the
+            cost is descended from, and answers are as exact as its minima (see `WarmStart`).
+        entries: numbers in an answer, where there is no y and no bound of each.
         solver: what to train, as for `recipe`; likewise `energy` and `preset`.
         energy: a name, a constructor such as "mlp(width=256)", or an energy.
         preset: the name of settings; the first that suits the energy if None.
+        low: the least value of an answer's entries, a number or an array in the shape of an
+            answer, with -infinity where there is none; no answer of the solver is below it.
+        high: likewise the greatest.
         held_out: share of the pairs that training never sees.
         seed: of weights, draws and starts.
         training: arguments of `fit` to use in place of the preset's, such as `out`.
@@ -330,7 +435,13 @@ def fit_pairs(
 
     Raises:
         InputFileError: they are no pairs to learn from: different lengths, NaN, too few.
+        SettingError: a run is to be kept of a cost that could not be found again by its name.
     """
-    task = PairsTask.of(x, y, held_out=held_out)
+    about: dict[str, Any] = {"low": low, "high": high, "held_out": held_out}
+    if cost is not None:
+        about |= {"cost": lasting(cost, kept="out" in training)}
+    if y is None:
+        about |= {"entries": entries}
+    task = PairsTask.of(x, y, **about)
     made = recipe(task, solver, energy=energy, preset=preset, seed=seed)
     return fit(made.solver, task, seed=seed, **{**made.training, **training})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import attrs
@@ -31,29 +32,96 @@ class Face:
     bend: Callable[[Tensor], Tensor] = torch.zeros_like
 
 
+Bound = float | tuple[float | None, ...] | None
+"""A bound on answers: one for all entries, one for each entry of a row in their order, of which
+None bounds nothing, or None."""
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _entries(each)
+    else:
+        yield None if isinstance(value, float) and math.isinf(value) else value
+
+
+def _bound(value: Any) -> Any:
+    """Write bounds of several entries as one tuple, where infinity bounds nothing."""
+    listed = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(listed, list | tuple):
+        return listed
+    entries = tuple(_entries(listed))
+    return None if all(each is None for each in entries) else entries
+
+
+def _bounds(instance: Any, attribute: Any, value: Any) -> None:
+    for each in value if isinstance(value, tuple) else (value,):
+        if each is not None:
+            checks.finite(instance, attribute, each)
+
+
 @attrs.frozen
 class Space(ABC):
     """Shape and bounds of the questions or answers of a task.
 
     Args:
-        low: smallest allowed entry, or None.
-        high: largest allowed entry, or None.
+        low: smallest allowed entry, or None; or an array or a sequence in the shape of a row, or
+            flat, of the smallest value of each entry, -infinity or None where there is none.
+        high: largest allowed entry, likewise.
     """
 
-    low: float | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(checks.finite)
-    )
-    high: float | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(checks.finite)
+    low: Bound = attrs.field(default=None, kw_only=True, converter=_bound, validator=_bounds)
+    high: Bound = attrs.field(default=None, kw_only=True, converter=_bound, validator=_bounds)
+    _limits: dict[Any, tuple[Tensor, Tensor]] = attrs.field(
+        factory=dict, init=False, eq=False, repr=False
     )
 
     def __attrs_post_init__(self) -> None:
-        """Reject bounds that leave no room."""
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise SettingError(
-                f"{type(self).__name__} got low={self.low} and high={self.high}; expected low "
-                "below high."
-            )
+        """Reject bounds that leave no room, or are not as many as there are entries."""
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.size:
+                raise SettingError(
+                    f"{type(self).__name__} got {len(value)} numbers as {name}; expected one for "
+                    f"all entries, or one for each of the {self.size} of a row."
+                )
+        pairs = zip(self._each(self.low), self._each(self.high), strict=True)
+        for entry, (low, high) in enumerate(pairs):
+            if low is not None and high is not None and low >= high:
+                where = f" of entry {entry}" if self._by_entry else ""
+                raise SettingError(
+                    f"{type(self).__name__} got low={low} and high={high}{where}; expected low "
+                    "below high."
+                )
+
+    @property
+    def _by_entry(self) -> bool:
+        return isinstance(self.low, tuple) or isinstance(self.high, tuple)
+
+    def _each(self, bound: Bound) -> tuple[float | None, ...]:
+        if isinstance(bound, tuple):
+            return bound
+        return (bound,) * (self.size if self._by_entry else 1)
+
+    def limits(self, y: Tensor) -> tuple[Any, Any]:
+        """Return low and high as numbers or None; as tensors like a row of y where entries differ.
+
+        There an entry without a bound has an infinite one.
+
+        Args:
+            y: gives the tensors' type and device.
+        """
+        if not self._by_entry:
+            return self.low, self.high
+        key = (y.dtype, y.device)
+        if key not in self._limits:
+            with torch.inference_mode(False):  # kept for callers in other modes
+                self._limits[key] = (self._limit(self.low, -1, y), self._limit(self.high, 1, y))
+        return self._limits[key]
+
+    def _limit(self, bound: Bound, side: int, y: Tensor) -> Tensor:
+        entries = [side * math.inf if each is None else each for each in self._each(bound)]
+        return torch.tensor(entries, dtype=y.dtype, device=y.device).view(self.shape)
 
     def __str__(self) -> str:
         """Write the space as its constructor, unset bounds left out."""
@@ -100,9 +168,10 @@ class Space(ABC):
 
     def project(self, y: Float[Tensor, "rows *entries"]) -> Float[Tensor, "rows *entries"]:
         """Move every entry within the bounds; without bounds return `y` itself."""
-        if self.low is None and self.high is None:
+        low, high = self.limits(y)
+        if low is None and high is None:
             return y
-        return y.clamp(self.low, self.high)
+        return y.clamp(low, high)
 
     def face(
         self, y: Float[Tensor, "rows *entries"], slope: Float[Tensor, "rows *entries"]
@@ -116,10 +185,11 @@ class Space(ABC):
             slope: the gradient of their energies.
         """
         held = torch.zeros_like(y, dtype=torch.bool)
-        if self.low is not None:
-            held = held | ((y <= self.low) & (slope > 0))
-        if self.high is not None:
-            held = held | ((y >= self.high) & (slope < 0))
+        low, high = self.limits(y)
+        if low is not None:
+            held = held | ((y <= low) & (slope > 0))
+        if high is not None:
+            held = held | ((y >= high) & (slope < 0))
         return Face(lambda direction: direction.masked_fill(held, 0.0))
 
     def check(self, name: str, value: Any, rows: int | None = None) -> None:

@@ -19,8 +19,7 @@ from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
-from irem_core.solving.minimization import Observer
-from irem_core.solving.solution import Solution
+from irem_core.solving.solution import Observer, Solution
 from irem_core.solving.streaming import starts_of
 from irem_core.tasks.task import Task
 

@@ -23,9 +23,9 @@ from irem_core.solvers.base import Solver
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
-from irem_core.solving.minimization import Observer, minimize
+from irem_core.solving.minimization import minimize
 from irem_core.solving.settled import Settled
-from irem_core.solving.solution import Solution
+from irem_core.solving.solution import Observer, Solution
 from irem_core.solving.streaming import minimize_many
 from irem_core.tasks.task import Task
 

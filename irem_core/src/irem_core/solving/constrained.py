@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import torch
@@ -24,6 +24,7 @@ from irem_core.solving.differentiation import (
     differentiated,
 )
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.in_units import InStandardUnits
 from irem_core.solving.lagrangian import (
     AugmentedLagrangian,
     Constraint,
@@ -182,6 +183,19 @@ class Constrained:
             _check_rule(differentiable, descent)
         halting = halting or self.arrival
         check_parts("minimize", self.energy, descent, halting)
+        if self.energy.units is not None:
+            inside = InStandardUnits.of(self.energy, x, self.energy.units)
+            found = self._inside(inside).minimize(
+                inside.problem,
+                descent=descent,
+                halting=halting,
+                max_steps=max_steps,
+                max_rounds=max_rounds,
+                start=inside.conversion.standard(start),
+                generator=generator,
+                differentiable=differentiable,
+            )
+            return cast(ConstrainedSolution, inside.conversion.solution(found))
         with solving():
             problem, generator = prepared(self.energy, x, generator)
             begin = first_iterate(self.energy, problem, start, generator)
@@ -189,6 +203,23 @@ class Constrained:
         if differentiable is None or not torch.is_grad_enabled():
             return found
         return self._attached(differentiable, x, found)
+
+    def _inside(self, inside: InStandardUnits) -> Constrained:
+        """Return the same of answers in standard units."""
+        given = self.constraints
+
+        def rewritten(function: Constraint | None) -> Constraint | None:
+            if function is None:
+                return None
+            return lambda x, y: function(x, inside.conversion.units.plain(y))
+
+        return Constrained(
+            inside.energy,
+            equal=rewritten(given.equal),
+            at_most=rewritten(given.at_most),
+            tolerance=self.tolerance,
+            relative=self.arrival.relative,
+        )
 
     def _rounds(
         self,

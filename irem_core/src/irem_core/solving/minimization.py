@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.descent.base import Descent
-from irem_core.energies.landscape import Evaluation, Landscape, check_problem
+from irem_core.energies.landscape import Landscape, check_problem
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
@@ -34,12 +34,10 @@ from irem_core.solving.differentiation import (
     differentiated,
 )
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.in_units import InStandardUnits
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.settled import Settled
-from irem_core.solving.solution import Recorder, Solution
-
-Observer = Callable[[int, Tensor, Evaluation], None]
-"""Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
+from irem_core.solving.solution import Observer, Recorder, Solution
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found", bound=Solution)
@@ -92,7 +90,8 @@ def minimize(
 
     Problems halt one by one, and those that have cost nothing further. One whose iterate, energy or
     gradient turns non-finite stops at its last finite iterate; the others go on. Works inside
-    `torch.no_grad` and `torch.inference_mode`, and leaves the arguments as they were.
+    `torch.no_grad` and `torch.inference_mode`, and leaves the arguments as they were. An energy
+    with `units`, such as that of a run of pairs, is descended in these; all else is in the user's.
 
     Args:
         energy: an `EnergyFn` or a `ScratchpadEnergy`.
@@ -131,6 +130,22 @@ def minimize(
     carrying = differentiable is not None and torch.is_grad_enabled()
     if differentiable is not None:
         check_differentiable(differentiable, descent)
+    if energy.units is not None:
+        inside = InStandardUnits.of(energy, x, energy.units)
+        found = minimize(
+            inside.energy,
+            inside.problem,
+            descent=descent,
+            halting=halting,
+            max_steps=max_steps,
+            start=inside.conversion.standard(start),
+            restarts=restarts,
+            generator=generator,
+            record=record,
+            observer=inside.conversion.observer(observer),
+            differentiable=differentiable,
+        )
+        return inside.conversion.solution(found)
     attached = context_of(energy, attached_problem(energy, x)) if carrying else None
     with solving():
         problem, generator = prepared(energy, x, generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import attrs
@@ -16,6 +16,9 @@ from irem_core.problems import trees
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
 from irem_core.solving.outcome import ARRIVED, Outcome
+
+Observer = Callable[[int, Tensor, Evaluation], None]
+"""Called after each step with the step, the problems `(R,)` that took it, and their evaluation."""
 
 
 @attrs.frozen(eq=False)

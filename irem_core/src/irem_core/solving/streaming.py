@@ -14,12 +14,15 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.distributed import derive
+from irem_core.energies.in_units import standardized
 from irem_core.energies.landscape import Landscape, check_problem, encoded
 from irem_core.problems import trees
 from irem_core.problems.problem import Problem
+from irem_core.problems.units import Units
 from irem_core.solving import descending
 from irem_core.solving.descending import Descending, Found, check_parts
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.in_units import Conversion, InStandardUnits
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Solution
@@ -74,7 +77,27 @@ def minimize_many(
     checks.check(checks.count, "minimize_many", capacity=capacity)
     halting = Settled() if halting is None else halting
     check_parts("minimize_many", energy, descent, halting)
+    if energy.units is not None:
+        return _in_units(
+            energy, energy.units, problems, (descent, halting, max_steps, capacity, seed)
+        )
     return _solved(_Stream(energy, descent, halting, max_steps, capacity, seed), iter(problems))
+
+
+def _in_units(
+    energy: Landscape, units: Units, problems: Iterable[Any], settings: tuple[Any, ...]
+) -> Iterator[Solution]:
+    waiting: deque[Conversion] = deque()
+
+    def inside() -> Iterator[Problem]:
+        for x in problems:
+            rewritten = InStandardUnits.of(energy, x, units)
+            waiting.append(rewritten.conversion)
+            yield rewritten.problem
+
+    stream = _Stream(standardized(energy, units), *settings)
+    for solution in _solved(stream, inside()):
+        yield waiting.popleft().solution(solution)
 
 
 def _solved(stream: _Stream, source: Iterator[Any]) -> Iterator[Solution]:

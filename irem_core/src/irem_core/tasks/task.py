@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -89,6 +89,11 @@ class Task(Recorded, ABC):
     """The energy to train by default, written as for `recipe`, where spaces do not say enough."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that `read` and `write` know, such as ".cnf"."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What `irem train` says of the problems, in sentences, before it begins."""
+        return ()
 
     @abstractmethod
     def draw(
@@ -351,6 +356,14 @@ class Task(Recorded, ABC):
             first: whether they are the first of it, so that a header comes before them.
         """
         raise self._foreign(Path(f"answers{ending}"))
+
+    def rounded(self, y: Tensor) -> Tensor | None:
+        """Return answers rounded to what right ones can be; None where that is any number.
+
+        Args:
+            y: answers of a solver, `(B, ...)` or `(rows, ...)`.
+        """
+        return None
 
     def report(self, problem: Problem, solution: Any) -> str | None:
         """Return what `irem solve` prints in place of its tables; None for the tables."""

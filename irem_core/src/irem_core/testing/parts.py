@@ -78,12 +78,10 @@ def check_space(space: Space) -> None:
 
 
 def _check_bounds(space: Space, within: Tensor, title: str) -> None:
-    low = -math.inf if space.low is None else space.low
-    high = math.inf if space.high is None else space.high
+    low, high = space.limits(within)
     least, greatest = float(within.min()), float(within.max())
-    assert low <= least and greatest <= high, (
-        f"{title} leaves entries from {least} to {greatest}, which its bounds exclude"
-    )
+    inside = (low is None or (within >= low).all()) and (high is None or (within <= high).all())
+    assert inside, f"{title} leaves entries from {least} to {greatest}, which its bounds exclude"
     projected = space.project(within)
     # Up to rounding, where entries hang together.
     rounding = 1e-5 * float(within.abs().max())
