@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from scipy.sparse.csgraph import shortest_path
 
 from irem_core import (
     EdgeSpace,
@@ -292,7 +293,7 @@ def saved(arrays, path: Path):
 FILES = [
     (".npy", {"": symmetric(4)}),
     (".npy", {"": np.stack([symmetric(3), symmetric(3, 1)])}),
-    (".npy", {"": np.eye(3, dtype=np.int64)}),
+    (".npy", {"": 1 + np.eye(3, dtype=np.int64)}),
     (".npy", {"": symmetric(3).astype(">f8")}),
     (
         ".npz",
@@ -388,3 +389,23 @@ def test_published_figures_are_those_of_the_paper():
     assert figures["shortest-path", "recurrent", "harder"] == 0.1083
     assert figures["shortest-path", "iterative-feedforward", "same"] == 0.4588
     assert ShortestPath(variant="paper").published == ()
+
+
+def test_lengths_of_nothing_are_no_missing_edges(tmp_path):
+    matrix = symmetric(4)
+    matrix[1, 2] = 0
+    with pytest.raises(InputFileError, match=r"length 0 from node 1 to node 2 of graph 0\. Where"):
+        ShortestPath().read(saved({"": matrix}, tmp_path / "x.npy"), CPU)
+    with pytest.raises(ShapeError, match="longer than any path"):
+        ShortestPath().stacked(torch.from_numpy(matrix))
+    # In other tasks 0 is a value like any other.
+    ConnectedComponents().stacked(torch.from_numpy(matrix))
+    matrix[1, 2] = matrix.sum()
+    through = ShortestPath().stacked(torch.from_numpy(matrix))
+    rest = np.where(matrix == matrix[1, 2], np.inf, matrix)
+    np.fill_diagonal(rest, 0)
+    np.testing.assert_allclose(
+        ShortestPath().unstacked(through, ShortestPath().oracle(through))[0],
+        shortest_path(rest),
+        rtol=1e-6,
+    )

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from irem_core import Between, EdgeSpace, Problem, checks, graphs
+from irem_core import Between, EdgeSpace, InputFileError, Problem, ShapeError, checks, graphs
 from irem_tasks._common import VARIANTS, identity, table_1, uniform
 from irem_tasks._declared import Positive, Share
 from irem_tasks._graph_files import read_graphs, square, write_graphs
@@ -205,6 +205,25 @@ class ShortestPath(PathTask, CompleteGraphTask):
         if variant != "release":
             self.published = ()
 
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make complete graphs from n x n lengths each (see `CompleteGraphTask.stacked`).
+
+        Raises:
+            ShapeError: two nodes are 0 apart, which others write for nodes that are not joined.
+        """
+        return _joined(super().stacked(x), "The array")
+
+    def read(self, file: Path, device: torch.device) -> Problem:
+        """Read graphs from a file of n x n lengths (see `CompleteGraphTask.read`).
+
+        Raises:
+            InputFileError: likewise, or two nodes are 0 apart.
+        """
+        try:
+            return _joined(super().read(file, device), str(file))
+        except ShapeError as error:
+            raise InputFileError(str(error)) from error
+
     def generate(
         self, count: int, generator: torch.Generator, *, nodes: Nodes = _TRAINED
     ) -> tuple[Problem, Float[Tensor, "rows 1"]]:
@@ -221,3 +240,20 @@ class ShortestPath(PathTask, CompleteGraphTask):
             through = distances[:, :, node, None] + distances[:, None, node, :]
             distances = torch.minimum(distances, through)
         return self.problem(sizes, values), graphs.from_matrices(distances, sizes)[:, None]
+
+
+def _joined(problem: Problem, where: str) -> Problem:
+    """Refuse lengths of 0 between nodes: scipy and others write them for what is not joined."""
+    batch = problem.x
+    first, second = batch.edge_index
+    wrong = ((batch.edge_attr[:, 0] == 0) & (first != second)).nonzero()
+    if wrong.numel():
+        row = int(wrong[0, 0])
+        graph = int(batch.batch[first[row]])
+        source, target = (batch.edge_index[:, row] - batch.ptr[graph]).tolist()
+        raise ShapeError(
+            f"{where} has the length 0 from node {source} to node {target} of graph {graph}. Where "
+            "no edge joins them write a length longer than any path, such as the sum of all; "
+            "where they are at one place, a tiny one, such as 1e-6."
+        )
+    return problem

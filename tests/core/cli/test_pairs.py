@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,71 @@ def test_mistakes_are_one_line(
     irem: Irem, folder: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     assert words in irem("train", *arguments).mistake()
+
+
+def test_answers_of_one_kind_are_said_bounded_and_rounded(irem: Irem, folder: Path) -> None:
+    x = np.load("x.npy")
+    np.savez("kinds.npz", x=x, y=np.eye(3)[x.argmax(1)])
+    arguments = ("--iterations", 2, "--low", 0, "--high", 1)
+    trained = irem("train", "--pairs", "kinds.npz", *SETTINGS, *arguments)
+    assert trained.out.startswith("Answers are one-hot")
+    assert "Solved: same" in trained.out
+    run = folder / "runs" / "kinds-irem-0"
+    told = json.loads(irem("solve", run, "--input", "new.csv", "--json").out)
+    assert 0 <= np.min(told["answers"]) < np.max(told["answers"]) <= 1
+    rounded = irem("solve", run, "--input", "new.csv", "--round", "--json").out
+    wanted = np.eye(3)[np.argmax(told["answers"], 1)]
+    np.testing.assert_array_equal(json.loads(rounded)["answers"], wanted)
+    assert "without --pairs" in irem("train", "add", "--low", 0).mistake()
+
+
+COST = """
+import torch
+
+MATRIX = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+
+
+def cost(x, y):
+    return ((y @ MATRIX) * y).sum(1) / 2 - (x[:, :2] * y).sum(1)
+
+
+def single(x, y):
+    return (y @ MATRIX.float()).sum(1)
+"""
+
+
+def test_a_cost_of_ones_own_answers_questions_alone(
+    irem: Irem, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "own_cost.py").write_text(COST)
+    np.savez("asked.npz", x=np.load("x.npy")[:60] / 100)
+    known = ("--pairs", "asked.npz", "--cost", "own_cost:cost")
+    made = irem("train", *known, "--entries", 2, *SETTINGS, "--iterations", 2, "--out", "run")
+    assert made.status == 0, made.err
+    assert made.out.startswith("Answers to 60 questions are minima of the cost.")
+    solved = irem("solve", "run", "--input", "asked.npz", "--output", "y.npz")
+    assert solved.status == 0, solved.err
+    exact = np.linalg.solve([[2, 0.5], [0.5, 1]], np.load("asked.npz")["x"][:, :2].T).T
+    np.testing.assert_allclose(np.load("y.npz")["y"], exact, rtol=1e-6, atol=1e-8)
+    assert json.loads(irem("evaluate", "run", "--json").out)["same"]["mse"] < 1e-12
+
+    assert "nothing says how many numbers" in irem("train", *known).mistake()
+    assert (
+        "leave entries out"
+        in irem(
+            "train", "--pairs", "pairs.npz", "--cost", "own_cost:cost", "--entries", 2
+        ).mistake()
+    )
+    for cost, message in (
+        ("own_cost:none", "own_cost holds no none"),
+        ("own_cost:single", r"cannot take x and y of float64"),
+        ("nowhere:cost", "Start from the folder that holds nowhere.py"),
+        ("cost", "names no function"),
+    ):
+        wrong = irem("train", "--pairs", "asked.npz", "--cost", cost, "--entries", 2).mistake()
+        assert message in wrong
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    monkeypatch.delitem(sys.modules, "own_cost")
+    missing = irem("solve", "../run", "--input", "../asked.npz").mistake()
+    assert "'own_cost' cannot be imported" in missing

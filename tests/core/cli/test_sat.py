@@ -118,6 +118,20 @@ def test_json_tells_energies_and_outcomes(irem: Irem) -> None:
         assert (problem["outcome"] == "converged") == (problem["energy"] == 0)
 
 
+def test_json_gives_no_assignment_that_does_not_satisfy(irem: Irem, tmp_path: Path) -> None:
+    file = tmp_path / "never.cnf"
+    file.write_text("p cnf 1 2\n1 0\n-1 0\n")
+    told = json.loads(irem("solve", "sat", "--input", file, "--max-steps", 200, "--json").out)
+    assert told["answers"] is None
+    assert told["problems"][0]["verified"] is False
+    mixed = ("solve", "sat(variables=5)", "--difficulty", "ratio=8", "--count", 20)
+    told = json.loads(irem(*mixed, "--max-steps", 200, "--json").out)
+    holds = [each["verified"] for each in told["problems"]]
+    assert holds == [each["energy"] == 0 for each in told["problems"]]
+    assert [each is not None for each in told["answers"]] == holds
+    assert {True, False} == set(holds)
+
+
 def test_nothing_is_trained(irem: Irem) -> None:
     assert "nothing needs training" in irem("train", "sat").mistake()
 

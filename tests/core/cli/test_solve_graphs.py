@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.sparse.csgraph import floyd_warshall
 
 from commands import Irem
@@ -30,6 +31,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(ShortestPath(), tmp_path_factory.mktemp("runs") / "shortest-path")
 
 
+def save(file: Path, **arrays: np.ndarray) -> None:
+    save_file(arrays, file)
+
+
 def lengths(size: int, seed: int = 0) -> np.ndarray:
     drawn = np.random.default_rng(seed).uniform(0.1, 1, (size, size))
     return (drawn + drawn.T) * (1 - np.eye(size))
@@ -48,6 +53,15 @@ def test_matrices_in_and_matrices_out(irem: Irem, run: Path, tmp_path: Path, end
     answers = found.edge_attr[:, 0].split(found.ptr.diff().square().tolist())
     told = json.loads(result.out)["problems"]
     assert [each["steps"] for each in told] == [3] * len(given)
+    if ending in (".npz", ".safetensors"):
+        beside = np.load(answer) if ending == ".npz" else load_file(answer)
+        np.testing.assert_allclose(beside["energy"], [each["energy"] for each in told], rtol=1e-6)
+        assert beside["steps"].tolist() == [3] * len(given)
+        assert len(beside["outcome"]) == len(given)
+        answer = tmp_path / f"graphs{ending}"
+        (np.savez if ending == ".npz" else save)(
+            answer, **{name: each for name, each in beside.items() if name.startswith("graph")}
+        )
     for row, own, matrix in zip(told, answers, given, strict=True):
         error = np.square(own.reshape(matrix.shape).numpy() - floyd_warshall(matrix)).mean()
         assert row["error"] == pytest.approx(error, rel=1e-4)

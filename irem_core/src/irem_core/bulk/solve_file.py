@@ -154,11 +154,15 @@ def answer_arrays(
         solution: its solution.
         ending: of the file, which may hold one array or several.
     """
-    found = {"y": task.unstacked(problem, solution.y)}
-    if ending in SEVERAL:
-        found |= {"steps": solution.steps, "outcome": solution.outcome}
-        if solution.energy is not None:
-            found["energy"] = solution.energy
+    y = {"y": task.unstacked(problem, solution.y).numpy(force=True)}
+    return y | about(solution) if ending in SEVERAL else y
+
+
+def about(solution: Solution) -> dict[str, Array]:
+    """Return what is told of answers beside them: steps, outcome and, where known, energy."""
+    found = {"steps": solution.steps, "outcome": solution.outcome}
+    if solution.energy is not None:
+        found["energy"] = solution.energy
     return {name: tensor.numpy(force=True) for name, tensor in found.items()}
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 
 from irem_core import checks
-from irem_core.bulk.solve_file import answer_arrays, holds_rows, tried
+from irem_core.bulk.solve_file import about, answer_arrays, holds_rows, tried
 from irem_core.bulk.solve_text import holds_more
 from irem_core.distributed import Ranks
 from irem_core.errors import InputFileError, SettingError, ShapeError
 from irem_core.files.arrays import (
     FORMATS,
+    SEVERAL,
     check_apart,
     name_of_questions,
     read_arrays,
@@ -110,5 +111,7 @@ def write_answers(file: Path, task: Task, problem: Problem, solution: Solution) 
     check_output(file, task)
     if file.suffix in task.formats:
         task.write(file, problem, solution.y)
+        if file.suffix in SEVERAL:
+            write_arrays(file, about(solution) | read_arrays(file))
         return
     write_arrays(file, answer_arrays(task, problem, solution, ending=file.suffix))

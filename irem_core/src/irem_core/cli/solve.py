@@ -90,6 +90,7 @@ def solve(
     .safetensors to .npy or .safetensors, is solved in parts at a bounded memory; --resume added to
     the same command goes on where it was stopped, and torchrun shares the work between processes.
     So are text files of more lines than --capacity, where the task has such, but all at one go.
+    In --json an answer that was checked and does not hold is null.
     """
     from irem_core.cli import files, loading, show
     from irem_core.cli.watching import Watch
@@ -140,7 +141,7 @@ def solve(
         files.write_answers(output, task, problem, solution)
     rows = _rows(solution, errors)
     if as_json:
-        answers = solution.y.tolist() if output is None else str(output)
+        answers = _listed(solution) if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
         return
     _show(task, problem, target, solution, trace, rows)
@@ -345,6 +346,20 @@ def _show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
         [[ends, summary["steps_mean"], summary["mse"], found.verified]],
     )
     typer.echo(f"The answers are in {output}.")
+
+
+def _listed(solution: Solution) -> list[Any] | None:
+    """List answers row by row, null where one was checked and does not hold; null where none do."""
+    rows: list[Any] = solution.y.tolist()
+    if solution.verified is None:
+        return rows
+    owner, holds = solution.layout.owner, solution.verified
+    held = (holds if owner is None else holds[owner]).tolist()
+    return (
+        [row if right else None for row, right in zip(rows, held, strict=True)]
+        if any(held)
+        else None
+    )
 
 
 def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:

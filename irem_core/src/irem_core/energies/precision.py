@@ -7,7 +7,8 @@ gradients, and energies, whose differences say when to halt.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,16 @@ def products_in_bfloat16(
         return nullcontext()
     # Without a cache, which would keep what was made of a weight without a graph, or for a trace.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+@contextmanager
+def full_products() -> Iterator[None]:
+    """Have a caller's `torch.autocast` change nothing, since it would round energies."""
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def wide(values: Tensor) -> Tensor:

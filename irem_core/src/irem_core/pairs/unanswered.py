@@ -25,6 +25,8 @@ from irem_core.solving.solution import Solution
 _BATCH = 2048
 # Random starts of each, of which the best minimum is kept.
 _STARTS = 4
+# A few that take longer would take most of the time.
+_STEPS = 200
 
 
 def read_questions(data: str) -> Array | None:
@@ -90,7 +92,9 @@ def minima(
         solutions = []
         for _ in range(_STARTS):
             start = _between(answer, len(questions), generator)
-            solutions.append(minimized(cost, problem, start, descent=LBFGS(), halting=EXACT))
+            solutions.append(
+                minimized(cost, problem, start, descent=LBFGS(), halting=EXACT, max_steps=_STEPS)
+            )
         best = reduce(Solution.or_better, solutions)
         found.append(best.y.numpy())
     return np.concatenate(found)

@@ -105,18 +105,22 @@ class WarmStart(Solver):
         return self.solver.loss(problem, target, generator)
 
     def propose(
-        self,
-        problem: Problem,
-        generator: torch.Generator | None,
-        *,
-        start: Iterate | None = None,
+        self, problem: Problem, generator: torch.Generator | None, *, again: bool = False
     ) -> Tensor:
-        """Return what the learned solver answers, where descents of the cost begin."""
+        """Return what the learned solver answers, where descents of the cost begin.
+
+        Args:
+            problem: the questions.
+            generator: where its random starts come from.
+            again: whether to start as it does again, rather than for the first time.
+        """
         _, dtype = place_of(self.solver)
         asked = Problem(problem.x.to(dtype), problem.answer, problem.layout)
+        start = None
+        if again and generator is not None:
+            start = self.solver.draw_start(asked, generator)
         with torch.no_grad():
-            found = self.solver.solve(asked, generator=generator, start=start)
-        return found.y.detach()
+            return self.solver.solve(asked, generator=generator, start=start).y.detach()
 
     def solve(
         self,
@@ -152,8 +156,7 @@ class WarmStart(Solver):
         first = self._descended(problem, start, record=record, observer=observer, **options)
         found = attrs.evolve(first, restarts=torch.zeros_like(first.steps))
         for _ in range(restarts):
-            begin = self.solver.draw_start(problem, generator)
-            proposed = self.propose(problem, generator, start=begin)
+            proposed = self.propose(problem, generator, again=True)
             again = self._descended(problem, proposed, **options)
             again = attrs.evolve(again, restarts=torch.ones_like(again.steps))
             found = found.or_better(again)

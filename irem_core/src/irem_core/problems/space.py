@@ -114,10 +114,13 @@ class Space(ABC):
         if not self._by_entry:
             return self.low, self.high
         key = (y.dtype, y.device)
-        if key not in self._limits:
-            with torch.inference_mode(False):  # kept for callers in other modes
-                self._limits[key] = (self._limit(self.low, -1, y), self._limit(self.high, 1, y))
-        return self._limits[key]
+        if key in self._limits and type(y) is Tensor:
+            return self._limits[key]
+        with torch.inference_mode(False):  # kept for callers in other modes
+            limits = (self._limit(self.low, -1, y), self._limit(self.high, 1, y))
+        if type(y) is Tensor:  # and not one that stands for another while torch traces
+            self._limits[key] = limits
+        return limits
 
     def _limit(self, bound: Bound, side: int, y: Tensor) -> Tensor:
         entries = [side * math.inf if each is None else each for each in self._each(bound)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent, Probe
 from irem_core.energies.landscape import Evaluation, Landscape, differentiate, encoded
+from irem_core.energies.precision import full_products
 from irem_core.problems import graphs, trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.layout import Layout
@@ -195,8 +196,8 @@ def _known(evaluation: Evaluation, below: Tensor) -> tuple[Evaluation, Tensor, T
 
 @contextmanager
 def solving() -> Iterator[None]:
-    """Set autograd so that energies can be differentiated whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad():
+    """Set modes so that energies are differentiated, in full precision, whatever the caller's."""
+    with torch.inference_mode(False), torch.no_grad(), full_products():
         yield
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.energies.landscape import Landscape, check_problem
+from irem_core.energies.precision import full_products
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
@@ -50,7 +51,9 @@ _HALTED_SHARE = 0.1
 
 
 def by_itself(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-    """Leave a function out of what its caller compiles: how long it loops depends on numbers.
+    """Leave a function out of what its caller compiles or casts.
+
+    How long it loops depends on numbers, which it compares in full precision.
 
     Raises:
         SettingError: when it is called within a transform of `torch.func`.
@@ -66,7 +69,8 @@ def by_itself(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
                 "minimize solves batches and cannot be transformed by torch.func; in place of vmap "
                 "hand it x that leads with problems, and in place of grad pass differentiable=."
             )
-        return function(*args, **kwargs)
+        with full_products():
+            return function(*args, **kwargs)
 
     return call
 

@@ -158,7 +158,8 @@ class SatSolver(Solver):
             )
         descent = descent or self.descent
         halting = halting or self.halting or _halting_for(descent)
-        search = _Search(self.energy, self.energy.problem(x))
+        problem = self.energy.problem(x)
+        search = _Search(self.energy, problem)
         if generator is None:
             generator = torch.Generator(search.problem.device).manual_seed(0)
         for first in range(0, max(max_steps, 1), self.steps):
@@ -184,7 +185,7 @@ class SatSolver(Solver):
                 observer=None if observer is None else _shifted(observer, first, left),
             )
             search.take(first, left, found)
-        return search.solution()
+        return search.solution().checked(problem)
 
 
 class _Search:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core import (
@@ -93,6 +93,10 @@ class Sat(DenseTask):
         """Round assignments, and say whether they satisfy and how many clauses they do not."""
         broken = unsatisfied(problem.x, y).sum(1).to(y)
         return {"satisfied": (broken == 0).to(y), "unsatisfied_clauses": broken}
+
+    def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
+        """Say which assignments, rounded, satisfy their formulas."""
+        return ~unsatisfied(problem.x, y).any(1)
 
     def read(self, file: Path, device: torch.device) -> Problem:
         """Read a formula in DIMACS format.
