@@ -239,14 +239,18 @@ def test_offsets_neither_change_what_is_learned_nor_are_lost(tmp_path: Path) -> 
     plain = fit_pairs(x, y, **settings)
     moved = fit_pairs(x + offset, y + offset, **settings, out=tmp_path / "run")
     wanted = plain.solver.solve(x, max_steps=4).y.numpy()
+    np.save(tmp_path / "x.npy", x)
+    solve_file(plain.solver, plain.task, tmp_path / "x.npy", tmp_path / "plain.npy", max_steps=4)
     np.save(tmp_path / "x.npy", x + offset)
     np.savetxt(tmp_path / "x.csv", x + offset, "%.17g", ",")
     for solver in (moved.solver, load(tmp_path / "run")):
+        assert all(weight.dtype == torch.float32 for weight in solver.parameters())
         for file in ("x.npy", "x.csv"):
             asked = read_questions(tmp_path / file, moved.task, solver, torch.device("cpu")).x
             np.testing.assert_array_equal(asked, x + offset)
         solve_file(solver, moved.task, tmp_path / "x.npy", tmp_path / "y.npy", max_steps=4)
-        assert np.load(tmp_path / "y.npy").dtype == np.float64
+        in_parts = np.load(tmp_path / "y.npy") - offset
+        np.testing.assert_allclose(in_parts, np.load(tmp_path / "plain.npy"), atol=1e-3)
         (tmp_path / "y.npy").unlink()
         found = solver.solve(x + offset, max_steps=4).y
         write_arrays(tmp_path / "y.csv", {"": found.numpy()})

@@ -98,8 +98,11 @@ def load(
     _check_size(metadata.get("solver"), tensors, file, replacements)
     with seeded(0):  # weights that are drawn only to be replaced
         built: Solver = rebuilt(metadata.get("solver"), Solver, file, replacements)
-    floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
-    built.to(dtype=next(iter(floating), None))
+    # That of the weights, beside which units may be in double precision.
+    names = [name for name, _ in built.named_parameters() if name in tensors]
+    found = [tensors[name] for name in (*names, *tensors)]
+    floating = (tensor.dtype for tensor in found if tensor.is_floating_point())
+    built.to(dtype=next(floating, None))
     fit_weights(built, tensors, file)
     spaces = metadata.get("spaces")
     for name in ("question", "answer"):
