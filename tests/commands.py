@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-SMALL = ("add(size=4)", "--energy", "mlp(width=16)", "--threads", "1")
+SMALL = ("add(size=4)", "--energy", "mlp(width=16)", "--problems", "40", "--threads", "1")
 
 
 @attrs.frozen

@@ -11,11 +11,12 @@ from pathlib import Path
 # Test processes run side by side and must not compete for cores; subprocesses inherit this.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import jaxtyping
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
 import irem_core
+import shape_checks
 from commands import Irem, Result
 
 torch.set_num_threads(1)
@@ -31,7 +32,10 @@ MODULES = {
 }
 
 # Before anything imports the modules; subprocesses run without these checks.
-install_import_hook([*sorted(MODULES), "irem_tasks", "irem_baselines"], "shape_checks.checked")
+jaxtyping.jaxtyped = shape_checks.where_shaped(jaxtyping.jaxtyped)
+jaxtyping.install_import_hook(
+    [*sorted(MODULES), "irem_tasks", "irem_baselines"], "shape_checks.checked"
+)
 
 
 @functools.cache

@@ -38,7 +38,7 @@ NOT_RUN = {
 """What no test runs, by what a command begins with, and why."""
 
 SMALLER = {
-    "train": {"--iterations": 2, "--batch-size": 2},
+    "train": {"--iterations": 2, "--batch-size": 2, "--problems": 20},
     "evaluate": {"--problems": 2, "--max-steps": 5},
     "solve": {"--count": 2, "--max-steps": 80},
     "compose": {"--problems": 2, "--max-steps": 5},

@@ -31,11 +31,10 @@ def small_run(kind: str, folder: Path, **options: Any) -> Path:
     if kind == "image":
         settings["data"] = str(photographs(folder.parent / f"{folder.name}-images"))
     task = load_task(task_name, **settings)
-    # Evaluations on the way, at few steps.
-    task.max_steps = 2
+    task.max_steps = 2  # of evaluations on the way
     made = recipe(task, solver, energy=energy)
     options = {"iterations": 6, "batch_size": 4, "log_every": 2, "out": folder} | options
-    watch = EvaluateEvery(3, difficulties=("same",), problems=4)
+    watch = EvaluateEvery(3, difficulties=("same",), problems=4, protocol="paper")
     fit(made.solver, task, callbacks=[watch], **options)
     return folder
 

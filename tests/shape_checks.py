@@ -12,6 +12,24 @@ from beartype import beartype
 from jaxtyping import AbstractArray
 
 
+def where_shaped(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
+    """Return jaxtyping's decorator for what speaks of shapes alone.
+
+    It binds the arguments of whatever it decorates on every call, which takes a third of the time
+    that a test solves for.
+    """
+
+    def decorator(*, typechecker: Any) -> Callable[[Any], Any]:
+        def decorate(part: Any) -> Any:
+            hints = getattr(part, "__annotations__", {}).values()
+            shaped = any("[Tensor, " in str(hint) for hint in hints)
+            return jaxtyped(part, typechecker=typechecker) if shaped else part
+
+        return decorate
+
+    return decorator
+
+
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Check the annotations of `function` that speak of shapes, on every call."""
     annotations = function.__annotations__

@@ -212,7 +212,7 @@ def test_parts_of_an_installed_package_are_used_by_name(installed: Path, tmp_pat
         *("--descent", "unit_step(step_size=0.5)"),
         *("--halting", "no_progress(patience=4)"),
     ]
-    training = ["--iterations", 20, "--batch-size", 16, "--out", run]
+    training = ["--iterations", 20, "--batch-size", 16, "--problems", 20, "--out", run]
     listed, described, trained, solved, by_written, refused = irem(
         installed,
         ["list", "--check", "--json"],

@@ -90,7 +90,6 @@ def little_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     # Floors are measured by test_docs.py.
     monkeypatch.setattr("irem_core.Task.floor", lambda *_: Floor(constant=1.0, entrywise=0.5))
-    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)
     monkeypatch.setattr("irem_core.cli.record.evaluate", functools.partial(evaluate, max_steps=3))
 
 

@@ -130,7 +130,7 @@ def test_torchrun_reports_a_process_that_ended_and_goes_on_to_the_bit(tmp_path):
 
     def launch(run, *, ends):
         words = ["train", "add(size=8)", "--energy", "mlp(width=8)", "--batch-size", "2"]
-        words += ["--iterations", "20", "--out", tmp_path / run, "--resume"]
+        words += ["--iterations", "20", "--problems", "20", "--out", tmp_path / run, "--resume"]
         run_python(*TORCHRUN, script, ends, *words, timeout=100)
 
     launch("whole", ends="done")

@@ -74,7 +74,7 @@ from irem_core.errors import InUseError
 from irem_core.files.lock import locked
 
 train = ["train", "add(size=4)", "--energy", "mlp(width=16)", "--preset", "paper"]
-train += ["--batch-size", "4", "--out", "run"]
+train += ["--batch-size", "4", "--problems", "20", "--out", "run"]
 for words in (
     [*train, "--iterations", "5", "--log", "csv"],
     [*train, "--iterations", "9", "--log", "csv", "--resume"],

@@ -120,13 +120,12 @@ class Theirs(EnergyFn):
 '''
 
 
-def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem, monkeypatch):
+def test_third_party_energy_is_trained_with_settings_of_its_own(installed, irem):
     """One file and one line, and nothing of it in this library."""
-    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 20)
     entries = {"theirs": "acme_theirs:Theirs"}
     distribution(installed, "acme", reg.ENERGIES, entries, {"acme_theirs": THEIRS})
     run = installed / "run"
-    train = ["train", "add(size=3)", "--energy", "theirs", "--out", run]
+    train = ["train", "add(size=3)", "--energy", "theirs", "--problems", "20", "--out", run]
     assert irem(*train).status == 0
     record = json.loads((run / "evaluation.json").read_text())
     settings = record["settings"]
@@ -166,7 +165,7 @@ def test_a_preset_may_be_an_attribute_and_what_is_wrong_with_it_is_said(
         installed, "acme", reg.ENERGIES, {"theirs": "acme_theirs:Theirs"}, {"acme_theirs": source}
     )
     train = ["train", "add(size=3)", "--energy", "theirs", "--descent", "gradient(step_size=0.1)"]
-    result = irem(*train, "--out", installed / "run")
+    result = irem(*train, "--problems", "20", "--out", installed / "run")
     assert result.status == (0 if said is None else 2)
     assert (said or "") in result.err
     assert len(result.err.splitlines()) <= 1

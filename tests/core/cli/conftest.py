@@ -16,6 +16,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["irem", "train", *SMALL, "--iterations", "60", "--out", str(folder)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)
+        patch.setattr("irem_core.tasks.floors._PROBLEMS", 256)
         with pytest.raises(SystemExit) as exit_:
             main()
     assert not exit_.value.code
@@ -23,6 +24,5 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def few_problems(monkeypatch: pytest.MonkeyPatch, few_draws: None) -> None:
-    """Score what a test trains on few problems; `run` has been scored on all."""
-    monkeypatch.setattr("irem_core.cli.record.PROBLEMS", 40)
+def floors_of_few_draws(few_draws: None) -> None:
+    """Measure the floors of what a test trains on few problems."""

@@ -12,7 +12,7 @@ from commands import SMALL, Irem
 
 def test_logs_are_kept_in_the_folder_of_the_run(irem: Irem, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
-    options = ("--iterations", 60, "--out", tmp_path / "run")
+    options = ("--solver", "irem(max_steps=5)", "--iterations", 60, "--out", tmp_path / "run")
     result = irem("train", *SMALL, *options, "--log", "csv", "--log", "tensorboard")
     assert result.status == 0, result.err
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))

@@ -127,7 +127,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(irem: Irem, run: Path) -> 
 def test_resuming_with_changed_settings_is_refused(
     irem: Irem, run: Path, changed: tuple[str, str]
 ) -> None:
-    arguments = [*SMALL[:3], *changed] if "--threads" in changed else [*SMALL, *changed]
+    arguments = [*SMALL[:5], *changed] if "--threads" in changed else [*SMALL, *changed]
     line = irem("train", *arguments, "--iterations", 60, "--out", run, "--resume").mistake()
     assert changed[0].strip("-").replace("-", "_") in line
 
@@ -151,7 +151,8 @@ def test_a_size_that_a_solver_cannot_take(irem: Irem, tmp_path: Path) -> None:
     run = tmp_path / "sort"
     trained = irem(
         *("train", "sort(values=4)", "--energy", "mlp(width=8)", "--iterations", "2"),
-        *("--batch-size", "4", "--threads", "1", "--out", run, "--json"),
+        *("--solver", "irem(max_steps=5)"),
+        *("--problems", "5", "--batch-size", "4", "--threads", "1", "--out", run, "--json"),
     )
     # "harder" has 64 values, so it is absent rather than a failure.
     assert list(json.loads(trained.out)["evaluation"]) == ["same"]

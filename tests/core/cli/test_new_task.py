@@ -67,7 +67,7 @@ def test_a_written_package_is_found_keeps_the_contract_and_trains(
     for test in found:
         test()
 
-    training = ["--energy", "mlp(width=16)", "--iterations", 5, "--threads", 1, "--json"]
+    training = ["--energy", "mlp(width=16)", "--iterations", 5, "--problems", 20, "--json"]
     trained = irem("train", "partial_sums(size=4)", *training, "--out", "run")
     assert trained.status == 0, trained
     assert set(json.loads(trained.out)["evaluation"]) == {"same", "harder"}

@@ -29,7 +29,7 @@ def test_the_evaluation_of_training_is_taken_over(irem: Irem, run: Path, tmp_pat
     assert irem("report", run, "--out", out, "--difficulty", "same").status == 0
     page = out.read_text(encoding="utf-8")
     record = json.loads((run / "evaluation.json").read_text())["evaluation"]["same"]
-    assert "Errors that the run keeps. Problems: 1,000 (same)." in page
+    assert "Errors that the run keeps. Problems: 40 (same)." in page
     assert f"<td>{record['mse']:.4g}</td>" in page
 
 

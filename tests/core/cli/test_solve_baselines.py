@@ -9,7 +9,8 @@ from commands import Irem
 def test_a_trace_has_no_energy_where_the_solver_has_none(irem: Irem, tmp_path: Path) -> None:
     run = tmp_path / "run"
     irem(
-        "train", "negate(size=3)", "--solver", "recurrent(width=4)", "--iterations", 1, "--out", run
+        "train", "negate(size=3)", "--solver", "recurrent(width=4)", "--iterations", 1,
+        "--problems", 5, "--out", run,
     )  # fmt: skip
     told = json.loads(irem("solve", run, "--difficulty", "same", "--max-steps", 2, "--json").out)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -7,17 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import SMALL, Irem
-from irem_core import GradientDescent, evaluate, load, load_task
+from irem_core import GradientDescent, IremError, evaluate, fit, load, load_task
 from irem_core.runs.checkpoint import read
+from irem_core.training.callbacks import EvaluateEvery
 
 
 def test_train_writes_a_run_and_the_record_that_results_keep(irem: Irem, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    result = irem("train", *SMALL, "--iterations", 40, "--seed", 3, "--out", out, "--json")
+    quick = ("--solver", "irem(max_steps=60)", "--iterations", 40)
+    result = irem("train", *SMALL, *quick, "--seed", 3, "--out", out, "--json")
     assert result.status == 0, result.err
     record = json.loads(result.out)
     assert record == json.loads((out / "evaluation.json").read_text())
@@ -34,26 +38,43 @@ def test_train_writes_a_run_and_the_record_that_results_keep(irem: Irem, tmp_pat
     assert record["settings"]["batch_size"] == 128
     assert set(record["evaluation"]) == {"same", "harder"}
     same = record["evaluation"]["same"]
-    # Every problem halts by itself, so the steps that are listed end with the last of them.
+    # Problems halt by themselves, so the steps that are listed end with the last of them.
     assert list(same["mse_by_step"]) == [str(step) for step in range(len(same["mse_by_step"]))]
     assert same["steps_mean"] < len(same["mse_by_step"]) <= same["max_steps"] + 1
     last = list(same["mse_by_step"].values())[-1]
     assert last == pytest.approx(same["mse_last"])
-    paper = irem("evaluate", out, "--difficulty", "same", "--protocol", "paper", "--json").out
-    assert json.loads(paper)["same"]["steps_mean"] == 80
+    paper = ("--difficulty", "same", "--problems", 5, "--protocol", "paper")
+    assert json.loads(irem("evaluate", out, *paper, "--json").out)["same"]["steps_mean"] == 80
 
 
 def test_record_is_what_evaluate_says_of_the_saved_model(irem: Irem, run: Path) -> None:
-    scores = json.loads(irem("evaluate", run, "--problems", 200, "--json").out)
-    direct = evaluate(load(run), load_task("add(size=4)"), difficulty="harder", problems=200)
-    assert scores["harder"]["mse"] == pytest.approx(direct.mse, rel=1e-6)
-    assert scores["harder"]["relative"] == pytest.approx(direct.relative, rel=1e-6)
+    direct = evaluate(load(run), load_task("add(size=4)"), difficulty="harder", problems=40)
+    words = ("evaluate", run, "--difficulty", "harder", "--problems", 40, "--json")
     record = json.loads((run / "evaluation.json").read_text())["evaluation"]
-    whole = json.loads(irem("evaluate", run, "--difficulty", "same", "--json").out)
-    assert whole["same"]["mse"] == pytest.approx(record["same"]["mse"], rel=1e-6)
-    assert whole["same"]["relative"] == pytest.approx(record["same"]["relative"], rel=1e-6)
-    table = irem("evaluate", run, "--difficulty", "scale=3", "--problems", 20).out
+    for scores in (json.loads(irem(*words).out), record):
+        assert scores["harder"]["problems"] == 40
+        assert scores["harder"]["mse"] == pytest.approx(direct.mse, rel=1e-6)
+        assert scores["harder"]["relative"] == pytest.approx(direct.relative, rel=1e-6)
+    table = irem("evaluate", run, "--difficulty", "scale=3", "--max-steps", 5).out
     assert "relative: the error over that of the best constant answer" in table
+
+
+@pytest.mark.parametrize(
+    ("task", "problems", "on_the_way"),
+    [("add(size=4)", 7, 7), ("add(size=4)", 5000, 1000), ("sudoku(size=4)", 400, 100)],
+)
+def test_problems_are_scored_on_the_way_too_at_most_as_many_as_the_task_has_there(
+    irem: Irem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    task: str, problems: int, on_the_way: int,
+) -> None:  # fmt: skip
+    @functools.wraps(fit)
+    def stop(*given: object, callbacks: list[Any], **settings: object) -> None:
+        (scoring,) = (each for each in callbacks if isinstance(each, EvaluateEvery))
+        raise IremError(f"scored on {scoring.problems}")
+
+    monkeypatch.setattr("irem_core.training.fit.fit", stop)
+    trained = irem("train", task, "--problems", problems, "--out", tmp_path / "run")
+    assert f"scored on {on_the_way}\n" in trained.err
 
 
 def test_options_replace_the_preset_and_are_recorded(irem: Irem, tmp_path: Path) -> None:
@@ -108,11 +129,11 @@ def test_default_folder_names_task_solver_and_seed(
 def test_resume_finishes_an_earlier_run_with_the_same_bits(irem: Irem, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     # At a constant rate a run may be made longer.
-    options = ("--preset", "tuned")
+    options = ("--preset", "tuned", "--solver", "irem(max_steps=5)")
     irem("train", *SMALL, *options, "--iterations", 30, "--out", whole)
     irem("train", *SMALL, *options, "--iterations", 11, "--out", parts)
     # Without --threads the number that the run began with is taken up again.
-    resumed = irem("train", *SMALL[:3], *options, "--iterations", 30, "--out", parts, "--resume")
+    resumed = irem("train", *SMALL[:5], *options, "--iterations", 30, "--out", parts, "--resume")
     assert resumed.status == 0, resumed.err
     first, _ = read(whole / "model.safetensors")
     second, _ = read(parts / "model.safetensors")

@@ -25,7 +25,7 @@ from irem_tasks.vectors import Add, Parity
 
 def test_the_same_run_comes_from_a_recipe_as_from_the_command_line(tmp_path):
     words = ["train", "parity(bits=4)", "--iterations", "3", "--seed", "5", "--threads", "1"]
-    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")])
+    result = CliRunner().invoke(app, [*words, "--problems", "5", "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
 
     task = load_task("parity", bits=4)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from irem_core.tasks.task import Task
     from irem_core.training.progress import Progress
 
-PROBLEMS = 1000
 TEST_SEED = 1
 
 # What a record says of the training, beside what it says of the solver and the task.
@@ -47,16 +46,30 @@ _NOTES = {
 
 
 def record_run(
-    progress: Progress, folder: Path, *, preset: str | None, protocol: str, as_json: bool
+    progress: Progress,
+    folder: Path,
+    *,
+    preset: str | None,
+    problems: int,
+    protocol: str,
+    as_json: bool,
 ) -> None:
     """Evaluate a finished training on the task's difficulties, write the record and show it.
+
+    Args:
+        progress: of the training.
+        folder: of the run.
+        preset: the name of its settings.
+        problems: how many of each difficulty.
+        protocol: how they are solved (see `evaluate`).
+        as_json: whether to show the record rather than tables.
 
     Raises:
         StorageError: the record cannot be written.
     """
     task, solver = progress.task, progress.solver
     scores = {
-        difficulty: score(progress, difficulty, protocol)
+        difficulty: score(progress, difficulty, problems, protocol)
         for difficulty in task.difficulties
         if difficulty != "train" and takes(solver, task, difficulty)
     }
@@ -96,13 +109,13 @@ def record_run(
     show_scores(task, str(record["solver"]), scores, floors=record["floors"])
 
 
-def score(progress: Progress, difficulty: str, protocol: str) -> dict[str, Any]:
+def score(progress: Progress, difficulty: str, problems: int, protocol: str) -> dict[str, Any]:
     """Evaluate the final model and put the best evaluation on the way beside it."""
     final = evaluate(
         progress.solver,
         progress.task,
         difficulty=difficulty,
-        problems=PROBLEMS,
+        problems=problems,
         seed=TEST_SEED,
         protocol=protocol,
     ).to_dict()

@@ -74,6 +74,14 @@ def train(
         float | None, typer.Option(help="Of Adam, above 0; the preset's if unset.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, problems and starts.")] = 0,
+    problems: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Problems of each difficulty that the run is scored on at the end; on the way at "
+            "most as many.",
+        ),
+    ] = 1000,
     protocol: Protocol = "solve",
     data: Data = None,
     device: Device = "cpu",
@@ -114,11 +122,11 @@ def train(
     place = loading.device(device)
     said = {"low": low, "high": high, "cost": cost, "entries": entries}
     about = {name: value for name, value in said.items() if value is not None}
-    problems, title = _problems(task, pairs, data, about)
+    trained, title = _trained(task, pairs, data, about)
     if not as_json:
-        for remark in problems.remarks:
+        for remark in trained.remarks:
             typer.echo(remark)
-    if problems.energy() is not None:
+    if trained.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
             f"irem solve {task}."
@@ -126,7 +134,7 @@ def train(
     written = {
         name: part for name, part in loading.parts(descent, halting).items() if part is not None
     }
-    made = recipe(problems, solver, energy=energy, preset=preset, seed=seed, **written)
+    made = recipe(trained, solver, energy=energy, preset=preset, seed=seed, **written)
     loading.quicken(made.solver, compiled=compiled, autocast=autocast)
     settings = dict(made.training)
     folder = out or Path("runs") / f"{folder_name(title)}-{folder_name(solver)}-{seed}"
@@ -142,14 +150,17 @@ def train(
     watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
-    difficulties = [name for name in problems.difficulties if name != "train"]
+    difficulties = [name for name in trained.difficulties if name != "train"]
     scoring = EvaluateEvery(
-        every, difficulties=difficulties, problems=problems.interim, protocol=protocol
+        every,
+        difficulties=difficulties,
+        problems=min(problems, trained.interim),
+        protocol=protocol,
     )
     with show.resumable(f"the run is kept in {folder}"):
         progress = fit(
             made.solver,
-            problems,
+            trained,
             seed=seed,
             out=folder,
             resume=resume,
@@ -159,7 +170,14 @@ def train(
             **settings,
         )
     if progress.leads:
-        record_run(progress, folder, preset=made.preset, protocol=protocol, as_json=as_json)
+        record_run(
+            progress,
+            folder,
+            preset=made.preset,
+            problems=problems,
+            protocol=protocol,
+            as_json=as_json,
+        )
 
 
 def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> None:
@@ -171,7 +189,7 @@ def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> Non
         )
 
 
-def _problems(
+def _trained(
     task: str | None, pairs: str | None, data: Path | None, about: Mapping[str, Any]
 ) -> tuple[Task, str]:
     """Return what to train on, and what to call a run of it.
