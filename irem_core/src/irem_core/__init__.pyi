@@ -54,6 +54,7 @@ from .errors import RunExistsError as RunExistsError
 from .errors import SettingError as SettingError
 from .errors import ShapeError as ShapeError
 from .errors import SkippedFileWarning as SkippedFileWarning
+from .errors import SkippedQuestionWarning as SkippedQuestionWarning
 from .errors import StorageError as StorageError
 from .errors import TrainingDivergedError as TrainingDivergedError
 from .errors import UnknownNameError as UnknownNameError
@@ -74,9 +75,9 @@ from .files import storage as storage
 from .files.arrays import read_arrays as read_arrays
 from .files.arrays import tensor_of as tensor_of
 from .files.arrays import write_arrays as write_arrays
+from .pairs.fitting import fit_pairs as fit_pairs
 from .pairs.standardized import Standardized as Standardized
 from .pairs.task import PairsTask as PairsTask
-from .pairs.task import fit_pairs as fit_pairs
 from .pairs.warm_start import WarmStart as WarmStart
 from .part import Preset as Preset
 from .part import Recorded as Recorded

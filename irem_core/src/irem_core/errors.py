@@ -105,6 +105,10 @@ class UnlockedWarning(IremWarning):
     """Nothing keeps other processes from writing to a place, since its file system has no locks."""
 
 
+class SkippedQuestionWarning(IremWarning):
+    """A question among many holds NaN or infinity, and the others are answered without it."""
+
+
 class SkippedFileWarning(IremWarning):
     """A file among many cannot be used, and the others are used without it."""
 

@@ -176,20 +176,25 @@ def find(group: str, name: str) -> Plugin:
 
 
 def find_any(name: str) -> list[Plugin]:
-    """Find the plug-ins of any group that bear a name.
+    """Find the plug-ins of any group that bear a name, however its words are joined.
 
     Raises:
         UnknownNameError: there is none.
     """
-    name = name.replace("_", "-")
     everything = [plugin for group in KINDS for plugin in plugins(group)]
-    matches = [plugin for plugin in everything if plugin.name == name]
+    matches = [plugin for plugin in everything if _joined(plugin.name) == _joined(name)]
     if not matches:
+        name = name.replace("_", "-")
         hint = near_matches(name, {plugin.name for plugin in everything})
         if name in _OFFICIAL:
             hint = f"It comes with {_OFFICIAL[name]}: pip install {_OFFICIAL[name]}."
         raise UnknownNameError(f"Nothing is registered as {name!r}. {hint}".rstrip())
     return matches
+
+
+def _joined(name: str) -> str:
+    """Return a name without what joins its words: that of BarzilaiBorwein and barzilai-borwein."""
+    return re.sub(r"[-_\s]", "", name).lower()
 
 
 @attrs.frozen(eq=False)

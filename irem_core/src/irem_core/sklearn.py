@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from irem_core import checks
 from irem_core.errors import PluginError
 from irem_core.pairs.files import LEAST
-from irem_core.pairs.task import fit_pairs
+from irem_core.pairs.fitting import fit_pairs
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.layout import Layout
 from irem_core.solvers.base import Solver

@@ -86,7 +86,7 @@ def write_graphs(file: Path, matrices: Sequence[NDArray[np.floating]]) -> None:
     """
     if len(matrices) == 1:
         write_arrays(file, {"graph0": matrices[0]})
-    elif file.suffix == ".npy" and len({each.shape for each in matrices}) == 1:
+    elif file.suffix.lower() == ".npy" and len({each.shape for each in matrices}) == 1:
         write_arrays(file, {"graphs": np.stack(matrices)})
     else:
         write_arrays(file, {f"graph{n}": each for n, each in enumerate(matrices)})

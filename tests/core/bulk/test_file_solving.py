@@ -24,6 +24,7 @@ from irem_core import (
     PairwiseEnergy,
     RunExistsError,
     SettingError,
+    SkippedQuestionWarning,
     StorageError,
     minimize_many,
     solve_file,
@@ -228,11 +229,32 @@ def test_what_was_begun_and_never_got_a_block_is_begun_again(tmp_path):
     assert left(tmp_path) == []
 
 
+def test_questions_that_are_not_finite_are_marked_and_the_others_answered(tmp_path):
+    x = questions(100)
+    x[77, 3], x[0, 0] = np.nan, np.inf
+    x[40:80, 1] = np.nan  # a whole block
+    bad = ~np.isfinite(x).all(1)
+    right = x[:, :4] + x[:, 4:]
+    save_file({"x": x, "y": right + 0.5}, tmp_path / "x.safetensors")
+    with pytest.warns(SkippedQuestionWarning, match="41 of 100 questions, first in question 0"):
+        found = solve(tmp_path, "y.safetensors", source="x.safetensors")
+    written = load_file(tmp_path / "y.safetensors")
+    assert np.isnan(written["y"][bad]).all()
+    assert np.isnan(written["energy"][bad]).all()
+    assert (written["outcome"][bad] == Outcome.NONFINITE).all()
+    assert not written["steps"][bad].any()
+    assert np.abs(written["y"] - right)[~bad].max() < 0.3
+    assert (found.problems, found.unanswered) == (100, 41)
+    assert found.outcomes == {"CONVERGED": 59, "NONFINITE": 41}
+    # Against the y of the file, which is not what the task itself would say.
+    errors = np.square(written["y"] - right - 0.5)[~bad]
+    assert found.mse == pytest.approx(errors.mean(), rel=1e-4)
+
+
 def test_bad_questions_are_found_before_any_work(tmp_path):
     x = questions(100)
-    x[77, 3] = np.nan
-    np.save(tmp_path / "x.npy", x)
-    with pytest.raises(InputFileError, match="first in question 77"):
+    np.save(tmp_path / "x.npy", np.full_like(x, np.nan))
+    with pytest.raises(InputFileError, match="in each of its 100 questions"):
         solve(tmp_path)
     for shape, told in (((100, 5), r"shape \(1, 5\)"), ((9, 2, 4), r"\(1, 2, 4\) .* \(B, 8\)")):
         np.save(tmp_path / "x.npy", np.zeros(shape))

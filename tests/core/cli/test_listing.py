@@ -9,6 +9,7 @@ import pytest
 
 from commands import Irem
 from irem_core import Floor
+from irem_core.cli import show
 from irem_core.tasks import floors
 
 QUICK = """
@@ -126,3 +127,16 @@ def test_a_part_is_described_by_its_name_with_underscores_too(irem: Irem) -> Non
     shown = [irem("describe", name, "--json") for name in ("energy_plateau", "energy-plateau")]
     assert shown[0].status == 0
     assert shown[0].out == shown[1].out
+
+
+@pytest.mark.parametrize("name", ["barzilai_borwein", "BarzilaiBorwein", "Barzilai Borwein"])
+def test_parts_are_described_however_their_name_is_written(irem: Irem, name: str) -> None:
+    assert irem("describe", name).out.startswith("descent barzilai-borwein")
+
+
+def test_small_errors_and_unknown_numbers_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert [show.cell(each) for each in (3.25e-14, 0.0, None)] == ["3.25e-14", "0", "-"]
+    show.json_document({"a": [1.5, float("nan")], "b": {"c": (None, True)}})
+    assert json.loads(capsys.readouterr().out) == {"a": [1.5, None], "b": {"c": [None, True]}}

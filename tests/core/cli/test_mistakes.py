@@ -98,7 +98,7 @@ def test_mistakes_in_solving(
     x = np.zeros((2, 8))
     np.save("x.npy", x)
     np.save("wide.npy", np.zeros((2, 9)))
-    np.save("nan.npy", np.where(np.arange(16).reshape(2, 8) == 5, np.nan, x))
+    np.save("nan.npy", np.where(np.arange(8) == 5, np.nan, x))
     Path("infinite.csv").write_text(",".join(["inf"] * 8))
     Path("words.csv").write_text("one,two")
     Path("empty.npy").write_bytes(b"")

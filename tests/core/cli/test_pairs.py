@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from commands import Irem
+from irem_core import fit
+from irem_core.cli import files, show
 from irem_core.runs.checkpoint import read
 
 SETTINGS = ("--energy", "mlp(width=16)", "--threads", "1", "--batch-size", "32")
@@ -87,7 +92,7 @@ def test_a_large_file_is_solved_in_parts_in_the_same_units(irem: Irem, folder: P
         (("--pairs", "x.npy"), "x.npy,y.npy"),
         (("--pairs", "none.npz"), "There is no file none.npz"),
         (("--pairs", "pairs.npz", "--data", "x.npy"), "--data"),
-        (("--pairs", "new.csv"), "holds x"),
+        (("--pairs", "new.csv"), "say which are answers"),
         (("--pairs", "pairs.npz", "--energy", "gine"), "EdgeSpace"),
     ],
 )
@@ -163,3 +168,122 @@ def test_a_cost_of_ones_own_answers_questions_alone(
     monkeypatch.delitem(sys.modules, "own_cost")
     missing = irem("solve", "../run", "--input", "../asked.npz").mistake()
     assert "'own_cost' cannot be imported" in missing
+
+
+@pytest.fixture
+def houses(folder: Path) -> pd.DataFrame:
+    """Houses and what they cost, as houses.csv with an index, categories and a constant."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": draw.normal(100, 20, 120), "kind": draw.choice(["a", "b"], 120)})
+    frame["floor"], frame["notes"] = 1.0, "-"
+    frame["price"] = 3 * frame["size"] + 50 * (frame["kind"] == "b")
+    frame.loc[100:109, ["size", "kind"]] = frame.loc[:9, ["size", "kind"]].to_numpy()
+    frame.to_csv("houses.csv")
+    return frame
+
+
+COLUMNS = ("--x-columns", "size,kind,fl*", "--y-columns", "price", "--categories", "one-hot")
+
+
+@pytest.mark.filterwarnings("always::irem_core.SkippedQuestionWarning")
+def test_a_table_is_read_told_solved_and_scored_by_its_names(
+    irem: Irem, folder: Path, houses: pd.DataFrame
+) -> None:
+    trained = irem(
+        "train", "--pairs", "houses.csv", *COLUMNS, *SETTINGS, "--iterations", 40, "--out", "run"
+    )
+    assert trained.status == 0, trained.err
+    told = trained.out.splitlines()[:5]
+    assert told[0].startswith("houses.csv: 120 pairs. x: 4 columns (size, kind=a, kind=b, floor).")
+    assert told[1] == "Columns left out: '' (which counts rows), 'notes'."
+    assert re.fullmatch("Held out: 1[1-9] pairs, which training never sees.", told[2])
+    assert told[3].startswith("10 pairs ask what an earlier one asks")
+    assert told[4] == "Dropped from x, as they never vary: floor."
+
+    houses.loc[2, "size"] = np.nan
+    houses[["floor", "kind", "size", "price"]].iloc[:6].to_csv("some.csv", sep=";", index=False)
+    few = ("--max-steps", 3)
+    solved = irem("solve", "run", "--input", "some.csv", "--output", "answers.csv", *few, "--json")
+    assert solved.status == 0, solved.err
+    assert "1 of 6 questions, first in question 2" in solved.err
+    answers = pd.read_csv("answers.csv")
+    assert list(answers) == ["price", "energy", "steps", "outcome"]
+    bad = [row == 2 for row in range(6)]
+    assert answers["price"].isna().tolist() == answers["energy"].isna().tolist() == bad
+    assert answers["outcome"].tolist() == ["nonfinite" if row else "budget spent" for row in bad]
+    rows = json.loads(solved.out)["problems"]
+    errors = np.square(answers["price"] - houses["price"].iloc[:6])
+    assert [row["error"] or np.nan for row in rows] == pytest.approx(errors, rel=1e-3, nan_ok=True)
+    shown = irem("solve", "run", "--input", "some.csv", *few).out
+    assert f"6 problems, mean squared error {show.cell(errors.mean())[:4]}" in shown
+
+    test = houses.drop(index=2)[["price", "floor", "kind", "size"]]
+    test.to_csv("test.csv", index=False)
+    scored = irem("evaluate", "run", "--on", "test.csv", *few, "--json")
+    assert scored.status == 0, scored.err
+    scores = json.loads(scored.out)["other"]
+    assert scores["problems"] == 119
+    irem("solve", "run", "--input", "test.csv", "--output", "all.csv", *few)
+    error = np.square(pd.read_csv("all.csv")["price"] - test["price"].to_numpy()).mean()
+    assert scores["mse"] == pytest.approx(error, rel=0.3)  # from other starts
+    assert "other" in irem("evaluate", "run", "--on", "test.csv", *few).out
+    Path("houses.csv").unlink()
+    without = irem("evaluate", "run", "--on", "test.csv", *few)
+    assert without.status == 0, without.err
+    assert "linear:" in without.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "--pairs", "houses.csv"), "say which are answers with --y-columns"),
+        (("train", "--pairs", "houses.csv", "--y-columns", "price"), "--categories one-hot"),
+        (("train", "--pairs", "houses.csv", "--y-columns", "prize"), "'price'"),
+        (("train", "add", "--y-columns", "price"), "without --pairs"),
+        (("train", "--pairs", "pairs.npz", "--y-columns", "price"), "columns have no names"),
+    ],
+)
+def test_mistakes_with_tables_are_one_line(
+    irem: Irem, houses: pd.DataFrame, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in irem(*arguments).mistake()
+
+
+def test_a_run_is_scored_on_files_of_its_shapes_alone(irem: Irem, run: Path, folder: Path) -> None:
+    trained = irem("train", "--pairs", "pairs.npz", *SETTINGS, "--iterations", 2, "--out", "run")
+    assert trained.status == 0, trained.err
+    np.savez("wide.npz", x=np.zeros((12, 4)), y=np.zeros((12, 2)))
+    wide = irem("evaluate", "run", "--on", "wide.npz").mistake()
+    assert "x has shape (12, 4); expected (n, 3)" in wide
+    both = irem("evaluate", "run", "--on", "pairs.npz", "--difficulty", "same").mistake()
+    assert "--difficulty beside --on" in both
+    assert "--on pairs.npz" in irem("evaluate", run, "--on", "pairs.npz").mistake()
+    np.savez("both.npz", X=np.load("x.npy"), Y=np.load("y.npy")[:, :1])
+    assert "y has shape (300, 1)" in irem("solve", "run", "--input", "both.npz").mistake()
+
+
+def test_a_large_file_needs_one_for_its_answers(
+    irem: Irem, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_MOST", 1000)
+    np.save(tmp_path / "x.npy", np.zeros((40, 8)))
+    told = irem("solve", run, "--input", tmp_path / "x.npy").mistake()
+    assert "--output answers.safetensors" in told
+    given = ("--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--capacity", 8)
+    assert irem("solve", run, *given, "--max-steps", 1).status == 0
+
+
+def test_images_say_how_long_they_train(
+    irem: Irem, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @functools.wraps(fit)
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("irem_core.training.fit.fit", stop)
+    images = np.random.default_rng(0).normal(size=(20, 1, 8, 8))
+    np.savez("images.npz", x=images, y=images)
+    told = irem("train", "--pairs", "images.npz", "--energy", "conv(width=4)")
+    assert "Training takes 120,000 updates, which may be an hour or more" in told.out
+    told = irem("train", "--pairs", "images.npz", "--energy", "conv(width=4)", "--iterations", 9)
+    assert "an hour" not in told.out

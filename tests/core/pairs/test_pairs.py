@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 from irem_core import (
     ImageSpace,
     InputFileError,
+    IremError,
     MatrixSpace,
     MLPEnergy,
     PairsTask,
@@ -124,9 +126,9 @@ def test_nan_is_refused_with_its_row(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "x0,price\n1,2\n", "'price'"),
+        ("a.csv", "x0,price\n1,2\n", "'price'; say which are answers with --y-columns"),
         ("a.csv", "1,2\n3,4\n", "names its columns"),
-        ("a.csv", "x0,y0\n1,two\n", "cannot be read as .csv"),
+        ("a.csv", "x0,y0\n1,2\n1,two\n", "text, such as 'two' in row 1"),
         ("a.csv", "", "no data"),
         ("a.npy", "", "x.npy,y.npy"),
         ("a.npz,b.npz", "", "x.npy,y.npy"),
@@ -246,8 +248,8 @@ def test_offsets_neither_change_what_is_learned_nor_are_lost(tmp_path: Path) -> 
     for solver in (moved.solver, load(tmp_path / "run")):
         assert all(weight.dtype == torch.float32 for weight in solver.parameters())
         for file in ("x.npy", "x.csv"):
-            asked = read_questions(tmp_path / file, moved.task, solver, torch.device("cpu")).x
-            np.testing.assert_array_equal(asked, x + offset)
+            asked = read_questions(tmp_path / file, moved.task, solver, torch.device("cpu"))
+            np.testing.assert_array_equal(asked.problem.x, x + offset)
         solve_file(solver, moved.task, tmp_path / "x.npy", tmp_path / "y.npy", max_steps=4)
         in_parts = np.load(tmp_path / "y.npy") - offset
         np.testing.assert_allclose(in_parts, np.load(tmp_path / "plain.npy"), atol=1e-3)
@@ -479,3 +481,83 @@ def test_an_exported_program_takes_and_gives_the_users_units(tmp_path: Path) -> 
     at_question = recipe(PairsTask.of(images, 2 * images), energy="conv(width=4)").solver
     with pytest.raises(SettingError, match="starts at the question"):
         export_solver(at_question, file, max_steps=2)
+
+
+def test_columns_of_frames_and_files_are_chosen_by_name_and_recorded(tmp_path: Path) -> None:
+    x, y = linear_pairs()
+    frame = pd.DataFrame(np.c_[x, y], columns=["width", "height", "depth", "cost", "x[2]"])
+    frame["kind"] = np.where(x[:, 0] > 0, "big", "small")
+    frame["notes"] = "none"
+    file = tmp_path / "pairs.csv"
+    frame.to_csv(file)
+    task = PairsTask.open(
+        str(file), x_columns="kind,*h", y_columns="x[2],cost", categories="one-hot"
+    )
+    assert task.columns == (("kind=big", "kind=small", "width", "depth"), ("x[2]", "cost"))
+    expected = np.c_[x[:, 0] > 0, x[:, 0] <= 0, x[:, 0], x[:, 2]]
+    np.testing.assert_allclose(task.pairs.x, expected)
+    np.testing.assert_allclose(task.pairs.y, y[:, ::-1])
+    assert task.pairs.left_out == ("'' (which counts rows)", "'height'", "'notes'")
+    again = rebuild(describe(task))
+    np.testing.assert_array_equal(again.pairs.x, task.pairs.x)
+
+    questions = frame[["depth", "kind", "width"]].iloc[:4]
+    questions.to_csv(tmp_path / "new.csv", sep=";", index=False)
+    read = again.arrays(tmp_path / "new.csv")
+    assert set(read) == {"x"}
+    np.testing.assert_allclose(read["x"], expected[:4])
+    np.testing.assert_allclose(again.arrays(file)["y"], y[:, ::-1])
+
+    rest = PairsTask.open(str(file), y_columns="cost,kind,notes,x*", categories="one-hot")
+    assert rest.columns[0] == ("width", "height", "depth")
+    framed = PairsTask.of(frame[["width", "kind"]], frame["cost"], categories="one-hot")
+    assert framed.columns == (("width", "kind=big", "kind=small"), ("cost",))
+    assert PairsTask.of(x, frame[["cost"]]).columns == (None, ("cost",))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"y_columns": "b", "x_columns": "a,b"}, "'b' is to be of both x and y"),
+        ({"y_columns": "*"}, "no column for x"),
+        ({"y_columns": "c"}, "'c', which --y-columns"),
+        ({"y_columns": "a", "categories": "ordinal"}, "expected 'one-hot'"),
+        ({"y_columns": "a"}, "'b' holds text, such as 'u' in row 0"),
+    ],
+)
+def test_columns_that_cannot_be_chosen_are_refused(
+    wanted: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.csv"
+    pd.DataFrame({"a": np.arange(20.0) ** 2, "b": ["u", "v"] * 10}).to_csv(file, index=False)
+    with pytest.raises(IremError) as error:
+        PairsTask.open(str(file), **wanted)
+    assert words in str(error.value)
+    np.savez(tmp_path / "a.npz", X=np.arange(20.0), Y=np.arange(20.0))
+    assert PairsTask.open(str(tmp_path / "a.npz")).question == VectorSpace(1)
+    with pytest.raises(SettingError, match="columns have no names"):
+        PairsTask.open(str(tmp_path / "a.npz"), y_columns="a")
+
+
+def test_the_same_question_is_on_one_side_alone() -> None:
+    draw = np.random.default_rng(0)
+    asked = draw.normal(size=(40, 3))
+    x = asked[draw.integers(40, size=400)]
+    task = PairsTask.of(x, draw.normal(size=400))
+    rows = {name: {tuple(row) for row in x[part].tolist()}
+            for name, part in (("train", ~task.held), ("same", task.held))}  # fmt: skip
+    assert not rows["train"] & rows["same"]
+    assert len(rows["same"]) == 4
+    signed = PairsTask.of(np.r_[np.zeros(10), -np.zeros(10), np.ones(5)], np.arange(25.0))
+    assert signed.questions.tolist() == [0] * 20 + [1] * 5
+    assert PairsTask.of(np.arange(20.0) + 1e9, np.arange(20.0)).questions.tolist() == [*range(20)]
+    with pytest.raises(InputFileError, match="all questions x are the same"):
+        PairsTask.of(np.ones(20), np.arange(20.0))
+
+
+def test_a_single_held_out_pair_has_no_share_of_variance() -> None:
+    x, y = linear_pairs(12)
+    task = PairsTask.of(x, y, held_out=1e-9)
+    assert task.held.sum() == 1
+    solver = recipe(task, energy="mlp(width=8)").solver
+    assert evaluate(solver, task, max_steps=2).measures == {}

@@ -40,8 +40,9 @@ class SolvedFile:
         outcomes: how many ended how, by the names of `Outcome`.
         steps: taken by all of them together.
         squared_error: summed over problems, each the mean over its entries; None where the task
-            knows no exact answers.
+            knows no exact answers. Problems without an answer add nothing.
         verified: how many answers were checked and hold; None where they cannot be checked.
+        unanswered: how many have no answer, as their questions are not finite.
     """
 
     problems: int = attrs.field(validator=_whole)
@@ -53,6 +54,13 @@ class SolvedFile:
         validator=attrs.validators.optional(attrs.validators.instance_of((int, float)))
     )
     verified: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
+    unanswered: int = attrs.field(default=0, validator=_whole)
+
+    @property
+    def mse(self) -> float | None:
+        """The mean squared error of the answers; None where that is not known."""
+        answers = self.problems - self.unanswered
+        return None if self.squared_error is None or not answers else self.squared_error / answers
 
     @classmethod
     def of(cls, solution: Solution, target: Tensor | None) -> SolvedFile:
@@ -61,9 +69,11 @@ class SolvedFile:
         squared = None
         if target is not None:
             error = (solution.y - target).double().square()
-            squared = float(solution.layout.mean(error).sum())
+            squared = float(solution.layout.mean(error).nansum())
         holds = None if solution.verified is None else int(solution.verified.sum())
-        return cls(solution.layout.count, names, int(solution.steps.sum()), squared, holds)
+        missing = int((solution.layout.mean(solution.y.isnan().double()) > 0).sum())
+        steps = int(solution.steps.sum())
+        return cls(solution.layout.count, names, steps, squared, holds, missing)
 
     def plus(self, other: SolvedFile) -> SolvedFile:
         """Sum up two sets of problems."""
@@ -73,6 +83,7 @@ class SolvedFile:
             self.steps + other.steps,
             _sum(self.squared_error, other.squared_error),
             _sum(self.verified, other.verified),
+            self.unanswered + other.unanswered,
         )
 
 
@@ -138,7 +149,7 @@ class Journal:
             SettingError: it was begun with other settings, or is damaged.
         """
         lines = self._lines()
-        writer = RowWriter.like(self.part, self.target.suffix, form, rows)
+        writer = RowWriter.like(self.part, self.target.suffix.lower(), form, rows)
         if self.part.exists() and lines and "settings" in lines[0]:
             if not resume:
                 held = total(self.read().values()).problems
@@ -170,7 +181,7 @@ class Journal:
     def open(self) -> None:
         """Take over the form of the answers, once the first process has claimed the file."""
         arrays = next(each["arrays"] for each in self._lines() if "arrays" in each)
-        self.writer = RowWriter(self.part, self.target.suffix, arrays)
+        self.writer = RowWriter(self.part, self.target.suffix.lower(), arrays)
 
     def read(self) -> dict[int, SolvedFile]:
         """Return what became of the blocks that are done, by their numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -13,9 +14,11 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from torch import Tensor
 
 from irem_core import checks
 from irem_core.bulk.answer_journal import Journal, SolvedFile, total
+from irem_core.bulk.bad_rows import finite_rows, unanswered, warn_of, with_stand_ins
 from irem_core.descent.base import Descent
 from irem_core.distributed import Ranks, derive
 from irem_core.errors import InputFileError, NonFiniteError, ShapeError
@@ -57,8 +60,10 @@ def solve_file(
     Args:
         solver: what solves them.
         task: says how an array holds questions.
-        questions: .npy, or .safetensors with one array or one named x; rows are questions.
-        answers: .npy for the answers alone; .safetensors for y, energy, steps and outcome.
+        questions: .npy, or .safetensors with one array or one named x; rows are questions. One
+            named y has right answers to them, which errors are measured by.
+        answers: .npy for the answers alone; .safetensors for y, energy, steps and outcome. The
+            answers to questions that hold NaN or infinity are NaN, with the outcome NONFINITE.
         max_steps: the most steps of any problem; the solver's own if None.
         descent: how to step; that of training if None.
         halting: when a problem has arrived; that of the solver if None.
@@ -69,8 +74,8 @@ def solve_file(
         progress: called with the number of problems solved and to be solved.
 
     Raises:
-        InputFileError: the questions cannot be read, or hold NaN, infinity or a wrong shape, or
-            the answers would replace them.
+        InputFileError: the questions cannot be read, have a wrong shape, or hold NaN or infinity
+            one and all, or the answers would replace them.
         RunExistsError: an interrupted call left answers, and `resume` is false.
         InUseError: another process writes the same file of answers.
         SettingError: it had other settings, or a number is out of range.
@@ -192,14 +197,9 @@ class _Work:
             raise InputFileError(f"{file} cannot be solved: {error}") from error
         if count != 1:
             raise InputFileError(f"{file} has {count} questions a row; expected one.")
-        for start in range(0, len(self.reader), self.block):
-            finite = np.isfinite(self.reader.rows(start, start + self.block))
-            if not finite.all():
-                row = start + int((~finite).nonzero()[0][0])
-                raise InputFileError(
-                    f"{file} holds NaN or infinity, first in question {row}, counted from 0; "
-                    "every value must be finite."
-                )
+        finite = torch.cat([finite_rows(self.values(*ends)) for ends in self.ends()])
+        if not finite.all():
+            warn_of(file, ~finite)
 
     def form(self) -> dict[str, Array]:
         """Return what an answer consists of."""
@@ -207,23 +207,59 @@ class _Work:
         solution = tried(self.solver, problem, self.reader.file, **self.options)
         return self.arrays([(problem, solution)])
 
-    def problem(self, start: int, stop: int) -> Problem:
+    def ends(self) -> Iterator[tuple[int, int]]:
+        """Yield where blocks begin and end."""
+        for start in range(0, len(self.reader), self.block):
+            yield start, min(start + self.block, len(self.reader))
+
+    def values(self, start: int, stop: int) -> Tensor:
+        """Read questions as they are."""
         device, _ = place_of(self.solver)
-        dtype = self.solver.question_dtype
-        rows = tensor_of(self.reader.file, self.reader.rows(start, stop), dtype)
-        return self.task.stacked(rows.to(device))
+        rows = self.reader.rows(start, stop)
+        return tensor_of(self.reader.file, rows, self.solver.question_dtype).to(device)
+
+    def problem(self, start: int, stop: int) -> Problem:
+        """Read questions, with a sound one in place of each that is not finite."""
+        return self.stacked(self.values(start, stop))
+
+    def stacked(self, values: Tensor) -> Problem:
+        """Make questions of values, likewise."""
+        if not finite_rows(values).all():
+            values = with_stand_ins(values, self.sound)
+        return self.task.stacked(values)
+
+    @functools.cached_property
+    def answers(self) -> RowReader | None:
+        """What reads the right answers, where the file has such for answers of one size."""
+        found = None if self.task.answer.ragged else self.reader.answers()
+        fits = found is not None and math.prod(found.shape[1:]) == self.task.answer.size
+        return found if fits else None
+
+    @functools.cached_property
+    def sound(self) -> Tensor:
+        """The first question of the file that holds finite numbers alone."""
+        for ends in self.ends():
+            values = self.values(*ends)
+            finite = finite_rows(values)
+            if finite.any():
+                return values[finite][0]
+        raise InputFileError(
+            f"{self.reader.file} holds NaN or infinity in each of its {len(self.reader)} "
+            "questions; expected finite numbers."
+        )
 
     def solve(self, number: int) -> tuple[SolvedFile, dict[str, Array]]:
         """Solve a block of questions, and return what became of them and their answers."""
-        start, stop = number * self.block, min((number + 1) * self.block, len(self.reader))
+        start, stop = list(self.ends())[number]
         # Small beside the capacity, so that there is room for the next early.
         few = max(1, self.capacity // 8)
-        given: deque[Problem] = deque()
+        given: deque[tuple[Problem, Tensor, int]] = deque()
 
         def problems() -> Iterator[Problem]:
             for first in range(start, stop, few):
-                given.append(self.problem(first, min(first + few, stop)))
-                yield given[-1]
+                values = self.values(first, min(first + few, stop))
+                given.append((self.stacked(values), ~finite_rows(values), first))
+                yield given[-1][0]
 
         solutions = self.solver.solve_many(
             problems(),
@@ -231,16 +267,24 @@ class _Work:
             seed=derive(self.seed, "block", number),
             **self.options,
         )
-        pairs = [(given.popleft(), solution) for solution in solutions]
-        found = total(self.sum_up(*pair) for pair in pairs)
-        return found, self.arrays(pairs)
+        pairs, found = [], []
+        for solution in solutions:
+            problem, bad, first = given.popleft()
+            pairs.append((problem, unanswered(solution, bad)))
+            found.append(SolvedFile.of(pairs[-1][1], self.target(problem, first)))
+        return total(found), self.arrays(pairs)
 
-    def sum_up(self, problem: Problem, solution: Solution) -> SolvedFile:
+    def target(self, problem: Problem, first: int) -> Tensor | None:
+        """Return the right answers from a row on, where the file or the task knows them."""
+        if self.answers is not None:
+            device, dtype = place_of(self.solver)
+            rows = self.answers.rows(first, first + problem.layout.count)
+            target = tensor_of(self.reader.file, rows, dtype).to(device)
+            return target.reshape(-1, *self.task.answer.shape)
         try:
-            target = self.task.oracle(problem)
+            return self.task.oracle(problem)
         except NotImplementedError:
-            target = None
-        return SolvedFile.of(solution, target)
+            return None
 
     def arrays(self, pairs: Sequence[tuple[Problem, Solution]]) -> dict[str, Array]:
         """Return what is written of problems and their solutions."""

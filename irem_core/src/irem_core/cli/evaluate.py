@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +24,10 @@ from irem_core.cli.options import (
     Threads,
 )
 
+if TYPE_CHECKING:
+    from irem_core.pairs.scoring import OtherPairs
+    from irem_core.tasks.task import Task
+
 
 def evaluate(
     run: RunArgument,
@@ -30,8 +35,18 @@ def evaluate(
         list[str] | None,
         typer.Option(help='A difficulty, such as "harder" or "scale=5"; may be repeated.'),
     ] = None,
-    problems: Annotated[int, typer.Option(min=1, help="Problems of each difficulty.")] = 1000,
+    problems: Annotated[
+        int | None,
+        typer.Option(min=1, help="Problems of each difficulty; 1000 if unset, all with --on."),
+    ] = None,
     data: Data = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Score a run of your own pairs on all pairs of this file, as train reads them.",
+        ),
+    ] = None,
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
@@ -84,10 +99,13 @@ def evaluate(
     loading.quicken(solver, compiled=compiled, autocast=autocast)
     if data is not None:
         task = with_data(task, data)
+    if on is not None:
+        task = _other(task, on, difficulty)
+        problems = problems or len(task.pairs)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
-    options |= {"problems": problems, "seed": seed}
+    options |= {"problems": problems or 1000, "seed": seed}
     if curve is not None:
         curves = [
             compute_curve(solver, task, difficulty=name, starts=curve, **options) for name in names
@@ -110,4 +128,37 @@ def evaluate(
     if as_json:
         show.json_document(scores)
     else:
-        show_scores(task, str(metadata["solver"].get("name")), scores)
+        floors = None if on is None else _floors(task, names)
+        show_scores(task, str(metadata["solver"].get("name")), scores, floors=floors)
+
+
+def _other(task: Task, on: str, difficulty: list[str] | None) -> OtherPairs:
+    """Return the pairs of a file, as a task.
+
+    Raises:
+        SettingError: the run is not of pairs, or a difficulty was named too.
+        InputFileError: the file cannot be read, or its pairs are of other shapes.
+    """
+    from irem_core.errors import SettingError
+    from irem_core.pairs.scoring import OtherPairs
+    from irem_core.pairs.task import PairsTask
+
+    if not isinstance(task, PairsTask) or difficulty:
+        what = "--difficulty beside --on" if difficulty else f"--on {on}"
+        raise SettingError(
+            f"irem evaluate got {what}; --on scores a run of irem train --pairs on all pairs of a "
+            "file, and --difficulty other runs."
+        )
+    return OtherPairs(task, on)
+
+
+def _floors(task: Task, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Measure floors, as far as the training pairs are there that they are fitted to."""
+    import attrs
+
+    from irem_core.errors import InputFileError
+
+    try:
+        return {name: attrs.asdict(task.floor(name)) for name in names}
+    except InputFileError:
+        return {name: {"constant": None} for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -50,8 +51,7 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        # Below the rounding of the arithmetic an error is zero.
-        return "0" if abs(value) < 1e-12 else f"{value:.4g}"
+        return f"{value:.4g}"
     return str(value)
 
 
@@ -101,5 +101,13 @@ def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int |
 
 
 def json_document(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2))
+    """Print a value as JSON, which knows no NaN and has null in its place."""
+    typer.echo(json.dumps(_plain(value), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_plain, value))
+    return None if isinstance(value, float) and math.isnan(value) else value

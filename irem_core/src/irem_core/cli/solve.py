@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from irem_core.bulk.answer_journal import SolvedFile
+    from irem_core.cli.files import Questions
     from irem_core.problems.problem import Problem
     from irem_core.solvers.base import Solver
     from irem_core.solving.solution import Observer, Solution
@@ -47,8 +48,8 @@ def solve(
         Path | None,
         typer.Option(
             "--input",
-            help="Questions: .npy, .npz, .csv or .safetensors, or a file of the "
-            "task's own, such as .cnf or .txt.",
+            help="Questions: .npy, .npz, .safetensors, .csv, .parquet or .feather, or a file of "
+            "the task's own, such as .cnf or .txt.",
         ),
     ] = None,
     difficulty: Annotated[
@@ -86,10 +87,11 @@ def solve(
     """Solve problems, each with as many steps as it needs, and show how energy and error fall.
 
     Problems come from --input, or are drawn at a --difficulty. Where the task knows the exact
-    answers the error is shown too. A file of more problems than --capacity, from .npy or
-    .safetensors to .npy or .safetensors, is solved in parts at a bounded memory; --resume added to
-    the same command goes on where it was stopped, and torchrun shares the work between processes.
-    So are text files of more lines than --capacity, where the task has such, but all at one go.
+    answers, or the file holds them as y, the error is shown too. A file of more problems than
+    --capacity, from .npy or .safetensors to .npy or .safetensors, is solved in parts at a bounded
+    memory; --resume added to the same command goes on where it was stopped, and torchrun shares the
+    work between processes. So are text files of more lines than --capacity, where the task has
+    such, but all at one go.
     In --json an answer that was checked and does not hold is null.
     """
     from irem_core.cli import files, loading, show
@@ -112,6 +114,8 @@ def solve(
         **loading.parts(descent, halting),
     }
     again = {"restarts": restarts} if restarts else {}
+    if file is not None and output is None:
+        files.check_size(file, task)
     if file is not None and output is not None:
         many = {**options, "capacity": capacity, "seed": seed}
         if files.in_lines(file, output, task, capacity):
@@ -129,10 +133,10 @@ def solve(
             "file; give --input and --output, both .npy or .safetensors, and a --capacity below "
             "the number of problems, or start it without torchrun."
         )
-    problem, target = _problems(solver, task, file, difficulty, count, seed, place)
-    problem = task.checked(problem)
+    asked = _problems(solver, task, file, difficulty, count, seed, place)
+    problem, target = asked.problem, asked.target
     with Watch(task, problem, target) if watch else nullcontext() as watching:
-        solution, errors, trace = _solve(solver, problem, target, options | again, seed, watching)
+        solution, errors, trace = _solve(solver, asked, options | again, seed, watching)
         if rounding:
             solution = _rounded(task, solution)
         if watching is not None:
@@ -217,8 +221,8 @@ def _problems(
     count: int,
     seed: int,
     place: torch.device,
-) -> tuple[Problem, Tensor | None]:
-    """Read or draw the problems, with their answers where the task knows them."""
+) -> Questions:
+    """Read or draw the problems, with their answers where the file or the task knows them."""
     import torch
 
     from irem_core.cli import files
@@ -226,10 +230,12 @@ def _problems(
 
     if difficulty is not None:
         generator = torch.Generator(place).manual_seed(derive(seed, "solve", difficulty))
-        return task.sample(count, difficulty, generator=generator, device=place)
+        drawn = task.sample(count, difficulty, generator=generator, device=place)
+        return files.Questions(task.checked(drawn[0]), drawn[1])
     assert file is not None
-    problem = files.read_questions(file, task, solver, place)
-    return problem, _answers(task, problem)
+    read = files.read_questions(file, task, solver, place)
+    target = _answers(task, read.problem) if read.target is None else read.target
+    return files.Questions(task.checked(read.problem), target, read.bad)
 
 
 def _rounded(task: Task, solution: Solution) -> Solution:
@@ -252,8 +258,7 @@ def _answers(task: Task, problem: Problem) -> Tensor | None:
 
 def _solve(
     solver: Solver,
-    problem: Problem,
-    target: Tensor | None,
+    asked: Questions,
     options: dict[str, Any],
     seed: int,
     watch: Observer | None = None,
@@ -261,8 +266,10 @@ def _solve(
     """Solve, and follow the first problem step by step."""
     import torch
 
+    from irem_core.bulk.bad_rows import unanswered
     from irem_core.distributed import derive
 
+    problem, target, bad = asked.problem, asked.target, asked.bad
     layout, trace = problem.layout, []
 
     def error(y: Tensor, rows: Tensor) -> float | None:
@@ -271,7 +278,7 @@ def _solve(
     def follow(step: int, problems: Tensor, evaluation: Any) -> None:
         if watch is not None:
             watch(step, problems, evaluation)
-        if int(problems[0]) == 0:
+        if int(problems[0]) == 0 and (bad is None or not bad[0]):
             first = evaluation.iterate.layout.rows_of(torch.zeros_like(problems[:1]))
             rows = layout.rows_of(torch.zeros_like(problems[:1]))
             energy = float(evaluation.energy[0])
@@ -279,13 +286,15 @@ def _solve(
                 {
                     "step": step,
                     # Solvers without an energy show NaN in its place.
-                    "energy": None if math.isnan(energy) else energy,
+                    "energy": _known(energy),
                     "error": error(evaluation.iterate.y[first], rows),
                 }
             )
 
     generator = torch.Generator(problem.device).manual_seed(derive(seed, "starts"))
     solution = solver.solve(problem, generator=generator, observer=follow, **options)
+    if bad is not None and bad.any():
+        solution = unanswered(solution, bad)
     errors = None
     if target is not None:
         errors = layout.mean((solution.y - target).double().square()).tolist()
@@ -333,7 +342,7 @@ def _show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
         "problems": count,
         "outcomes": outcomes,
         "steps_mean": found.steps / count,
-        "mse": None if found.squared_error is None else found.squared_error / count,
+        "mse": found.mse,
         "verified": found.verified,
     }
     if as_json:
@@ -371,12 +380,16 @@ def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]
             "problem": index,
             "outcome": Outcome(int(outcome)).name.lower().replace("_", " "),
             "steps": int(solution.steps[index]),
-            "energy": None if energies is None else float(energies[index]),
-            "error": None if errors is None else errors[index],
+            "energy": None if energies is None else _known(float(energies[index])),
+            "error": None if errors is None else _known(errors[index]),
             **({} if checked is None else {"verified": bool(checked[index])}),
         }
         for index, outcome in enumerate(solution.outcome)
     ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _show_trace(
@@ -409,8 +422,10 @@ def _show_trace(
 def _show_rows(rows: list[dict[str, Any]]) -> None:
     from irem_core.cli import show
 
+    errors = [row["error"] for row in rows if row["error"] is not None]
+    mean = f", mean squared error {show.cell(sum(errors) / len(errors))}" if errors else ""
     show.table(
-        f"{len(rows)} problem{'s' if len(rows) > 1 else ''}",
+        f"{len(rows)} problem{'s' if len(rows) > 1 else ''}{mean}",
         list(rows[0]),
         (list(row.values()) for row in rows[:_SHOWN_ROWS]),
     )

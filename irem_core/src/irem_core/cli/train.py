@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from irem_core.tasks.task import Task
 
 
+# Updates from which on a training is called long.
+_LONG = 50_000
+
+
 def train(
     task: Annotated[
         str | None,
@@ -25,7 +29,8 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Your own pairs instead of a task: .npz, .safetensors or .csv, or x.npy,y.npy.",
+            help="Your own pairs instead of a task: .npz, .safetensors, a table (.csv, .parquet, "
+            ".feather), or x.npy,y.npy.",
         ),
     ] = None,
     low: Annotated[
@@ -42,6 +47,22 @@ def train(
     ] = None,
     entries: Annotated[
         int | None, typer.Option(min=1, help="Numbers in an answer, where --pairs holds none.")
+    ] = None,
+    x_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help='Columns of a table that are questions, such as "age,price_*"; those that begin '
+            "with x, or all but --y-columns, if unset.",
+        ),
+    ] = None,
+    y_columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Columns of a table that are answers, likewise."),
+    ] = None,
+    categories: Annotated[
+        str | None,
+        typer.Option(help='"one-hot" to make an entry of each text in columns of text.'),
     ] = None,
     solver: Annotated[
         str, typer.Option(help='What to train, such as "irem(steps=10)" or "feedforward".')
@@ -105,8 +126,8 @@ def train(
 ) -> None:
     """Train a solver on a task or on pairs, keep the run in a folder, and evaluate it at the end.
 
-    With --pairs questions x and answers y come from a file, of which a tenth is held out; a .csv
-    file begins with a line that names its columns, such as x0,x1,y0.
+    With --pairs questions x and answers y come from a file, of which a tenth is held out; a table
+    names its columns, such as x0,x1,y0, or others with --y-columns.
 
     A run that was stopped or killed goes on from its last checkpoint when --resume is added to the
     same command, and ends with the same weights. Under torchrun, as in
@@ -121,6 +142,7 @@ def train(
 
     place = loading.device(device)
     said = {"low": low, "high": high, "cost": cost, "entries": entries}
+    said |= {"x_columns": x_columns, "y_columns": y_columns, "categories": categories}
     about = {name: value for name, value in said.items() if value is not None}
     trained, title = _trained(task, pairs, data, about)
     if not as_json:
@@ -147,6 +169,8 @@ def train(
     }
     settings |= {name: value for name, value in given.items() if value is not None}
     _check_settings(settings, known=signature(fit).parameters)
+    if pairs is not None and iterations is None and not as_json:
+        _tell_length(settings.get("iterations", 0))
     watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
     every = max(1000, settings.get("iterations", 0) // 10)
@@ -189,6 +213,15 @@ def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> Non
         )
 
 
+def _tell_length(iterations: int) -> None:
+    """Say how many updates training takes, where that is long and nobody asked for it."""
+    if iterations >= _LONG:
+        typer.echo(
+            f"Training takes {iterations:,} updates, which may be an hour or more; --iterations "
+            "sets fewer."
+        )
+
+
 def _trained(
     task: str | None, pairs: str | None, data: Path | None, about: Mapping[str, Any]
 ) -> tuple[Task, str]:
@@ -203,9 +236,9 @@ def _trained(
     from irem_core.tasks.task import load_task
 
     if pairs is None and about:
+        given = " and ".join(f"--{name.replace('_', '-')}" for name in about)
         raise SettingError(
-            f"irem train got --{' and --'.join(about)} without --pairs; a task knows its answers. "
-            "Leave it out."
+            f"irem train got {given} without --pairs; a task knows its answers. Leave it out."
         )
     if pairs is None and task is not None:
         return load_task(task, **({} if data is None else {"data": str(data)})), task

@@ -1,9 +1,8 @@
-"""Files of arrays: .npy, .npz, .csv and .safetensors, read without running anything they hold."""
+"""Files of arrays: .npy, .npz, .safetensors and tables, read without running what they hold."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 import warnings
 import zipfile
@@ -19,8 +18,9 @@ from torch import Tensor
 
 from irem_core.errors import InputFileError, IremError
 from irem_core.files.storage import replacing
+from irem_core.files.tables import ENDINGS, Table, write_table
 
-FORMATS = (".npy", ".npz", ".csv", ".safetensors")
+FORMATS = (".npy", ".npz", ".safetensors", *ENDINGS)
 """The endings of the files that can be read and written."""
 SEVERAL = (".npz", ".safetensors")
 """Those that hold any number of arrays, by name."""
@@ -39,7 +39,9 @@ _UNPACKED, _TIMES = 2**26, 100
 
 
 def read_arrays(file: Path, *, also: Sequence[str] = ()) -> dict[str, Array]:
-    """Read the arrays of a file by name; the one array of a .npy or .csv file has the name "".
+    """Read the arrays of a file by name; one without a name has the name "".
+
+    Of tables that name their columns, those that begin with x are together, and those with y.
 
     Args:
         file: the file.
@@ -48,23 +50,23 @@ def read_arrays(file: Path, *, also: Sequence[str] = ()) -> dict[str, Array]:
     Raises:
         InputFileError: the file is missing, damaged, or of another format.
     """
-    if file.suffix not in FORMATS:
+    ending = file.suffix.lower()
+    if ending not in FORMATS:
         raise InputFileError(
             f"{file} cannot be read as problems; its name must end in "
             f"{', '.join(dict.fromkeys((*also, *FORMATS)))}."
         )
-    # Warnings that matter: of a file without a line, and of sizes that overflow.
+    # Numpy warns of sizes that overflow.
     with reading(file), warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("error", RuntimeWarning)
-        if file.suffix == ".safetensors":
+        if ending == ".safetensors":
             return dict(load_file(file))
-        if file.suffix == ".npz":
+        if ending == ".npz":
             return _read_npz(file)
-        if file.suffix == ".npy":
+        if ending == ".npy":
             with file.open("rb") as handle:
                 return {"": _read_npy(handle, file.stat().st_size)}
-        return _read_csv(file)
+        return _by_letter(Table.read(file))
 
 
 def _read_npz(file: Path) -> dict[str, Array]:
@@ -89,6 +91,8 @@ def _read_npy(handle: IO[bytes], size: int) -> Array:
     if version not in _HEADERS:
         raise ValueError(f"it has version {version} of the format, which is not for numbers")
     shape, _, dtype = _HEADERS[version](handle)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, perhaps rows of different lengths or None")
     announced = math.prod(shape) * dtype.itemsize
     # Some versions of numpy let the size of an entry overflow.
     if min(*shape, announced, 0) < 0 or announced > size - handle.tell():
@@ -98,36 +102,22 @@ def _read_npy(handle: IO[bytes], size: int) -> Array:
     return array
 
 
-def _read_csv(file: Path) -> dict[str, Array]:
-    """Read a table; where a header names its columns, those of x and of y are apart."""
-    # Opened here, since numpy would take some names for addresses or packed files.
-    with file.open(encoding="utf-8-sig", newline="") as handle:
-        first = next(csv.reader(handle, skipinitialspace=True), [])
-        names = [each.strip("# ") for each in first]
-        letters = [each[:1].lower() for each in names]
-        known = zip(names, letters, strict=True)
-        strangers = [name for name, letter in known if letter not in ("x", "y")]
-        comment = "".join(first).startswith("#")
-        header = not strangers if comment else any(map(_is_word, names))
-        handle.seek(0)
-        table = np.loadtxt(handle, delimiter=",", ndmin=2, skiprows=int(header), quotechar='"')
-    if not header:
-        return {"": table}
+def _by_letter(table: Table) -> dict[str, Array]:
+    """Return the columns of a table whose names begin with x, and those with y; or all of them."""
+    if not table.named:
+        return {"": table.array(list(table.columns))}
+    names = [name for name in table.columns if name != table.index]
+    strangers = [name for name in names if name[:1].lower() not in ("x", "y")]
     if strangers:
         raise InputFileError(
-            f"{file} has a column {strangers[0]!r}; begin the names of columns with x for "
+            f"{table.source} has a column {strangers[0]!r}; begin the names of columns with x for "
             "questions and with y for answers, such as x0, x1 and y0."
         )
-    chosen = {letter: [each == letter for each in letters] for letter in sorted(set(letters))}
-    return {letter: table[:, columns] for letter, columns in chosen.items()}
-
-
-def _is_word(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return bool(cell)
-    return False
+    letters = sorted({name[0].lower() for name in names})
+    return {
+        letter: table.array([name for name in names if name[0].lower() == letter])
+        for letter in letters
+    }
 
 
 @contextlib.contextmanager
@@ -172,13 +162,19 @@ def name_of_questions(file: Path, names: Iterable[str]) -> str:
         InputFileError: there are several, and none is named x.
     """
     found = sorted(names)
-    if "x" in found:
-        return "x"
+    questions = held_as("x", found)
+    if questions is not None:
+        return questions
     if len(found) != 1:
         raise InputFileError(
             f"{file} holds {len(found)} arrays ({', '.join(found)}); call the questions x."
         )
     return found[0]
+
+
+def held_as(name: str, names: Iterable[str]) -> str | None:
+    """Return what a file calls its x or y, which may be in capitals; None where it has none."""
+    return next((each for each in (name, name.upper()) if each in set(names)), None)
 
 
 def tensor_of(file: Path, array: Array, dtype: torch.dtype) -> Tensor:
@@ -207,23 +203,28 @@ def write_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
         InputFileError: the format cannot hold these arrays.
         StorageError: writing failed.
     """
-    if file.suffix not in FORMATS:
+    ending = file.suffix.lower()
+    if ending not in FORMATS:
         raise InputFileError(
             f"{file} cannot be written; its name must end in {', '.join(FORMATS)}."
         )
-    if file.suffix not in SEVERAL and len(arrays) != 1:
+    if ending not in SEVERAL and len(arrays) != 1:
         raise InputFileError(
             f"{file} can hold one array and {len(arrays)} were to be written; choose a name that "
             "ends in .npz."
         )
     only = next(iter(arrays.values()))
+    flat = only.reshape(len(only), -1)
+    if ending in ENDINGS and ending != ".csv":
+        write_table(file, {f"y{place}": column for place, column in enumerate(flat.T)})
+        return
     with replacing(file) as temporary, temporary.open("wb") as handle:
-        if file.suffix == ".npy":
+        if ending == ".npy":
             np.save(handle, only)
-        elif file.suffix == ".csv":
+        elif ending == ".csv":
             digits = "%.17g" if only.dtype == np.float64 else "%.9g"
-            np.savetxt(handle, only.reshape(len(only), -1), delimiter=",", fmt=digits)
-        elif file.suffix == ".npz":
+            np.savetxt(handle, flat, delimiter=",", fmt=digits)
+        elif ending == ".npz":
             # Without allow_pickle=False, which numpy 1.26 would write as one more array.
             np.savez(handle, **arrays)  # type: ignore[arg-type]
         else:

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from irem_core.errors import InputFileError
-from irem_core.files.arrays import Array, name_of_questions, reading
+from irem_core.files.arrays import Array, held_as, name_of_questions, reading
 
 ENDINGS = (".npy", ".safetensors")
 """The endings of the files of which a range of rows can be read and written."""
@@ -42,24 +42,37 @@ class RowReader:
     dtype: str
 
     @classmethod
-    def open(cls, file: Path) -> RowReader:
+    def open(cls, file: Path, *, name: str | None = None) -> RowReader:
         """Look at a file without reading its array.
+
+        Args:
+            file: .npy or .safetensors.
+            name: of the array, where there are several; that of the questions if None.
 
         Raises:
             InputFileError: the file is missing, damaged, or of another format.
         """
-        if file.suffix not in ENDINGS:
+        if file.suffix.lower() not in ENDINGS:
             raise InputFileError(
                 f"{file} cannot be read in parts; its name must end in {' or '.join(ENDINGS)}."
             )
         with reading(file):
-            if file.suffix == ".npy":
+            if file.suffix.lower() == ".npy":
                 array = np.load(file, mmap_mode="r", allow_pickle=False)
                 return cls(file, "", array.shape, str(array.dtype))
             with safe_open(file, framework="np") as opened:
-                name = name_of_questions(file, opened.keys())
+                name = name or name_of_questions(file, opened.keys())
                 array = opened.get_slice(name)
                 return cls(file, name, tuple(array.get_shape()), str(array.get_dtype()))
+
+    def answers(self) -> RowReader | None:
+        """Return what reads the right answers of the same file, where it has as many, as y."""
+        if self.file.suffix.lower() == ".npy":
+            return None
+        with reading(self.file), safe_open(self.file, framework="np") as opened:
+            name = held_as("y", opened.keys())
+        found = None if name is None else RowReader.open(self.file, name=name)
+        return found if found is not None and len(found) == len(self) else None
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -74,7 +87,7 @@ class RowReader:
         stop = min(stop, len(self))
         start = min(start, stop)
         with reading(self.file):
-            if self.file.suffix == ".npy":
+            if self.file.suffix.lower() == ".npy":
                 return np.array(np.load(self.file, mmap_mode="r", allow_pickle=False)[start:stop])
             with safe_open(self.file, framework="np") as opened:
                 array: Array = opened.get_slice(self.name)[start:stop]

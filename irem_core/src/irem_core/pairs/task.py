@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -16,27 +17,34 @@ from irem_core import checks
 from irem_core.distributed import derive
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import InputFileError, SettingError
+from irem_core.files.arrays import Array
+from irem_core.files.tables import ENDINGS
 from irem_core.pairs.answers import BINARY, DISCRETE, bounded, discrete_kind, rounded
-from irem_core.pairs.cost import Cost, cost_of, lasting
-from irem_core.pairs.files import Moments, Pairs, space_of
+from irem_core.pairs.cost import Cost, cost_of
+from irem_core.pairs.files import (
+    NO_COLUMNS,
+    Columns,
+    Moments,
+    Pairs,
+    Wanted,
+    numbered_questions,
+    read_columns,
+    space_of,
+)
 from irem_core.pairs.standardized import Standardized
+from irem_core.pairs.summary import summary
 from irem_core.pairs.unanswered import answer_space, minima, read_questions
 from irem_core.pairs.warm_start import WarmStart
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import ImageSpace, Space
 from irem_core.solvers.base import Solver
-from irem_core.solvers.recipes import recipe
 from irem_core.tasks.difficulty import Difficulty
-from irem_core.tasks.floors import Floor
+from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
-from irem_core.training.fit import fit
-from irem_core.training.progress import Progress
 
 _BATCH = 250
 # Entries that are held on the device; more stay where they are, and batches are copied.
 _HELD = 2**27
-# A linear regression on more entries of x than these is left out.
-_LARGEST_REGRESSION = 4096
 
 
 class PairsTask(Task):
@@ -58,6 +66,8 @@ class PairsTask(Task):
         cost: what answers minimise, where that is known (see `WarmStart`).
         unanswered: whether there are questions alone, whose answers are minima of the cost; these
             are found when they are first needed.
+        x_columns: the names of the entries of x, where they are from a table (see `Table`).
+        y_columns: likewise of y.
 
     Raises:
         SettingError: a setting is out of range.
@@ -77,6 +87,8 @@ class PairsTask(Task):
         discrete: str | None = None,
         cost: Cost | None = None,
         unanswered: bool = False,
+        x_columns: Sequence[str] | None = None,
+        y_columns: Sequence[str] | None = None,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
         checks.check(checks.one_of(None, *DISCRETE), "PairsTask", discrete=discrete)
@@ -92,6 +104,7 @@ class PairsTask(Task):
         self.discrete = discrete
         self.cost = cost
         self.unanswered = unanswered
+        self.columns: Columns = (x_columns, y_columns)
         self._pairs: Pairs | None = None
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
         pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
@@ -99,12 +112,15 @@ class PairsTask(Task):
         self.preferred = "conv" if pixels else "distance"
 
     @classmethod
-    def of(cls, x: Any, y: Any = None, **settings: Any) -> PairsTask:
-        """Make a task of two arrays or tensors, `(n, ...)` each.
+    def of(
+        cls, x: Any, y: Any = None, *, categories: str | None = None, **settings: Any
+    ) -> PairsTask:
+        """Make a task of two arrays, tensors or data frames, `(n, ...)` each.
 
         Args:
             x: the questions.
             y: their answers; None for the minima of a cost.
+            categories: "one-hot" to make an entry of each text in columns of text.
             settings: `held_out`, `split_seed`, `cost`, and `low` and `high`: bounds of the answers,
                 a number for all entries or an array in the shape of an answer. Where there are no
                 answers, `entries` says how many numbers they have, unless bounds or cost do.
@@ -114,23 +130,45 @@ class PairsTask(Task):
         """
         if y is None and settings.get("cost") is not None:
             return cls._of_cost(_array(x), None, settings)
-        return cls._made(Pairs.of(_array(x), _array(y)), None, settings)
+        return cls._made(Pairs.of(_array(x), _array(y), categories=categories), None, settings)
 
     @classmethod
-    def open(cls, data: str, **settings: Any) -> PairsTask:
+    def open(
+        cls,
+        data: str,
+        *,
+        x_columns: str | Sequence[str] | None = None,
+        y_columns: str | Sequence[str] | None = None,
+        categories: str | None = None,
+        **settings: Any,
+    ) -> PairsTask:
         """Make a task of the pairs in a file or two (see `Pairs.read`).
 
         Args:
-            data: one .npz, .safetensors or .csv file, or "x.npy,y.npy".
+            data: one .npz or .safetensors file, a table, or "x.npy,y.npy".
+            x_columns: the columns of a table that are questions: names and globs, such as
+                "age,price_*"; all others where answers alone are named.
+            y_columns: those that are answers, likewise.
+            categories: as for `of`.
             settings: as those of `of`.
 
         Raises:
             InputFileError: the files cannot be read, or hold no pairs to learn from.
+            UnknownNameError: the table has no such column.
+            SettingError: columns are chosen of what is no table.
         """
-        x = read_questions(data) if settings.get("cost") is not None else None
+        columns: Wanted = (x_columns, y_columns)
+        chosen = columns != NO_COLUMNS or categories is not None
+        x = read_questions(data) if settings.get("cost") is not None and not chosen else None
         if x is not None:
             return cls._of_cost(x, data, settings)
-        return cls._made(Pairs.read(data), data, settings)
+        pairs = Pairs.read(data, columns=columns, categories=categories)
+        if pairs.columns[0] is None and chosen:
+            raise SettingError(
+                f"{data} holds arrays, whose columns have no names; leave the choice of columns "
+                f"and categories out, or give a table ({', '.join(ENDINGS)})."
+            )
+        return cls._made(pairs, data, settings)
 
     @classmethod
     def _of_cost(cls, x: Any, data: str | None, settings: dict[str, Any]) -> PairsTask:
@@ -162,12 +200,18 @@ class PairsTask(Task):
             answer=answer,
             digest=_digest(pairs, settings.get("unanswered", False)),
             discrete=discrete_kind(pairs.y),
+            x_columns=pairs.columns[0],
+            y_columns=pairs.columns[1],
             **settings,
         )
         task._pairs = pairs
         if not task.answer_moments.scale.any():
             raise InputFileError(
                 f"{pairs.source}: all answers y are the same, so there is nothing to learn."
+            )
+        if not task.held.any():
+            raise InputFileError(
+                f"{pairs.source}: all questions x are the same, so there is nothing to learn from."
             )
         return task
 
@@ -199,25 +243,42 @@ class PairsTask(Task):
             raise InputFileError(
                 f"{self.data} does not hold the pairs that this run was trained on: its content "
                 "has changed, and other pairs would be held out. Give the file as it was with "
-                "--data FILE, or train again."
+                "--data FILE, train again, or score the run on all pairs of a file: --on FILE."
             )
         return pairs
 
     def _read(self, data: str) -> Pairs:
         x = read_questions(data) if self.unanswered else None
         if x is None or self.cost is None:
-            return Pairs.read(data)
+            return Pairs.read(data, columns=self.columns)
         return _with_minima(x, cost_of(self.cost), self.answer, data)
+
+    def arrays(self, file: Path) -> dict[str, Array]:
+        """Read the arrays of a file; of a table the columns that the pairs of training had.
+
+        Raises:
+            InputFileError: the file cannot be read, or lacks a column of x.
+        """
+        return read_columns(file, self.columns)
+
+    @cached_property
+    def questions(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Which question each pair asks, `(n,)`: the same number where x is the same."""
+        return numbered_questions(self.pairs.x)
 
     @cached_property
     def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which pairs are held out, `(n,)`: at least one, and at least one is not."""
-        count = len(self.pairs)
+        """Which pairs are held out, `(n,)`: all pairs of a question, or none.
+
+        At least one question is, and at least one is not; none where all are the same.
+        """
+        count = int(self.questions.max()) + 1
         generator = torch.Generator().manual_seed(derive(self.split_seed, "held out"))
         chosen = torch.randperm(count, generator=generator)
         held = np.zeros(count, dtype=np.bool_)
         held[chosen[: min(max(round(count * self.held_out), 1), count - 1)].numpy()] = True
-        return held
+        spread: np.ndarray[Any, np.dtype[np.bool_]] = held[self.questions]
+        return spread
 
     @cached_property
     def question_moments(self) -> Moments:
@@ -316,13 +377,16 @@ class PairsTask(Task):
         """Return each problem's share of R², the part of the variance that answers explain.
 
         Averaged over all held-out pairs that is 1 - error / variance of each entry of y (of each
-        channel of images, of all entries of matrices), averaged over those that vary. Of answers of
-        0 and 1 it also says which are exact once they are rounded (`solved`).
+        channel of images, of all entries of matrices), averaged over those that vary; left out
+        where nothing varies, as in a single pair. Of answers of 0 and 1 it also says which are
+        exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
         varies = scale > 0
         shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
-        found = {"r2": 1 - shares.flatten(1).mean(1) / varies.to(y).mean()}
+        found = {}
+        if varies.any():
+            found["r2"] = 1 - shares.flatten(1).mean(1) / varies.to(y).mean()
         whole = self.rounded(y)
         if whole is not None:
             found["solved"] = (whole == target).flatten(1).all(1).to(y)
@@ -330,8 +394,10 @@ class PairsTask(Task):
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Whether answers are of 0 and 1, and where they come from that were not given."""
-        found = []
+        """What was read, and of answers whether they are of 0 and 1, or minima of a cost."""
+        moments = (self.question_moments, self.answer_moments)
+        spaces = (self.question, self.answer)
+        found = summary(self.pairs, spaces, self.held, self.questions, moments)
         if self.unanswered:
             found += [f"Answers to {len(self.pairs)} questions are minima of the cost."]
         if self.discrete is not None:
@@ -361,16 +427,9 @@ class PairsTask(Task):
         The regression is left out where x has more than 4,096 entries.
         """
         held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
-        x, y = (tensor.flatten(1).double() for tensor in self._part(0))
-        asked, target = (tensor.flatten(1).double() for tensor in self._part(held_out))
-        linear = None
-        if x.shape[1] <= _LARGEST_REGRESSION:
-            centre, middle = x.mean(0), y.mean(0)
-            slopes = torch.linalg.lstsq(x - centre, y - middle, driver="gelsd").solution
-            linear = float(((asked - centre) @ slopes + middle - target).square().mean())
-        return Floor(constant=float((target - y.mean(0)).square().mean()), linear=linear)
+        return floor_of(self.part(0), self.part(held_out))
 
-    def _part(self, held_out: int) -> tuple[Tensor, Tensor]:
+    def part(self, held_out: int) -> tuple[Tensor, Tensor]:
         """Return training or held-out pairs, of so many that a regression has enough."""
         cpu = torch.device("cpu")
         rows = self._rows(held_out, cpu)
@@ -391,57 +450,3 @@ def _digest(pairs: Pairs, unanswered: bool) -> str:
 
 def _array(values: Any) -> Any:
     return values.numpy(force=True) if isinstance(values, Tensor) else values
-
-
-def fit_pairs(
-    x: Any,
-    y: Any = None,
-    *,
-    cost: Cost | None = None,
-    entries: int | None = None,
-    solver: str = "irem",
-    energy: Any = None,
-    preset: str | None = None,
-    low: Any = None,
-    high: Any = None,
-    held_out: float = 0.1,
-    seed: int = 0,
-    **training: Any,
-) -> Progress:
-    """Train a solver on pairs of question and answer, as `irem train --pairs` does.
-
-    `fit_pairs(x, y, out="runs/mine").solver` answers questions in the units of x and y, and so does
-    `load("runs/mine")`. `evaluate(progress.solver, progress.task)` scores it on the held-out pairs.
-
-    Args:
-        x: `(n, ...)` questions: vectors, matrices or images, an array or a tensor.
-        y: `(n, ...)` their answers, likewise; None for those that a cost has.
-        cost: what answers minimise, where that is known: a function (x, y) -> (B,), in the units of
-            x and y, or an `EnergyFn`, or "module:name" of one. The solver then proposes where the
-            cost is descended from, and answers are as exact as its minima (see `WarmStart`).
-        entries: numbers in an answer, where there is no y and no bound of each.
-        solver: what to train, as for `recipe`; likewise `energy` and `preset`.
-        energy: a name, a constructor such as "mlp(width=256)", or an energy.
-        preset: the name of settings; the first that suits the energy if None.
-        low: the least value of an answer's entries, a number or an array in the shape of an
-            answer, with -infinity where there is none; no answer of the solver is below it.
-        high: likewise the greatest.
-        held_out: share of the pairs that training never sees.
-        seed: of weights, draws and starts.
-        training: arguments of `fit` to use in place of the preset's, such as `out`.
-
-    Returns:
-        The finished training: its `solver` and its `task`.
-
-    Raises:
-        InputFileError: they are no pairs to learn from: different lengths, NaN, too few.
-        SettingError: a run is to be kept of a cost that could not be found again by its name.
-    """
-    about: dict[str, Any] = {"low": low, "high": high, "held_out": held_out}
-    if cost is not None:
-        about |= {"cost": lasting(cost, kept="out" in training)}
-    if y is None:
-        about |= {"entries": entries}
-    task = PairsTask.of(x, y, **about)
-    made = recipe(task, solver, energy=energy, preset=preset, seed=seed)
-    return fit(made.solver, task, seed=seed, **{**made.training, **training})

@@ -15,7 +15,7 @@ from torch import Tensor
 from irem_core.descent import LBFGS
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
-from irem_core.files.arrays import Array, name_of_questions, read_arrays
+from irem_core.files.arrays import Array, held_as, name_of_questions, read_arrays
 from irem_core.pairs.cost import EXACT, minimized
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Bound, Space, VectorSpace, uniform
@@ -41,7 +41,7 @@ def read_questions(data: str) -> Array | None:
     if "," in data:
         return None
     arrays = read_arrays(Path(data))
-    return None if "y" in arrays else arrays[name_of_questions(Path(data), arrays)]
+    return None if held_as("y", arrays) else arrays[name_of_questions(Path(data), arrays)]
 
 
 def answer_space(cost: Landscape, entries: int | None, low: Any, high: Any) -> Space:

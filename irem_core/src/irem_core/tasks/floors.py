@@ -26,6 +26,8 @@ _ENTRIES = 100_000
 # Entries that are drawn about as many of. Those of one problem are alike, so more than are fitted.
 _DRAWN = 2_000_000
 _FIRST_BATCH, _LARGEST_BATCH = 8, 512
+# A linear regression on more entries of x than these is left out.
+_LARGEST_REGRESSION = 4096
 # Of the mean square: what rounding leaves of the spread of answers that are all the same.
 _ROUNDING = 1e-12
 
@@ -251,3 +253,23 @@ def _thinned(entries: Tensor) -> Tensor:
         kept = torch.randperm(entries.shape[0], generator=generator)[:_ENTRIES]
         entries = entries[kept.to(entries.device)]
     return entries.cpu().double()
+
+
+def floor_of(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Floor:
+    """Return what the mean answer and a linear regression of some problems score on others.
+
+    Args:
+        train: questions and answers, `(n, ...)` each, that both are fitted to.
+        test: those that they are scored on.
+
+    Returns:
+        The regression is left out where x has more than 4,096 entries.
+    """
+    x, y = (tensor.flatten(1).double() for tensor in train)
+    asked, target = (tensor.flatten(1).double() for tensor in test)
+    linear = None
+    if x.shape[1] <= _LARGEST_REGRESSION:
+        centre, middle = x.mean(0), y.mean(0)
+        slopes = torch.linalg.lstsq(x - centre, y - middle, driver="gelsd").solution
+        linear = float(((asked - centre) @ slopes + middle - target).square().mean())
+    return Floor(constant=float((target - y.mean(0)).square().mean()), linear=linear)

@@ -116,7 +116,7 @@ class Sat(DenseTask):
             InputFileError: the name is that of a formula, perhaps the very one that was read.
             StorageError: writing failed.
         """
-        if file.suffix != ".sol":
+        if file.suffix.lower() != ".sol":
             raise InputFileError(
                 f"{file} is named as a formula, which an answer is not; write answers to a file "
                 "whose name ends in .sol."

@@ -1,0 +1,59 @@
+"""What was read of a file of pairs, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irem_core.files.tables import listed
+from irem_core.pairs.files import Moments, Pairs
+from irem_core.problems.space import Space
+
+
+def summary(
+    pairs: Pairs,
+    spaces: tuple[Space, Space],
+    held: NDArray[np.bool_],
+    questions: NDArray[np.int64],
+    moments: tuple[Moments, Moments],
+) -> list[str]:
+    """Say what was read, and what becomes of it in training.
+
+    Args:
+        pairs: what was read.
+        spaces: of x and of y.
+        held: `(n,)` which pairs are held out.
+        questions: `(n,)` the number of each pair's question.
+        moments: of x and of y in training.
+    """
+    of_x, of_y = pairs.columns
+    said = [
+        f"{pairs.source}: {len(pairs):,} pairs. x: {_described(spaces[0], of_x)}. "
+        f"y: {_described(spaces[1], of_y)}."
+    ]
+    if pairs.left_out:
+        said.append(f"Columns left out: {listed(pairs.left_out)}.")
+    said.append(f"Held out: {int(held.sum()):,} pairs, which training never sees.")
+    again = len(pairs) - len(np.unique(questions))
+    if again:
+        said.append(
+            f"{again:,} pairs ask what an earlier one asks; all pairs of one question are held "
+            "out, or none."
+        )
+    if constant := _constant("x", moments[0], of_x):
+        said.append(f"Dropped from x, as they never vary: {listed(constant)}.")
+    if constant := _constant("y", moments[1], of_y):
+        said.append(f"Never vary in y, and are answered as they are: {listed(constant)}.")
+    return said
+
+
+def _described(space: Space, names: Sequence[str] | None) -> str:
+    return f"{space}" if names is None else f"{len(names)} columns ({listed(list(names))})"
+
+
+def _constant(letter: str, moments: Moments, names: Sequence[str] | None) -> list[str]:
+    """Name the entries, or channels, that never vary in training."""
+    places = (moments.scale.ravel() == 0).nonzero()[0].tolist()
+    return [f"{letter}[{place}]" if names is None else names[place] for place in places]
