@@ -31,7 +31,7 @@ from irem_core import (
     write_arrays,
 )
 from irem_core.cli.files import read_questions
-from irem_core.pairs import files
+from irem_core.pairs import files, split
 from irem_core.pairs import task as module
 from irem_core.runs.description import describe, rebuild
 from irem_core.testing import check_solver, check_task
@@ -180,7 +180,7 @@ def test_the_split_is_by_a_seed_and_covers_all() -> None:
 
 @pytest.mark.parametrize("most", [2**27, 10])
 def test_draws_and_batches_keep_to_their_part(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_HELD", most)  # in memory, or mapped and copied batch by batch
+    monkeypatch.setattr(split, "_HELD", most)  # in memory, or mapped and copied batch by batch
     monkeypatch.setattr(module, "_BATCH", 4)
     x, y = (each.astype(np.float32) for each in linear_pairs())
     task = PairsTask.of(x, y, held_out=0.2)

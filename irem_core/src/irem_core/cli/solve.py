@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,20 +20,18 @@ from irem_core.cli.options import (
     TestSeed,
     Threads,
 )
+from irem_core.cli.solutions import known, listed, rows_of, show_solution, show_sum
 from irem_core.errors import SettingError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from irem_core.bulk.answer_journal import SolvedFile
     from irem_core.cli.files import Questions
     from irem_core.problems.problem import Problem
     from irem_core.solvers.base import Solver
     from irem_core.solving.solution import Observer, Solution
     from irem_core.tasks.task import Task
-
-_SHOWN_ROWS = 20
 
 
 def solve(
@@ -143,12 +140,12 @@ def solve(
             watching.end(solution)
     if output is not None:
         files.write_answers(output, task, problem, solution)
-    rows = _rows(solution, errors)
+    rows = rows_of(solution, errors)
     if as_json:
-        answers = _listed(solution) if output is None else str(output)
+        answers = listed(solution) if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
         return
-    _show(task, problem, target, solution, trace, rows)
+    show_solution(task, problem, target, solution, trace, rows)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
 
@@ -171,23 +168,6 @@ def _check_once(file: Path, restarts: int, rounding: bool) -> None:
             f"{file} is solved in parts, whose answers are written as they are found; leave "
             "--round out, or give a --capacity of all of its problems."
         )
-
-
-def _show(
-    task: Task,
-    problem: Problem,
-    target: Tensor | None,
-    solution: Solution,
-    trace: list[dict[str, float | None]],
-    rows: list[dict[str, Any]],
-) -> None:
-    """Print the task's own report, or how energy and error fell and what each problem came to."""
-    report = task.report(problem, solution)
-    if report is None:
-        _show_trace(trace, problem, target, solution)
-        _show_rows(rows)
-    else:
-        typer.echo(report)
 
 
 def _found(run: str, place: torch.device) -> tuple[Solver, Task]:
@@ -286,7 +266,7 @@ def _solve(
                 {
                     "step": step,
                     # Solvers without an energy show NaN in its place.
-                    "energy": _known(energy),
+                    "energy": known(energy),
                     "error": error(evaluation.iterate.y[first], rows),
                 }
             )
@@ -315,7 +295,7 @@ def _solve_in_parts(
         found = solve_file(solver, task, file, output, **options, progress=progress)
     if not leads:
         return
-    _show_sum(found, output, as_json=as_json)
+    show_sum(found, output, as_json=as_json)
 
 
 def _solve_lines(
@@ -329,105 +309,4 @@ def _solve_lines(
         found = solve_text(
             solver, task, file, output, **options, progress=lambda solved: progress(solved, None)
         )
-    _show_sum(found, output, as_json=as_json)
-
-
-def _show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
-    """Show what became of the problems of a large file."""
-    from irem_core.cli import show
-
-    count = found.problems
-    outcomes = {name.lower().replace("_", " "): many for name, many in found.outcomes.items()}
-    summary = {
-        "problems": count,
-        "outcomes": outcomes,
-        "steps_mean": found.steps / count,
-        "mse": found.mse,
-        "verified": found.verified,
-    }
-    if as_json:
-        show.json_document({"answers": str(output), **summary})
-        return
-    ends = ", ".join(f"{many} {name}" for name, many in outcomes.items())
-    show.table(
-        f"{count} problems",
-        ["outcomes", "steps, mean", "error, mean", "verified"],
-        [[ends, summary["steps_mean"], summary["mse"], found.verified]],
-    )
-    typer.echo(f"The answers are in {output}.")
-
-
-def _listed(solution: Solution) -> list[Any] | None:
-    """List answers row by row, null where one was checked and does not hold; null where none do."""
-    rows: list[Any] = solution.y.tolist()
-    if solution.verified is None:
-        return rows
-    owner, holds = solution.layout.owner, solution.verified
-    held = (holds if owner is None else holds[owner]).tolist()
-    return (
-        [row if right else None for row, right in zip(rows, held, strict=True)]
-        if any(held)
-        else None
-    )
-
-
-def _rows(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
-    from irem_core.solving.outcome import Outcome
-
-    energies, checked = solution.energy, solution.verified
-    return [
-        {
-            "problem": index,
-            "outcome": Outcome(int(outcome)).name.lower().replace("_", " "),
-            "steps": int(solution.steps[index]),
-            "energy": None if energies is None else _known(float(energies[index])),
-            "error": None if errors is None else _known(errors[index]),
-            **({} if checked is None else {"verified": bool(checked[index])}),
-        }
-        for index, outcome in enumerate(solution.outcome)
-    ]
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _show_trace(
-    trace: list[dict[str, Any]], problem: Problem, target: Tensor | None, solution: Solution
-) -> None:
-    from irem_core.cli import show
-
-    if trace:
-        show.table(
-            "Problem 0, step by step (error: mean squared over its entries)",
-            ["step", "energy", "error"],
-            ([each["step"], each["energy"], each["error"]] for each in trace),
-        )
-    if problem.layout.owner is None:
-        shown = slice(0, 6)
-        columns = {"answer": solution.y, "exact": target}
-        entries = [
-            [name, *(round(value, 4) for value in tensor[0].flatten()[shown].tolist())]
-            for name, tensor in columns.items()
-            if tensor is not None
-        ]
-        width = max(map(len, entries))
-        show.table(
-            "First entries of problem 0",
-            ["", *(f"[{index}]" for index in range(width - 1))],
-            entries,
-        )
-
-
-def _show_rows(rows: list[dict[str, Any]]) -> None:
-    from irem_core.cli import show
-
-    errors = [row["error"] for row in rows if row["error"] is not None]
-    mean = f", mean squared error {show.cell(sum(errors) / len(errors))}" if errors else ""
-    show.table(
-        f"{len(rows)} problem{'s' if len(rows) > 1 else ''}{mean}",
-        list(rows[0]),
-        (list(row.values()) for row in rows[:_SHOWN_ROWS]),
-    )
-    if len(rows) > _SHOWN_ROWS:
-        typer.echo(f"... and {len(rows) - _SHOWN_ROWS} more; --json prints all.")
+    show_sum(found, output, as_json=as_json)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from irem_core import checks
 from irem_core.errors import InputFileError, SettingError
@@ -311,6 +312,11 @@ def read_columns(file: Path, columns: Columns) -> dict[str, Array]:
     if y_columns and all(each in table.columns or table.column_of(each) for each in y_columns):
         found["y"] = table.array(y_columns)
     return found
+
+
+def array_of(values: Any) -> Any:
+    """Return a tensor as an array, and all else as it is."""
+    return values.numpy(force=True) if isinstance(values, Tensor) else values
 
 
 def space_of(name: str, array: Array, source: str) -> Space:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irem_core.files.tables import listed
+from irem_core.pairs.answers import BINARY
 from irem_core.pairs.files import Moments, Pairs
 from irem_core.problems.space import Space
 
@@ -18,6 +19,9 @@ def summary(
     held: NDArray[np.bool_],
     questions: NDArray[np.int64],
     moments: tuple[Moments, Moments],
+    *,
+    discrete: str | None,
+    unanswered: bool,
 ) -> list[str]:
     """Say what was read, and what becomes of it in training.
 
@@ -27,6 +31,8 @@ def summary(
         held: `(n,)` which pairs are held out.
         questions: `(n,)` the number of each pair's question.
         moments: of x and of y in training.
+        discrete: the kind of answers that are 0 and 1 (see `discrete_kind`).
+        unanswered: whether answers are minima of a cost.
     """
     of_x, of_y = pairs.columns
     said = [
@@ -46,6 +52,14 @@ def summary(
         said.append(f"Dropped from x, as they never vary: {listed(constant)}.")
     if constant := _constant("y", moments[1], of_y):
         said.append(f"Never vary in y, and are answered as they are: {listed(constant)}.")
+    if unanswered:
+        said.append(f"Answers to {len(pairs)} questions are minima of the cost.")
+    if discrete is not None:
+        kind = "0 or 1" if discrete == BINARY else "one-hot"
+        said.append(
+            f"Answers are {kind}: solved is the share that is exact once rounded, as irem "
+            "solve --round rounds them."
+        )
     return said
 
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import attrs
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -15,11 +14,10 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.distributed import derive
-from irem_core.energies.landscape import Landscape
 from irem_core.errors import InputFileError, SettingError
 from irem_core.files.arrays import Array
 from irem_core.files.tables import ENDINGS
-from irem_core.pairs.answers import BINARY, DISCRETE, bounded, discrete_kind, rounded
+from irem_core.pairs.answers import DISCRETE, bounded, discrete_kind, rounded
 from irem_core.pairs.cost import Cost, cost_of
 from irem_core.pairs.files import (
     NO_COLUMNS,
@@ -27,13 +25,15 @@ from irem_core.pairs.files import (
     Moments,
     Pairs,
     Wanted,
+    array_of,
     numbered_questions,
     read_columns,
     space_of,
 )
+from irem_core.pairs.split import Split, held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.summary import summary
-from irem_core.pairs.unanswered import answer_space, minima, read_questions
+from irem_core.pairs.unanswered import answer_space, digest_of, read_questions, with_minima
 from irem_core.pairs.warm_start import WarmStart
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import ImageSpace, Space
@@ -43,8 +43,6 @@ from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
 
 _BATCH = 250
-# Entries that are held on the device; more stay where they are, and batches are copied.
-_HELD = 2**27
 
 
 class PairsTask(Task):
@@ -106,7 +104,6 @@ class PairsTask(Task):
         self.unanswered = unanswered
         self.columns: Columns = (x_columns, y_columns)
         self._pairs: Pairs | None = None
-        self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
         pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
         # Nothing is known of how entries hang together, but that pixels of images do by place.
         self.preferred = "conv" if pixels else "distance"
@@ -129,8 +126,8 @@ class PairsTask(Task):
             InputFileError: they are no pairs to learn from (see `Pairs.of`), or beyond bounds.
         """
         if y is None and settings.get("cost") is not None:
-            return cls._of_cost(_array(x), None, settings)
-        return cls._made(Pairs.of(_array(x), _array(y), categories=categories), None, settings)
+            return cls._of_cost(array_of(x), None, settings)
+        return cls._made(Pairs.of(array_of(x), array_of(y), categories=categories), None, settings)
 
     @classmethod
     def open(
@@ -175,7 +172,7 @@ class PairsTask(Task):
         low, high, entries = (settings.pop(name, None) for name in ("low", "high", "entries"))
         cost = cost_of(settings["cost"])
         space = answer_space(cost, entries, low, high)
-        pairs = _with_minima(x, cost, space, data)
+        pairs = with_minima(x, cost, space, data)
         return cls._made(pairs, data, {**settings, "unanswered": True}, space)
 
     @classmethod
@@ -198,7 +195,7 @@ class PairsTask(Task):
             data,
             question=space_of("x", pairs.x, pairs.source),
             answer=answer,
-            digest=_digest(pairs, settings.get("unanswered", False)),
+            digest=digest_of(pairs, settings.get("unanswered", False)),
             discrete=discrete_kind(pairs.y),
             x_columns=pairs.columns[0],
             y_columns=pairs.columns[1],
@@ -239,7 +236,7 @@ class PairsTask(Task):
                 f"The pairs of this run cannot be read: {error} Solving does without; where they "
                 "have moved, give --data FILE."
             ) from error
-        if self.digest not in (None, _digest(pairs, self.unanswered)):
+        if self.digest not in (None, digest_of(pairs, self.unanswered)):
             raise InputFileError(
                 f"{self.data} does not hold the pairs that this run was trained on: its content "
                 "has changed, and other pairs would be held out. Give the file as it was with "
@@ -251,7 +248,7 @@ class PairsTask(Task):
         x = read_questions(data) if self.unanswered else None
         if x is None or self.cost is None:
             return Pairs.read(data, columns=self.columns)
-        return _with_minima(x, cost_of(self.cost), self.answer, data)
+        return with_minima(x, cost_of(self.cost), self.answer, data)
 
     def arrays(self, file: Path) -> dict[str, Array]:
         """Read the arrays of a file; of a table the columns that the pairs of training had.
@@ -268,17 +265,14 @@ class PairsTask(Task):
 
     @cached_property
     def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which pairs are held out, `(n,)`: all pairs of a question, or none.
+        """Which pairs are held out, `(n,)`: all pairs of a question, or none (see `held_out`)."""
+        return held_out(self.questions, self.held_out, derive(self.split_seed, "held out"))
 
-        At least one question is, and at least one is not; none where all are the same.
-        """
-        count = int(self.questions.max()) + 1
-        generator = torch.Generator().manual_seed(derive(self.split_seed, "held out"))
-        chosen = torch.randperm(count, generator=generator)
-        held = np.zeros(count, dtype=np.bool_)
-        held[chosen[: min(max(round(count * self.held_out), 1), count - 1)].numpy()] = True
-        spread: np.ndarray[Any, np.dtype[np.bool_]] = held[self.questions]
-        return spread
+    @cached_property
+    def split(self) -> Split:
+        """The pairs as tensors, of training or held out."""
+        fine = (self.question_moments.fine, self.answer_moments.fine)
+        return Split(self.pairs, self.held, fine)
 
     @cached_property
     def question_moments(self) -> Moments:
@@ -313,9 +307,9 @@ class PairsTask(Task):
         Raises:
             InputFileError: the pairs are missing, or are not those of training.
         """
-        rows = self._rows(held_out, device)
+        rows = self.split.rows(held_out, device)
         drawn = torch.randint(len(rows), (count,), generator=generator, device=device)
-        return self._take(rows[drawn], device)
+        return self.split.take(rows[drawn], device)
 
     def batches(
         self,
@@ -335,33 +329,9 @@ class PairsTask(Task):
         """
         held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
         place = torch.device(device)
-        for rows in self._rows(held_out, place)[:problems].split(_BATCH):
-            x, y = self._take(rows, place)
+        for rows in self.split.rows(held_out, place)[:problems].split(_BATCH):
+            x, y = self.split.take(rows, place)
             yield Problem(x, self.answer), y
-
-    def _rows(self, held_out: int, device: torch.device) -> Tensor:
-        chosen = self.held if held_out else ~self.held
-        return torch.from_numpy(chosen.nonzero()[0]).to(device)
-
-    def _take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        pairs = self.pairs
-        if pairs.x.size + pairs.y.size > _HELD:
-            chosen = rows.cpu().numpy()
-            return self._tensors(pairs.x[chosen], pairs.y[chosen], device)
-        if device not in self._on:
-            self._on[device] = self._tensors(pairs.x, pairs.y, device)
-        x, y = self._on[device]
-        return x[rows], y[rows]
-
-    def _tensors(self, x: Any, y: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return both in torch's default type; in double precision where single is too coarse."""
-        double = torch.get_default_dtype() == torch.float64
-        moments = (self.question_moments, self.answer_moments)
-        x, y = (
-            np.require(each, np.float64 if double or own.fine else np.float32, ["C", "W"])
-            for each, own in zip((x, y), moments, strict=True)
-        )
-        return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
         """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
@@ -397,16 +367,8 @@ class PairsTask(Task):
         """What was read, and of answers whether they are of 0 and 1, or minima of a cost."""
         moments = (self.question_moments, self.answer_moments)
         spaces = (self.question, self.answer)
-        found = summary(self.pairs, spaces, self.held, self.questions, moments)
-        if self.unanswered:
-            found += [f"Answers to {len(self.pairs)} questions are minima of the cost."]
-        if self.discrete is not None:
-            kind = "0 or 1" if self.discrete == BINARY else "one-hot"
-            found += [
-                f"Answers are {kind}: solved is the share that is exact once rounded, as irem "
-                "solve --round rounds them."
-            ]
-        return found
+        about: dict[str, Any] = {"discrete": self.discrete, "unanswered": self.unanswered}
+        return summary(self.pairs, spaces, self.held, self.questions, moments, **about)
 
     def rounded(self, y: Tensor) -> Tensor | None:
         """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
@@ -432,21 +394,6 @@ class PairsTask(Task):
     def part(self, held_out: int) -> tuple[Tensor, Tensor]:
         """Return training or held-out pairs, of so many that a regression has enough."""
         cpu = torch.device("cpu")
-        rows = self._rows(held_out, cpu)
+        rows = self.split.rows(held_out, cpu)
         most = max(1, 2**24 // self.question.size)
-        return self._take(rows[:: -(-len(rows) // most)], cpu)
-
-
-def _with_minima(x: Any, cost: Landscape, answer: Space, source: str | None) -> Pairs:
-    x = np.asanyarray(x)
-    x = x[:, None] if x.ndim == 1 else x
-    return Pairs.of(x, minima(cost, x, answer), *([] if source is None else [source]))
-
-
-def _digest(pairs: Pairs, unanswered: bool) -> str:
-    """Return what is compared; minima differ by rounding from machine to machine."""
-    return (attrs.evolve(pairs, y=pairs.y[:0]) if unanswered else pairs).digest()
-
-
-def _array(values: Any) -> Any:
-    return values.numpy(force=True) if isinstance(values, Tensor) else values
+        return self.split.take(rows[:: -(-len(rows) // most)], cpu)

@@ -17,6 +17,7 @@ from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
 from irem_core.files.arrays import Array, held_as, name_of_questions, read_arrays
 from irem_core.pairs.cost import EXACT, minimized
+from irem_core.pairs.files import Pairs
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Bound, Space, VectorSpace, uniform
 from irem_core.solving.solution import Solution
@@ -98,6 +99,25 @@ def minima(
         best = reduce(Solution.or_better, solutions)
         found.append(best.y.numpy())
     return np.concatenate(found)
+
+
+def with_minima(x: Any, cost: Landscape, answer: Space, source: str | None) -> Pairs:
+    """Make pairs of questions and minima of their costs.
+
+    Args:
+        x: `(n, ...)` or `(n,)` questions.
+        cost: what to minimise.
+        answer: the space of the answers.
+        source: what to call them in errors.
+    """
+    x = np.asanyarray(x)
+    x = x[:, None] if x.ndim == 1 else x
+    return Pairs.of(x, minima(cost, x, answer), *([] if source is None else [source]))
+
+
+def digest_of(pairs: Pairs, unanswered: bool) -> str:
+    """Return what is compared; minima differ by rounding from machine to machine."""
+    return (attrs.evolve(pairs, y=pairs.y[:0]) if unanswered else pairs).digest()
 
 
 def _between(space: Space, count: int, generator: torch.Generator) -> Tensor:

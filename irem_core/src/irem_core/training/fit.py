@@ -20,7 +20,8 @@ from irem_core.runs import checkpoint
 from irem_core.runs.description import describe
 from irem_core.runs.run_folder import RunFolder, check_same_settings
 from irem_core.solvers.base import Solver, check_fits
-from irem_core.tasks.task import Task, check_drawn
+from irem_core.tasks.drawn import check_drawn
+from irem_core.tasks.task import Task
 from irem_core.training.average import WeightAverage
 from irem_core.training.interruption import interruptible
 from irem_core.training.progress import Callback, Progress, Training
