@@ -96,12 +96,19 @@ def smaller(words: list[str]) -> list[str]:
     return written
 
 
+COST = "def cost(x, y):\n    return (y - x[:, :1]).square().sum(1)\n"
+
+
 def provide(words: list[str], irem: Callable[..., Any]) -> None:
     """Make what a command takes for granted: pairs, a run that is called by its task, questions."""
     if "--pairs" in words and not Path(words[words.index("--pairs") + 1]).exists():
         draw = np.random.default_rng(0)
         x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
-        np.savez(words[words.index("--pairs") + 1], x=x, y=y)
+        given = {"x": x} if "--entries" in words else {"x": x, "y": y}
+        np.savez(words[words.index("--pairs") + 1], **given)
+    if "--cost" in words:
+        module = words[words.index("--cost") + 1].partition(":")[0]
+        Path(f"{module}.py").write_text(COST)
     if "--data" in words:
         folder = Path(words[words.index("--data") + 1])
         folder.mkdir(exist_ok=True)

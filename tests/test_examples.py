@@ -243,3 +243,17 @@ def test_parts_of_an_installed_package_are_used_by_name(installed: Path, tmp_pat
     assert refused["status"] == 2
     assert refused["err"].count("\n") == 1
     assert "nothing needs training" in refused["err"]
+
+
+def test_known_costs_are_descended_to_where_scipy_finds_their_minima(
+    example: Callable[..., str],
+) -> None:
+    few = ("--iterations", 3, "--questions", 30, "--new", 4, "--starts", 2)
+    heading, *rows = example("known_cost.py", *few).splitlines()
+    assert heading.split()[2] == "evaluations"
+    assert [row.split()[0] for row in rows] == ["program"] * 2 + ["arm"] * 2
+    for row in rows:
+        *_, evaluations, share, distance = row.split()
+        assert float(evaluations) > 1
+        assert float(distance) < 1e-6
+        assert row.startswith("arm") or float(share) == 1

@@ -53,9 +53,7 @@ def exact(low: float, high: float) -> np.ndarray:
     ("cost", "answered"),
     [
         (misfit, False),
-        (misfit, True),
         (Misfit(), True),
-        ("known_costs:misfit", True),
         ("known_costs:Misfit", True),
     ],
 )
@@ -77,10 +75,10 @@ def test_answers_are_the_minima_within_bounds(
 
 def test_learned_starts_lead_to_the_lower_minimum() -> None:
     draw = np.random.default_rng(0)
-    x = draw.uniform(0.5, 1, (100, 1)) * draw.choice([-1.0, 1.0], (100, 1))
-    settings = {"energy": "distance(width=16, depth=2)", "iterations": 150}
+    x = draw.uniform(0.5, 1, (60, 1)) * draw.choice([-1.0, 1.0], (60, 1))
+    settings = {"energy": "distance(width=16, depth=2)", "iterations": 40}
     done = fit_pairs(x, cost=two_wells, entries=1, **settings)
-    asked = torch.from_numpy(x)
+    asked = torch.from_numpy(x[:20])
     assert torch.equal(done.solver.solve(asked).y.sign(), asked.sign())
     # The other minimum is one too, from which restarts find away.
     wrong = done.solver.solve(asked, start=-asked)

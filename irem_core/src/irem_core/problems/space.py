@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any, Self
 
 import attrs
@@ -124,7 +125,9 @@ class Space(ABC):
 
     def _limit(self, bound: Bound, side: int, y: Tensor) -> Tensor:
         entries = [side * math.inf if each is None else each for each in self._each(bound)]
-        return torch.tensor(entries, dtype=y.dtype, device=y.device).view(self.shape)
+        # By operations, since programs that are written down hold no constants in their loops.
+        runs = [y.new_full((len(list(run)),), value) for value, run in groupby(entries)]
+        return torch.cat(runs).view(self.shape)
 
     def __str__(self) -> str:
         """Write the space as its constructor, unset bounds left out."""
