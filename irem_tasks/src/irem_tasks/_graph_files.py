@@ -20,13 +20,17 @@ from irem_core import (
     write_arrays,
 )
 
+# What stands beside answers in files that hold several arrays.
+_BESIDE = ("energy", "steps", "outcome")
+
 
 def read_graphs(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " rows"]]:
     """Read complete graphs: how many nodes each has, and the values of their edges.
 
     Args:
         file: .npy or .csv with an array (n, n), or (B, n, n) in .npy; .npz or .safetensors with any
-            number of such arrays, which may differ in size.
+            number of such arrays, which may differ in size; what is told of answers beside them is
+            left out.
 
     Raises:
         InputFileError: the file cannot be read, or does not hold square matrices of finite numbers
@@ -34,6 +38,8 @@ def read_graphs(file: Path) -> tuple[Int[Tensor, " problems"], Float[Tensor, " r
     """
     found: list[Tensor] = []
     for name, array in read_arrays(file).items():
+        if name in _BESIDE:
+            continue
         where = f"{file}{name and f' ({name})'}"
         try:
             found += square(tensor_of(file, array, torch.get_default_dtype()), where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import sys
@@ -159,7 +160,7 @@ def minimized(
     try:
         if units is None:
             return minimize(cost, asked, start=start, **options)
-        inside = InStandardUnits.of(cost, asked, units)
+        inside = InStandardUnits.of(cost, asked, copy.deepcopy(units).double())
         way = inside.conversion
         observer = way.observer(options.pop("observer", None))
         begin = way.standard(start)
