@@ -161,12 +161,10 @@ def test_images_of_any_size_are_solved_from_themselves():
     assert (solution.energy < made(problem, x)).all()
 
 
-@pytest.mark.parametrize(
-    "x", [images(2, 3, 7, 9), images(2, 7, 9), images(2, 2, 7, 9)[:, :, :, 0]], ids=str
-)
-def test_other_channels_are_refused(x):
+@pytest.mark.parametrize("shape", [(2, 3, 7, 9), (3, 7, 9), (2, 1, 7, 9)])
+def test_other_channels_are_refused(shape):
     with pytest.raises(ShapeError, match="whose height and width alone may differ"):
-        minimize(energy(), x, descent=GradientDescent())
+        minimize(energy(), images(*shape), descent=GradientDescent())
 
 
 @pytest.mark.parametrize(
