@@ -12,7 +12,7 @@ from irem_core import fit, load_task, recipe
 from irem_core.training.callbacks import EvaluateEvery
 
 KINDS: dict[str, tuple[str, str, str | None]] = {
-    "vector": ("add(size=4)", "irem(steps=1)", "mlp(width=8)"),
+    "vector": ("add(size=4)", "irem(steps=1, max_steps=3)", "mlp(width=8)"),
     "matrix": ("matrix_inverse(size=3)", "irem(steps=1)", "mlp(width=8)"),
     "graph": ("edge-copy", "irem(steps=1)", "gine(width=8)"),
     "image": ("denoise(patch=12)", "irem(steps=1)", "conv(width=4)"),

@@ -55,7 +55,7 @@ IMAGES = ImageSpace(1, 6, 6)
 LEARNED = {
     "conv": lambda: ConvEnergy(IMAGES, IMAGES, width=4, inner=3, depth=2),
     "elementwise": lambda: ElementwiseEnergy(VECTORS, VECTORS),
-    "gine": lambda: GINEEnergy(EdgeSpace(2), EdgeSpace(1), width=8),
+    "gine": lambda: GINEEnergy(EdgeSpace(2), EdgeSpace(1), width=8, layers=2),
     "mlp": lambda: MLPEnergy(VectorSpace(7), VECTORS, width=8),
     "pairwise": lambda: PairwiseEnergy(MATRICES, MATRICES, width=6),
     "periodic": lambda: PeriodicEnergy(VECTORS, VectorSpace(1)),
@@ -66,11 +66,10 @@ LEARNED = {
     "sum": lambda: MLPEnergy(VECTORS, VECTORS, width=8) + 0.5 * Quadratic(),
 }
 
-# Torch writes down the others, which have more operations of their own, for seconds each.
-SIMPLE = ("mlp", "scratchpad-mlp")
-ALL_SLOWLY = [
-    pytest.param(name, marks=() if name in SIMPLE else pytest.mark.slow) for name in LEARNED
-]
+
+def all_slowly(*quick):
+    """Name all energies, since torch writes down most for seconds each, as slow but for these."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in LEARNED]
 
 
 def learned(name):
@@ -110,7 +109,7 @@ def assert_same(found, wanted, tolerance=1e-10):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ALL_SLOWLY)
+@pytest.mark.parametrize("name", all_slowly("mlp", "scratchpad-mlp"))
 def test_one_program_gives_what_autograd_gives_for_any_number_of_problems(name):
     energy = learned(name)
     compiled = copy.deepcopy(energy)
@@ -151,7 +150,7 @@ def assert_pulled_same(compiled, energy, problem, start):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ALL_SLOWLY)
+@pytest.mark.parametrize("name", all_slowly("scratchpad-mlp"))
 def test_a_loss_on_a_step_has_the_gradient_that_autograd_gives(name):
     energy = learned(name)
     compiled = copy.deepcopy(energy)

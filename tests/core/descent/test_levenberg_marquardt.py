@@ -186,7 +186,10 @@ def test_an_energy_without_residuals_is_refused_before_the_first_step():
 @pytest.mark.parametrize(
     ("residuals", "error", "said"),
     [
-        (lambda y: y[:1], ShapeError, "residuals of shape"),
+        (lambda y: y[:1], ShapeError, r"residuals of shape \(1, 2\) .* expected .* \(2, m\) with"),
+        (lambda y: y.sum(1), ShapeError, r"residuals of shape \(2,\)"),
+        (lambda y: y[:, :0], ShapeError, r"residuals of shape \(2, 0\)"),
+        (lambda y: [y], ShapeError, "Wrong returned residuals of a list for 2 problems"),
         (lambda y: torch.ones_like(y), EnergyError, "do not depend on y"),
     ],
 )

@@ -131,7 +131,7 @@ def linearized(
 
     Raises:
         EnergyError: the energy has no residuals, or they do not depend on the answer.
-        ShapeError: the residuals lead neither with problems nor with answer rows.
+        ShapeError: the residuals are no rows of them, for each problem or answer row.
     """
     at = _leaf(iterate)
     with torch.enable_grad():
@@ -154,11 +154,13 @@ def _checked(residuals: Tensor | None, landscape: Landscape, layout: Layout) -> 
             f"{title} has no residuals, so levenberg-marquardt cannot descend it; write the method "
             "residuals(context, y), whose squares add up to the energy, or use lbfgs."
         )
-    if residuals.ndim < 1 or residuals.shape[0] not in (layout.rows, layout.count):
+    shape = tuple(residuals.shape) if isinstance(residuals, Tensor) else None
+    leading = {f"({count}, m)": count for count in (layout.count, layout.rows)}
+    if shape is None or len(shape) < 2 or shape[0] not in leading.values() or 0 in shape[1:]:
+        given = f"a {type(residuals).__name__}" if shape is None else f"shape {shape}"
         raise ShapeError(
-            f"{title} returned residuals of shape {tuple(residuals.shape)} for {layout.count} "
-            f"problems; expected a tensor that leads with {layout.rows} answer rows or with "
-            "problems."
+            f"{title} returned residuals of {given} for {layout.count} problems; expected a "
+            f"tensor of shape {' or '.join(leading)} with those of each problem or answer row."
         )
     if not residuals.requires_grad:
         raise EnergyError(
