@@ -30,7 +30,8 @@ MATRIX = torch.from_numpy(_HALF @ _HALF.T / SIZE + 0.1 * np.eye(SIZE))
 def program(x: Tensor, y: Tensor) -> Tensor:
     """y' (Q + diag d) y / 2 - c' y, where a question holds c and d."""
     c, d = x.split(SIZE, -1)
-    return ((y @ MATRIX.to(y)) * y / 2 + d * y * y / 2 - c * y).sum(-1)
+    energy: Tensor = ((y @ MATRIX.to(y)) * y / 2 + d * y * y / 2 - c * y).sum(-1)
+    return energy
 
 
 def arm(x: Tensor, y: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def arm(x: Tensor, y: Tensor) -> Tensor:
 def questions(name: str, count: int, seed: int) -> NDArray[np.float64]:
     draw = np.random.default_rng(seed)
     if name == "program":
-        return np.c_[draw.normal(size=(count, SIZE)), draw.random((count, SIZE))]
+        return np.concatenate([draw.normal(size=(count, SIZE)), draw.random((count, SIZE))], 1)
     radius, angle = draw.uniform(0.5, 3.5, count), draw.uniform(-math.pi, math.pi, count)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
 
