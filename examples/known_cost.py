@@ -30,8 +30,8 @@ MATRIX = torch.from_numpy(_HALF @ _HALF.T / SIZE + 0.1 * np.eye(SIZE))
 def program(x: Tensor, y: Tensor) -> Tensor:
     """y' (Q + diag d) y / 2 - c' y, where a question holds c and d."""
     c, d = x.split(SIZE, -1)
-    cost: Tensor = ((y @ MATRIX.to(y)) * y / 2 + d * y * y / 2 - c * y).sum(-1)
-    return cost
+    energy: Tensor = ((y @ MATRIX.to(y)) * y / 2 + d * y * y / 2 - c * y).sum(-1)
+    return energy
 
 
 def arm(x: Tensor, y: Tensor) -> Tensor:

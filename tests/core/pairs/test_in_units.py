@@ -66,13 +66,13 @@ def test_minimising_a_runs_energy_answers_as_the_run_does(solver: Solver, asked:
 
 
 def test_penalties_act_in_the_users_units(solver: Solver, asked: Tensor) -> None:
-    asked, settings = asked[:8], {"descent": LBFGS(), "max_steps": 30}
+    asked, settings = asked[:4], {"descent": LBFGS(), "max_steps": 15}
     free = minimize(solver.energy, asked, **settings).y[:, 0]
     assert free.min() < MIDDLE - 20
     held = minimize(solver.energy + Above(), asked, **settings).y[:, 0]
     torch.testing.assert_close(held, free.clamp(min=BOUND), atol=0.5, rtol=0)
     problem = constrained(solver.energy, at_most=lambda x, y: BOUND - y[:, 0], tolerance=0.1)
-    tied = problem.minimize(asked, **settings, max_rounds=5).y[:, 0]
+    tied = problem.minimize(asked, **settings, max_rounds=3).y[:, 0]
     torch.testing.assert_close(tied, free.clamp(min=BOUND), atol=0.5, rtol=0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import os
 import sys
@@ -29,7 +28,7 @@ Cost = str | Landscape | Callable[[Any, Tensor], Tensor]
 """A cost, or where it is: "module:name" of a function (x, y) -> (B,) or an `EnergyFn`."""
 
 # Costs are descended in double precision, and so nearly to its end.
-EXACT = Settled(relative=1e-5, absolute=1e-7)
+EXACT = Settled(relative=1e-6, absolute=1e-8)
 
 
 class _Function(EnergyFn):
@@ -160,10 +159,10 @@ def minimized(
     try:
         if units is None:
             return minimize(cost, asked, start=start, **options)
-        inside = InStandardUnits.of(cost, asked, copy.deepcopy(units).double())
+        inside = InStandardUnits.of(cost, asked, units)
         way = inside.conversion
         observer = way.observer(options.pop("observer", None))
-        begin = way.standard(start)
+        begin = way.standard(start, torch.float64)
         found = minimize(inside.energy, inside.problem, start=begin, observer=observer, **options)
         return way.solution(found)
     except RuntimeError as error:

@@ -48,9 +48,16 @@ class Units(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
-    def standard(self, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Return values of the user in standard units."""
-        return ((value - self.mean) * self._inverse()).to(self.scale.dtype)
+    def standard(
+        self, value: Float[Tensor, "..."], dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "..."]:
+        """Return values of the user in standard units.
+
+        Args:
+            value: in the user's.
+            dtype: of what is returned; that of `scale`, which what was learned has, if None.
+        """
+        return ((value - self.mean) * self._inverse()).to(dtype or self.scale.dtype)
 
     def plain(self, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return standard values in the user's units."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from irem_core.energies.in_units import standardized
@@ -34,14 +35,19 @@ class Conversion:
         """The space of the answers, with bounds in standard units."""
         return None if self.answer is None else self.units.bounds(self.answer)
 
-    def standard(self, start: Any) -> Any:
-        """Return a start in standard units; what is none is left to be refused."""
+    def standard(self, start: Any, dtype: torch.dtype | None = None) -> Any:
+        """Return a start in standard units; what is none is left to be refused.
+
+        Args:
+            start: in the user's, a tensor or an `Iterate`.
+            dtype: as in `Units.standard`.
+        """
         y = start.y if isinstance(start, Iterate) else start
         if not isinstance(y, Tensor) or not y.is_floating_point():
             return start
         if self.answer is not None and tuple(y.shape[1:]) != self.answer.shape:
             return start
-        moved = self.units.standard(y)
+        moved = self.units.standard(y, dtype)
         return attrs.evolve(start, y=moved) if isinstance(start, Iterate) else moved
 
     def observer(self, observer: Observer | None) -> Observer | None:
