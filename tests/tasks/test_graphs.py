@@ -15,6 +15,7 @@ from irem_core import (
     InputFileError,
     NonFiniteError,
     SettingError,
+    ShapeError,
     UnknownNameError,
     graphs,
 )
