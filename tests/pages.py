@@ -104,8 +104,13 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
     if "--pairs" in words and not Path(words[words.index("--pairs") + 1]).exists():
         draw = np.random.default_rng(0)
         x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
-        given = {"x": x} if "--entries" in words else {"x": x, "y": y}
-        np.savez(words[words.index("--pairs") + 1], **given)
+        file = words[words.index("--pairs") + 1]
+        if file.endswith(".csv"):
+            questions, answers = "size,rooms_above,rooms_below", "price,rent"
+            write_table(file, np.c_[x, y], f"{questions},{answers}")
+            write_table("new.csv", x[:3], questions)
+        else:
+            np.savez(file, **({"x": x} if "--entries" in words else {"x": x, "y": y}))
     if "--cost" in words:
         module = words[words.index("--cost") + 1].partition(":")[0]
         Path(f"{module}.py").write_text(COST)
@@ -127,6 +132,10 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
             known = (run / MODEL).exists()
             task = rebuild(read_metadata(run)["task"]) if known else load_task(words[1])
             write_questions(file, task)
+
+
+def write_table(file: str, rows: Any, names: str) -> None:
+    np.savetxt(file, rows, delimiter=",", header=names, comments="")
 
 
 def task_of(run: Path) -> str:
