@@ -23,6 +23,7 @@ from .energies.base import WeightedEnergies as WeightedEnergies
 from .energies.conv import ConvEnergy as ConvEnergy
 from .energies.distance import DistanceEnergy as DistanceEnergy
 from .energies.elementwise import ElementwiseEnergy as ElementwiseEnergy
+from .energies.ensemble import EnsembleEnergy as EnsembleEnergy
 from .energies.factor import FactorEnergy as FactorEnergy
 from .energies.gine import GINEEnergy as GINEEnergy
 from .energies.landscape import Evaluation as Evaluation

@@ -21,7 +21,7 @@ from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space, VectorSpace, require_dense
 from irem_core.problems.units import Units
-from irem_core.solvers.base import Solver, descent_of, halting_of
+from irem_core.solvers.base import Solver, descent_of, halting_of, restarts_of
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.in_units import Conversion
 from irem_core.solving.solution import Observer, Solution
@@ -75,6 +75,11 @@ class Standardized(Solver):
         return self.question_units.mean.dtype
 
     @property
+    def restarts(self) -> int:
+        """How often the solver inside descends problems again."""
+        return restarts_of(self.solver)
+
+    @property
     def descent(self) -> Descent | None:
         """How the solver inside steps in training; its steps are in standard units."""
         steps = getattr(self.solver, "descent", None)
@@ -126,8 +131,10 @@ class Standardized(Solver):
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
         """Return the loss of the solver inside, in standard units."""
-        free = attrs.evolve(self._answer(problem), low=None, high=None)
-        asked = self._asked(problem, free)
+        answer = self.answer_units.bounds(self._answer(problem))
+        if not getattr(getattr(self.solver, "energy", None), "trained_within_bounds", False):
+            answer = attrs.evolve(answer, low=None, high=None)
+        asked = self._asked(problem, answer)
         return self.solver.loss(asked, self.answer_units.standard(target), generator)
 
     def solve(
@@ -160,6 +167,11 @@ class Standardized(Solver):
             **options,
         )
         return conversion.solution(solution)
+
+    def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
+        """Calibrate the solver inside, in standard units."""
+        standard = self.answer_units.standard(target)
+        self.solver.calibrate(self.standard(problem), standard, generator)
 
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts of the solver inside begin at, in the user's units."""

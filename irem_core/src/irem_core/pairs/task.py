@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,6 +43,10 @@ from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
 
 _BATCH = 250
+# Solvers are calibrated by so many held-out pairs at most.
+_CALIBRATING = 2000
+# Training sees each pair so often at least.
+_SEEN = 20
 
 
 class PairsTask(Task):
@@ -106,7 +110,9 @@ class PairsTask(Task):
         self._pairs: Pairs | None = None
         pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
         # Nothing is known of how entries hang together, but that pixels of images do by place.
-        self.preferred = "conv" if pixels else "distance"
+        # Of 0 and 1 answers are exact or wrong, and which, an energy says that sees them.
+        seen = "conv" if pixels else "distance"
+        self.preferred = seen if pixels or discrete else "ensemble"
 
     @classmethod
     def of(
@@ -119,7 +125,8 @@ class PairsTask(Task):
             y: their answers; None for the minima of a cost.
             categories: "one-hot" to make an entry of each text in columns of text.
             settings: `held_out`, `split_seed`, `cost`, and `low` and `high`: bounds of the answers,
-                a number for all entries or an array in the shape of an answer. Where there are no
+                a number for all entries or an array in the shape of an answer, infinite for none;
+                if None, those that answers lie on now and then (see `touched`). Where there are no
                 answers, `entries` says how many numbers they have, unless bounds or cost do.
 
         Raises:
@@ -333,6 +340,18 @@ class PairsTask(Task):
             x, y = self.split.take(rows, place)
             yield Problem(x, self.answer), y
 
+    def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a preset's settings, with so many iterations that each pair is seen 20 times."""
+        batch, iterations = (settings.get(name, 0) for name in ("batch_size", "iterations"))
+        updates = -(-_SEEN * int((~self.held).sum()) // batch) if batch and iterations else 0
+        return {**settings, **({"iterations": max(iterations, updates)} if updates else {})}
+
+    def unseen(self, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
+        """Return held-out pairs, 2,000 at most."""
+        place = torch.device(device)
+        x, y = self.split.take(self.split.rows(1, place)[:_CALIBRATING], place)
+        return Problem(x, self.answer), y
+
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
         """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
 
@@ -352,11 +371,7 @@ class PairsTask(Task):
         exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
-        varies = scale > 0
-        shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
-        found = {}
-        if varies.any():
-            found["r2"] = 1 - shares.flatten(1).mean(1) / varies.to(y).mean()
+        found = {} if not scale.any() else {"r2": share_explained(y - target, scale)}
         whole = self.rounded(y)
         if whole is not None:
             found["solved"] = (whole == target).flatten(1).all(1).to(y)
@@ -389,11 +404,4 @@ class PairsTask(Task):
         The regression is left out where x has more than 4,096 entries.
         """
         held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
-        return floor_of(self.part(0), self.part(held_out))
-
-    def part(self, held_out: int) -> tuple[Tensor, Tensor]:
-        """Return training or held-out pairs, of so many that a regression has enough."""
-        cpu = torch.device("cpu")
-        rows = self.split.rows(held_out, cpu)
-        most = max(1, 2**24 // self.question.size)
-        return self.split.take(rows[:: -(-len(rows) // most)], cpu)
+        return floor_of(self.split.part(0), self.split.part(held_out))

@@ -168,6 +168,23 @@ class Task(Recorded, ABC):
         signature = inspect.signature(self.draw).parameters.values()
         return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
 
+    def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings of `fit` that suit this task, made from those of a preset.
+
+        As by default these, where problems are drawn anew for ever.
+        """
+        return dict(settings)
+
+    def unseen(self, device: torch.device | str = "cpu") -> tuple[Problem, Tensor] | None:
+        """Return problems that training never draws, with their answers, to calibrate a solver by.
+
+        None, as by default, where every draw is new.
+
+        Args:
+            device: where the tensors will live.
+        """
+        return None
+
     def oracle(self, problem: Problem) -> Tensor:
         """Return the exact answers, of y's type and device, computed independently of `draw`.
 

@@ -199,11 +199,12 @@ class _Loop:
                     self.save()
                 if interrupted.is_set():
                     raise KeyboardInterrupt
-        if self.folder is not None and self.ranks.leads:
-            self._save_model(self.folder)
         if self.average is not None:
             self.average.settle()
         progress.solver.eval()
+        self._calibrate()
+        if self.folder is not None and self.ranks.leads:
+            self._save_model(self.folder)
         for callback in callbacks:
             callback.finished(progress)
 
@@ -254,6 +255,14 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = training.rate(progress.iteration)
         self.optimizer.step()
+
+    def _calibrate(self) -> None:
+        """Let the solver learn from what training did not see; alike on every process."""
+        unseen = self.progress.task.unseen(self.device)
+        if unseen is not None:
+            seed = derive(self.progress.training.seed, "calibration")
+            generator = torch.Generator(self.device).manual_seed(seed)
+            self.progress.solver.calibrate(*unseen, generator)
 
     def _log(self, callbacks: Sequence[Callback]) -> None:
         self._check_finite()
