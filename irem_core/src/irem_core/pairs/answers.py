@@ -13,7 +13,7 @@ from torch import Tensor
 from irem_core.errors import InputFileError
 from irem_core.files.arrays import Array
 from irem_core.pairs.files import Pairs, chunks
-from irem_core.problems.space import Space, VectorSpace
+from irem_core.problems.space import ImageSpace, Space, VectorSpace
 
 BINARY = "binary"
 """Every entry is 0 or 1."""
@@ -108,6 +108,22 @@ def discrete_kind(y: Array) -> str | None:
             return None
         one_hot = one_hot and bool((rows.sum(-1) == 1).all())
     return ONE_HOT if one_hot else BINARY
+
+
+def preferred_energy(question: Space, answer: Space, kind: str | None) -> str:
+    """Name the energy to train by default.
+
+    Nothing is known of how entries hang together, but that pixels of images do by place. Answers of
+    0 and 1 are right or wrong as a whole, which an energy says that sees them.
+
+    Args:
+        question: the space of x.
+        answer: the space of y.
+        kind: of answers that are 0 and 1 (see `discrete_kind`).
+    """
+    if isinstance(answer, ImageSpace) and question.shape == answer.shape:
+        return "conv"
+    return "distance" if kind is not None else "ensemble"
 
 
 def share_explained(

@@ -63,4 +63,4 @@ class OtherPairs(PairsTask):
         Raises:
             InputFileError: those are missing, or have changed.
         """
-        return floor_of(self.trained.split.part(0), self.part(1))
+        return floor_of(self.trained.split.part(0), self.split.part(1))

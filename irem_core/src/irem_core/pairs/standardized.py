@@ -16,6 +16,7 @@ from irem_core.descent.base import Descent
 from irem_core.energies.in_units import EnergyInUnits
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
+from irem_core.pairs.files import Moments
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
@@ -53,6 +54,11 @@ class Standardized(Solver):
         self.answer = answer
         self.question_units = Units.for_space(question)
         self.answer_units = Units.for_space(answer)
+
+    def set_units(self, question: Moments, answer: Moments) -> None:
+        """Take over what was measured of questions and answers."""
+        for units, found in ((self.question_units, question), (self.answer_units, answer)):
+            units.set(found.mean, found.scale, fine=found.fine)
 
     @property
     def max_steps(self) -> int | None:  # type: ignore[override]

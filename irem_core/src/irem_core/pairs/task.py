@@ -17,14 +17,13 @@ from irem_core.distributed import derive
 from irem_core.errors import InputFileError, SettingError
 from irem_core.files.arrays import Array
 from irem_core.files.tables import ENDINGS
-from irem_core.pairs.answers import DISCRETE, bounded, discrete_kind, rounded
+from irem_core.pairs import answers
 from irem_core.pairs.cost import Cost, cost_of
 from irem_core.pairs.files import (
     NO_COLUMNS,
     Columns,
     Moments,
     Pairs,
-    Wanted,
     array_of,
     numbered_questions,
     read_columns,
@@ -33,20 +32,24 @@ from irem_core.pairs.files import (
 from irem_core.pairs.split import Split, held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.summary import summary
-from irem_core.pairs.unanswered import answer_space, digest_of, read_questions, with_minima
+from irem_core.pairs.unanswered import (
+    answer_space,
+    digest_of,
+    read_questions,
+    refuse_entries,
+    with_minima,
+)
 from irem_core.pairs.warm_start import WarmStart
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import ImageSpace, Space
+from irem_core.problems.space import Space
 from irem_core.solvers.base import Solver
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
 
 _BATCH = 250
-# Solvers are calibrated by so many held-out pairs at most.
-_CALIBRATING = 2000
-# Training sees each pair so often at least.
-_SEEN = 20
+# How often training sees each pair at least; by how many others at most solvers are calibrated.
+_SEEN, _CALIBRATING = 20, 2000
 
 
 class PairsTask(Task):
@@ -93,7 +96,7 @@ class PairsTask(Task):
         y_columns: Sequence[str] | None = None,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
-        checks.check(checks.one_of(None, *DISCRETE), "PairsTask", discrete=discrete)
+        checks.check(checks.one_of(None, *answers.DISCRETE), "PairsTask", discrete=discrete)
         checks.check(checks.positive, "PairsTask", held_out=held_out)
         if held_out >= 1:
             raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
@@ -108,11 +111,7 @@ class PairsTask(Task):
         self.unanswered = unanswered
         self.columns: Columns = (x_columns, y_columns)
         self._pairs: Pairs | None = None
-        pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
-        # Nothing is known of how entries hang together, but that pixels of images do by place.
-        # Of 0 and 1 answers are exact or wrong, and which, an energy says that sees them.
-        seen = "conv" if pixels else "distance"
-        self.preferred = seen if pixels or discrete else "ensemble"
+        self.preferred = answers.preferred_energy(question, answer, discrete)
 
     @classmethod
     def of(
@@ -161,7 +160,7 @@ class PairsTask(Task):
             UnknownNameError: the table has no such column.
             SettingError: columns are chosen of what is no table.
         """
-        columns: Wanted = (x_columns, y_columns)
+        columns = (x_columns, y_columns)
         chosen = columns != NO_COLUMNS or categories is not None
         x = read_questions(data) if settings.get("cost") is not None and not chosen else None
         if x is not None:
@@ -191,19 +190,15 @@ class PairsTask(Task):
         answer: Space | None = None,
     ) -> PairsTask:
         low, high = settings.pop("low", None), settings.pop("high", None)
-        if settings.pop("entries", None) is not None:
-            raise SettingError(
-                f"{pairs.source} has answers y, which say how many numbers one has; leave entries "
-                "out."
-            )
+        refuse_entries(pairs.source, settings.pop("entries", None))
         if answer is None:
-            answer = bounded(pairs, space_of("y", pairs.y, pairs.source), low, high)
+            answer = answers.bounded(pairs, space_of("y", pairs.y, pairs.source), low, high)
         task = cls(
             data,
             question=space_of("x", pairs.x, pairs.source),
             answer=answer,
             digest=digest_of(pairs, settings.get("unanswered", False)),
-            discrete=discrete_kind(pairs.y),
+            discrete=answers.discrete_kind(pairs.y),
             x_columns=pairs.columns[0],
             y_columns=pairs.columns[1],
             **settings,
@@ -299,11 +294,7 @@ class PairsTask(Task):
         if solver.closed_form:
             return solver
         wrapped = Standardized(solver, question=self.question, answer=self.answer)
-        for units, moments in (
-            (wrapped.question_units, self.question_moments),
-            (wrapped.answer_units, self.answer_moments),
-        ):
-            units.set(moments.mean, moments.scale, fine=moments.fine)
+        wrapped.set_units(self.question_moments, self.answer_moments)
         return wrapped if self.cost is None else WarmStart(wrapped, cost=self.cost)
 
     def draw(
@@ -342,9 +333,10 @@ class PairsTask(Task):
 
     def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return a preset's settings, with so many iterations that each pair is seen 20 times."""
-        batch, iterations = (settings.get(name, 0) for name in ("batch_size", "iterations"))
-        updates = -(-_SEEN * int((~self.held).sum()) // batch) if batch and iterations else 0
-        return {**settings, **({"iterations": max(iterations, updates)} if updates else {})}
+        if not {"batch_size", "iterations"} <= settings.keys():
+            return dict(settings)
+        updates = -(-_SEEN * int((~self.held).sum()) // settings["batch_size"])
+        return {**settings, "iterations": max(settings["iterations"], updates)}
 
     def unseen(self, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
         """Return held-out pairs, 2,000 at most."""
@@ -371,7 +363,7 @@ class PairsTask(Task):
         exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
-        found = {} if not scale.any() else {"r2": share_explained(y - target, scale)}
+        found = {} if not scale.any() else {"r2": answers.share_explained(y - target, scale)}
         whole = self.rounded(y)
         if whole is not None:
             found["solved"] = (whole == target).flatten(1).all(1).to(y)
@@ -387,7 +379,7 @@ class PairsTask(Task):
 
     def rounded(self, y: Tensor) -> Tensor | None:
         """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
-        return None if self.discrete is None else rounded(y, self.discrete)
+        return None if self.discrete is None else answers.rounded(y, self.discrete)
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
         """Give every place of an answer a constant of its own, as it may have a unit of its own."""

@@ -22,27 +22,9 @@ from irem_core.registry import TASKS, build
 from irem_core.tasks.difficulty import Difficulty, parse
 from irem_core.tasks.floors import Floor, measure
 from irem_core.tasks.grid import Grid
+from irem_core.tasks.published import Published
 
 _BATCH = 250
-
-
-@attrs.frozen(kw_only=True)
-class Published:
-    """A figure from the literature: mean squared error over all entries unless `metric` says else.
-
-    Args:
-        method: whose it is, by the name of the solver here where there is one.
-        difficulty: the difficulty that it is for.
-        value: the figure.
-        source: where it was published.
-        metric: what is measured.
-    """
-
-    method: str
-    difficulty: str
-    value: float
-    source: str
-    metric: str = "mse"
 
 
 def _kind(drawn: Any) -> str:
