@@ -23,9 +23,10 @@ DISCRETE = (BINARY, ONE_HOT)
 
 # An answer this share of the spread beyond a bound is taken for rounding of what made it.
 _ROUNDING = 1e-4
-# Values within this share of the spread are alike; so many of the answers on a bound show it.
+# Values within this share of the spread are alike; so many of the answers on a bound show it, as a
+# share and as a number.
 _ALIKE = 1e-6
-_OFTEN = 0.02
+_OFTEN, _SEVERAL = 0.02, 5
 # Answers that are looked at, evenly spread.
 _LOOKED_AT = 20_000
 
@@ -70,7 +71,7 @@ def touched(y: Array) -> tuple[Array, Array]:
     """Say which bounds vectors lie on now and then, as solutions of constrained problems do.
 
     A bound of an entry is its least or largest value, if a fiftieth of the answers or more have it,
-    to rounding, while among the other answers hardly two are alike, or if there are no others.
+    to rounding, but five at least, while among the other answers hardly two are alike, or if there are no others.
 
     Args:
         y: `(n, entries)` answers.
@@ -91,8 +92,9 @@ def touched(y: Array) -> tuple[Array, Array]:
     ]
     alike = np.array([2 * len(np.unique(each)) < len(each) for each in others], dtype=bool)
     free = alike | (most <= least)
-    low = np.where(free | (at_least.mean(0) < _OFTEN), -np.inf, least)
-    high = np.where(free | (at_most.mean(0) < _OFTEN), np.inf, most)
+    often = max(_SEVERAL, _OFTEN * len(rows))
+    low = np.where(free | (at_least.sum(0) < often), -np.inf, least)
+    high = np.where(free | (at_most.sum(0) < often), np.inf, most)
     return low, high
 
 

@@ -103,6 +103,8 @@ class IREM(Solver):
         checks.check(half_precision, "IREM", replay_dtype=replay_dtype)
         checks.check(checks.one_of("last", "every"), "IREM", supervise=supervise)
         checks.check(checks.count_or_zero, "IREM", restarts=restarts)
+        if not steps and type(energy).calibration is Landscape.calibration:
+            raise _needs_steps(energy)
         self.energy = energy
         self.steps = steps
         self.descent = descent
@@ -189,10 +191,7 @@ class IREM(Solver):
         start = self.energy.start(problem, generator)
         loss = self.energy.calibration(problem, start, target)
         if loss is None:
-            raise SettingError(
-                f"IREM got steps=0 and {type(self.energy).__name__}, which has no loss of its own; "
-                "give it at least one step of descent to learn by."
-            )
+            raise _needs_steps(self.energy)
         return loss
 
     def solve(
@@ -287,3 +286,10 @@ class IREM(Solver):
         """Refill the replay buffer."""
         if self.buffer is not None:
             self.buffer.restore(state)
+
+
+def _needs_steps(energy: Landscape) -> SettingError:
+    return SettingError(
+        f"IREM got steps=0 and {type(energy).__name__}, which has no loss of its own; give it at "
+        "least one step of descent to learn by."
+    )
