@@ -71,7 +71,8 @@ def touched(y: Array) -> tuple[Array, Array]:
     """Say which bounds vectors lie on now and then, as solutions of constrained problems do.
 
     A bound of an entry is its least or largest value, if a fiftieth of the answers or more have it,
-    to rounding, but five at least, while among the other answers hardly two are alike, or if there are no others.
+    to rounding, but five at least, while among the other answers hardly two are alike, or if there
+    are no others.
 
     Args:
         y: `(n, entries)` answers.

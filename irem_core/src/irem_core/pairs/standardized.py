@@ -174,6 +174,11 @@ class Standardized(Solver):
         )
         return conversion.solution(solution)
 
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the error of the solver inside, in standard units."""
+        standard = self.answer_units.standard(target)
+        return self.solver.error(self.standard(problem), standard, generator)
+
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Calibrate the solver inside, in standard units."""
         standard = self.answer_units.standard(target)

@@ -48,8 +48,8 @@ from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
 
 _BATCH = 250
-# How often training sees each pair at least; by how many others at most solvers are calibrated.
-_SEEN, _CALIBRATING = 20, 2000
+# How often training may see each pair at least, and how long it waits for better weights.
+_SEEN, _PATIENCE = 20, 2.0
 
 
 class PairsTask(Task):
@@ -332,24 +332,24 @@ class PairsTask(Task):
             yield Problem(x, self.answer), y
 
     def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a preset's settings, with so many iterations that each pair is seen 20 times."""
-        if not {"batch_size", "iterations"} <= settings.keys():
-            return dict(settings)
-        updates = -(-_SEEN * int((~self.held).sum()) // settings["batch_size"])
-        return {**settings, "iterations": max(settings["iterations"], updates)}
+        """Return a preset's settings, with so many iterations that each pair is seen 20 times.
 
-    def unseen(self, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
-        """Return held-out pairs, 2,000 at most."""
+        Training ends earlier where the error on held-out pairs does not fall any more.
+        """
+        settings = {"patience": _PATIENCE, **settings}
+        if {"batch_size", "iterations"} <= settings.keys():
+            updates = -(-_SEEN * int((~self.held).sum()) // settings["batch_size"])
+            settings["iterations"] = max(settings["iterations"], updates)
+        return settings
+
+    def unseen(self, count: int, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
+        """Return the first held-out pairs."""
         place = torch.device(device)
-        x, y = self.split.take(self.split.rows(1, place)[:_CALIBRATING], place)
+        x, y = self.split.take(self.split.rows(1, place)[:count], place)
         return Problem(x, self.answer), y
 
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
-        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
-
-        Raises:
-            ShapeError: the task has no such questions.
-        """
+        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`."""
         return super().stacked(x[:, None] if x.ndim == self.question.size == 1 else x)
 
     def measures(
@@ -383,8 +383,7 @@ class PairsTask(Task):
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
         """Give every place of an answer a constant of its own, as it may have a unit of its own."""
-        places = torch.arange(y[0].numel(), device=y.device).view(y.shape[1:])
-        return places.expand_as(y)
+        return torch.arange(y[0].numel(), device=y.device).view(y.shape[1:]).expand_as(y)
 
     @cached_property
     def _held_out_moments(self) -> Moments:

@@ -104,6 +104,10 @@ class WarmStart(Solver):
         """Return the loss of the proposing solver."""
         return self.solver.loss(problem, target, generator)
 
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the error of the proposing solver."""
+        return self.solver.error(problem, target, generator)
+
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Calibrate the proposing solver."""
         self.solver.calibrate(problem, target, generator)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from irem_core.descent.base import Descent
 from irem_core.errors import CompileError, SettingError, ShapeError
@@ -187,6 +188,16 @@ class Solver(Recorded, nn.Module, ABC):
                 generator=generator,
                 **again,
             )
+
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the mean squared error of answers, by which weights are judged in training.
+
+        Args:
+            problem: questions.
+            target: their answers.
+            generator: where random starts come from.
+        """
+        return float(functional.mse_loss(self.solve(problem, generator=generator).y, target))
 
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Set what answers of training would flatter, once it is over; by default nothing.

@@ -267,9 +267,12 @@ class IREM(Solver):
         """Calibrate the energy, and descend again in solving where that makes answers better.
 
         Restarts pay where answers of the lowest of nine energies have errors that are by a tenth
-        less than those of one descent; `restarts` is then 8, in what is saved too.
+        less than those of one descent; `restarts` is then 8, in what is saved too, unless more than
+        0 were asked for.
         """
         self.energy.calibrate(problem, target)
+        if self.restarts:
+            return
         errors = [
             functional.mse_loss(self.solve(problem, restarts=each, generator=generator).y, target)
             for each in (0, _RESTARTS)

@@ -157,12 +157,13 @@ class Task(Recorded, ABC):
         """
         return dict(settings)
 
-    def unseen(self, device: torch.device | str = "cpu") -> tuple[Problem, Tensor] | None:
-        """Return problems that training never draws, with their answers, to calibrate a solver by.
-
-        None, as by default, where every draw is new.
+    def unseen(
+        self, count: int, device: torch.device | str = "cpu"
+    ) -> tuple[Problem, Tensor] | None:
+        """Return problems that training never draws and their answers; None if it draws all kinds.
 
         Args:
+            count: how many at most.
             device: where the tensors will live.
         """
         return None
