@@ -308,7 +308,7 @@ def test_errors_are_measured_as_scikit_learn_has_them() -> None:
     assert scores.measures["r2"] < 1
 
 
-def test_floors_are_the_mean_and_a_linear_regression() -> None:
+def test_floors_are_the_mean_a_linear_regression_and_the_nearest_answer() -> None:
     x, y = linear_pairs(300)
     y = y + np.random.default_rng(1).normal(size=y.shape) * [300.0, 0.5]
     task = PairsTask.of(x, y)
@@ -318,6 +318,10 @@ def test_floors_are_the_mean_and_a_linear_regression() -> None:
     design = np.c_[x, np.ones(len(x))]
     fitted, *_ = np.linalg.lstsq(design[train], y[train], rcond=None)
     assert floor.linear == pytest.approx(((y[test] - design[test] @ fitted) ** 2).mean(), rel=1e-3)
+    # Columns count alike, whatever their spread.
+    apart = (x[test][:, None] - x[train]) / x[train].std(0)
+    nearest = y[train][np.square(apart).sum(2).argmin(1)]
+    assert floor.neighbour == pytest.approx(((y[test] - nearest) ** 2).mean(), rel=1e-4)
 
 
 def test_a_run_answers_in_the_users_units_without_its_pairs(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _TRAINING = (
 )
 
 # Columns of pairs alone, and of other tasks alone.
-_OF_PAIRS = ("linear", "neighbour", "R2", "AUROC")
+_OF_PAIRS = ("linear", "neighbour", "AUROC")
 _OTHER = ("relative", "published", "entrywise")
 _NOTES = {
     "relative": "relative: the error over that of the best constant answer to the same problems.",
@@ -41,7 +41,6 @@ _NOTES = {
     "entrywise": "entrywise: the best function of an entry's own input, likewise.",
     "linear": "linear: a linear regression on all of x, fitted on training pairs.",
     "neighbour": "neighbour: the answer to the nearest of the training questions.",
-    "R2": "R2: the share of the variance of y that answers explain.",
     "AUROC": "AUROC: how well the energy tells the worst tenth of answers; 0.5 is chance.",
 }
 # What training on problems that can be held out found of restarts (see `IREM.calibrate`).
@@ -164,7 +163,6 @@ def show_scores(
             "entrywise": floor.entrywise,
             "linear": floor.linear,
             "neighbour": floor.neighbour,
-            "R2": each.get("r2"),
             "AUROC": each["worst_tenth_auroc"] if "r2" in each else None,
             "steps": each["steps_mean"],
         }
@@ -193,7 +191,7 @@ def _measures(scores: dict[str, Any]) -> list[str]:
     """Return what the task itself measures of answers, but for what is a column already."""
     ending = "_by_step"
     names = (name.removesuffix(ending) for name in scores if name.endswith(ending))
-    return [name for name in names if name in scores and name not in ("mse", "r2")]
+    return [name for name in names if name in scores and name != "mse"]
 
 
 def _counted(outcomes: dict[str, int]) -> str:

@@ -292,8 +292,7 @@ class _Loop:
     def _settle(self) -> None:
         """End up with the weights to keep, and let the solver learn from what it did not see."""
         progress, state = self.progress, self.state
-        if state.average is not None:
-            state.average.settle()
+        progress.settle()
         if state.best is not None and state.best.iteration:
             state.best.judge(progress.iteration, self._error())
             state.best.settle()

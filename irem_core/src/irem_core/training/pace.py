@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 from irem_core import checks
@@ -11,9 +12,10 @@ from irem_core.errors import SettingError
 from irem_core.solvers.base import Solver
 from irem_core.tasks.task import Task
 from irem_core.training.fit import fit
+from irem_core.training.progress import Callback, Progress
 
-# Updates that are not timed, since the first ones build what the others use, and seconds of those
-# that are.
+# Updates that are not timed, since they build what later ones use and fill a replay buffer, and
+# seconds of those that are.
 _FIRST, _TIMED = 5, 2.0
 
 
@@ -27,7 +29,7 @@ def updates_within(minutes: float, solver: Solver, task: Task, **training: Any) 
         training: arguments of `fit` but for iterations and what keeps a run.
 
     Raises:
-        SettingError: a setting is out of range.
+        SettingError: a setting is out of range, or several processes train together.
     """
     checks.check(checks.positive, "updates_within", minutes=minutes)
     if (several := Ranks.from_environment().count) > 1:
@@ -35,9 +37,30 @@ def updates_within(minutes: float, solver: Solver, task: Task, **training: Any) 
             f"The updates that {several} processes do in {minutes:g} minutes differ between them; "
             "give iterations instead."
         )
-    training = {**training, "iterations": _FIRST, "patience": None}
-    trained = fit(copy.deepcopy(solver), task, **training)
-    count = max(_FIRST, round(_TIMED * _FIRST / max(trained.seconds, 1e-9)))
-    # A replay buffer is filled by now, whose problems are trained on too.
-    timed = fit(trained.solver, task, **{**training, "iterations": min(count, 1000)})
-    return max(1, round(60 * minutes * timed.iteration / timed.seconds))
+    clock = _Clock()
+    training = {**training, "iterations": 100_000, "patience": None, "callbacks": [clock]}
+    try:
+        fit(copy.deepcopy(solver), task, **training)
+    except _EnoughSeenError:
+        return max(1, round(60 * minutes / clock.seconds))
+    return 1
+
+
+class _EnoughSeenError(Exception):
+    """Ends a training whose pace is known."""
+
+
+class _Clock(Callback):
+    """Time updates, and end the training."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        self.seconds = 0.0
+
+    def stepped(self, progress: Progress) -> None:
+        now, done = time.perf_counter(), progress.iteration - _FIRST
+        if done == 0:
+            self.began = now
+        elif done > 0 and now - self.began > _TIMED:
+            self.seconds = (now - self.began) / done
+            raise _EnoughSeenError

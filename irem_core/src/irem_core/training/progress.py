@@ -140,6 +140,12 @@ class Progress:
         """
         return nullcontext() if self._average is None else self._average.lent()
 
+    def settle(self) -> None:
+        """Give the solver these weights for good."""
+        if self._average is not None:
+            self._average.settle()
+            self._average = None
+
     def log(self, **record: Any) -> None:
         """Keep a record under the current iteration, and in the run's metrics."""
         record = {"iteration": self.iteration, **record}
