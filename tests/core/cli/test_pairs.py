@@ -145,6 +145,7 @@ def test_answers_of_one_kind_are_said_bounded_and_rounded(irem: Irem, folder: Pa
     trained = irem("train", "--pairs", "kinds.npz", *SETTINGS, *arguments)
     assert "Answers are one-hot" in trained.out
     assert "Solved: same" in trained.out
+    assert "Solved: other" in irem("evaluate", "runs/kinds-irem-0", "--on", "kinds.npz").out
     run = folder / "runs" / "kinds-irem-0"
     told = json.loads(irem("solve", run, "--input", "new.csv", "--json").out)
     assert 0 <= np.min(told["answers"]) < np.max(told["answers"]) <= 1

@@ -9,6 +9,7 @@ import torch
 
 from irem_core import (
     IREM,
+    DistanceEnergy,
     EnsembleEnergy,
     GradientDescent,
     MLPEnergy,
@@ -115,6 +116,8 @@ def test_one_network_disagrees_with_nobody_and_expects_one_error_of_all() -> Non
 
 
 def test_an_energy_without_a_loss_of_its_own_needs_steps() -> None:
-    solver = IREM(MLPEnergy(X, Y, width=4, depth=1), steps=0)
     with pytest.raises(SettingError, match="MLPEnergy, which has no loss of its own"):
+        IREM(MLPEnergy(X, Y, width=4, depth=1), steps=0)
+    solver = IREM(DistanceEnergy(X, Y, width=4, depth=1, judged=0), steps=0)
+    with pytest.raises(SettingError, match="DistanceEnergy, which has no loss of its own"):
         solver.loss(Problem(draw(5, 3), Y), draw(5, 2), torch.Generator())
