@@ -5,7 +5,8 @@
 
 Between the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` stands what is rendered here:
 the tables that `irem reproduce NAME` prints, from results/, or under the names of `speed_tables.py`
-what benchmarks wrote into results/benchmarks, and under `puzzles` what `puzzles.py` did.
+what benchmarks wrote into results/benchmarks, under `puzzles` what `puzzles.py` did, and under
+`pairs` what `own_pairs.py` did.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pair_tables
 import puzzle_tables
 from irem_baselines.reproduce.book import Book, Table
 from irem_baselines.reproduce.targets import TARGETS
@@ -55,6 +57,8 @@ def render(name: str, results: Path) -> str:
     found: Iterable[Table] | None = tables(name, results / "benchmarks")
     if name == "puzzles":
         found = puzzle_tables.tables(results / "puzzles")
+    elif name == "pairs":
+        found = pair_tables.tables(results / "pairs")
     elif found is None:
         target = TARGETS[name]
         if target.tables is None:

@@ -38,7 +38,8 @@ def arm(x: Tensor, y: Tensor) -> Tensor:
     """The squared distance of the hand to a point, and a little for each bent joint."""
     angle = y.cumsum(-1)
     hand = torch.stack([angle.cos().sum(-1), angle.sin().sum(-1)], -1)
-    return (hand - x).square().sum(-1) + 1e-2 * y.square().sum(-1)
+    cost: Tensor = (hand - x).square().sum(-1) + 1e-2 * y.square().sum(-1)
+    return cost
 
 
 def questions(name: str, count: int, seed: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from irem_core.sklearn import IREMRegressor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=1000, help="of questions and answers")
-    parser.add_argument("--iterations", type=int, help="by the number of pairs if unset")
+    parser.add_argument("--iterations", type=int, help="at most; the library's own if unset")
     parser.add_argument("--seed", type=int, default=0, help="of pairs, split and weights")
     options = parser.parse_args()
 
@@ -28,7 +28,7 @@ def main() -> None:
 
     regressor = IREMRegressor(iterations=options.iterations, random_state=options.seed)
     scaling = QuantileTransformer(n_quantiles=50, output_distribution="normal")
-    widths = ["distance(width=64)", "distance(width=256)"]
+    widths = ["ensemble(width=64)", "ensemble(width=160)"]
     search = GridSearchCV(
         make_pipeline(scaling, regressor), {"iremregressor__energy": widths}, cv=2
     )

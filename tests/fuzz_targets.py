@@ -120,7 +120,7 @@ def training_checkpoint(data: bytes) -> None:
     signed(file, edit_tensors(tensors, choices), edited(metadata, choices))
     state = torch.get_rng_state()
     try:
-        loop.restore()
+        loop.state.restore(loop.folder)
     finally:
         torch.set_rng_state(state)
 

@@ -140,7 +140,7 @@ def test_a_pipeline_of_scikit_learn_is_searched(example: Callable[..., str]) -> 
     best, scores, *halves = example("sklearn_pipeline.py", "--pairs", 160, "--iterations", 4).split(
         "\n"
     )[:4]
-    assert re.fullmatch(r"the best of 2: distance\(width=(64|256)\)", best)
+    assert re.fullmatch(r"the best of 2: ensemble\(width=(64|160)\)", best)
     assert re.fullmatch(r"R2 -?\d\.\d{3}, linear 0\.\d{3}", scores)
     assert [line.split()[3] for line in halves] == ["lower", "higher"]
 

@@ -49,6 +49,10 @@ ENERGY_CASES = {
         ("square(size=3)", "elementwise(width=4)"),
         ("edge_copy()", "elementwise(width=4)"),
     ],
+    "ensemble": [
+        ("add(size=3)", "ensemble(members=3, width=6, depth=2)"),
+        ("determinant(size=3)", "ensemble(members=1, width=6, depth=1)"),
+    ],
     "factor": [
         ("sudoku()", "factor(width=4)"),
         ("sudoku()", "factor(width=4, rounds=1, read='both')"),

@@ -65,7 +65,7 @@ class Answering(Solver):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
-        restarts: int = 0,
+        restarts: int | None = None,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,

@@ -23,6 +23,7 @@ from .energies.base import WeightedEnergies as WeightedEnergies
 from .energies.conv import ConvEnergy as ConvEnergy
 from .energies.distance import DistanceEnergy as DistanceEnergy
 from .energies.elementwise import ElementwiseEnergy as ElementwiseEnergy
+from .energies.ensemble import EnsembleEnergy as EnsembleEnergy
 from .energies.factor import FactorEnergy as FactorEnergy
 from .energies.gine import GINEEnergy as GINEEnergy
 from .energies.landscape import Evaluation as Evaluation
@@ -160,7 +161,7 @@ from .tasks.floors import fit_polynomials as fit_polynomials
 from .tasks.floors import monomials as monomials
 from .tasks.floors import squared_errors as squared_errors
 from .tasks.grid import Grid as Grid
-from .tasks.task import Published as Published
+from .tasks.published import Published as Published
 from .tasks.task import Task as Task
 from .tasks.task import load_task as load_task
 from .training.fit import fit as fit

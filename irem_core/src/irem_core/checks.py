@@ -72,6 +72,7 @@ def number(
 
 positive = number("a finite number above 0", above=0)
 non_negative = number("a finite number of at least 0", low=0)
+more_than_one = number("a finite number above 1", above=1)
 fraction = number("a number of at least 0 and below 1", low=0, below=1)
 proper_fraction = number("a number between 0 and 1, both excluded", above=0, below=1)
 count = number("a whole number of at least 1", low=1, whole=True)

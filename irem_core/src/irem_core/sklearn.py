@@ -19,7 +19,7 @@ from irem_core.pairs.files import LEAST
 from irem_core.pairs.fitting import fit_pairs
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.layout import Layout
-from irem_core.solvers.base import Solver
+from irem_core.solvers.base import Solver, restarts_of
 from irem_core.solvers.irem import IREM
 from irem_core.solving.solution import Solution
 
@@ -35,8 +35,6 @@ except ModuleNotFoundError as error:
 
 # Questions that are answered at a time.
 _ROWS = 8192
-# Updates of training for each pair, and how few and how many they are where nothing is said.
-_UPDATES, _FEWEST, _MOST = 0.4, 200, 20_000
 
 
 class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -53,12 +51,13 @@ class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: i
         energy: what is learned: a name, a constructor such as "distance(width=128)", or an energy,
             of which a copy is trained; what suits pairs if None.
         preset: the name of settings; the first that suits the energy if None.
-        iterations: updates of the weights, at least 1; if None, two for every five pairs, but at
-            least 200 and at most 20,000.
+        iterations: updates of the weights at most; those of the settings if None. Training ends
+            earlier where the error on held-out pairs does not fall any more.
         batch_size: pairs that are drawn for an update; that of the settings if None.
         learning_rate: of Adam; that of the settings if None.
         restarts: how often each question is descended again in predicting, from elsewhere; the
-            prediction is the answer of the lowest energy.
+            prediction is the answer of the lowest energy. If None, as often as held-out pairs
+            showed to pay.
         max_steps: the most steps of a descent in predicting; the solver's own if None.
         held_out: share of the pairs that training never sees, between 0 and 1.
         random_state: of weights, draws and starts: a seed, a numpy `RandomState`, or None for
@@ -84,7 +83,7 @@ class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: i
         iterations: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        restarts: int = 0,
+        restarts: int | None = None,
         max_steps: int | None = None,
         held_out: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
@@ -122,13 +121,14 @@ class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: i
             ensure_min_samples=LEAST,
         )
         chosen: dict[str, Any] = {
-            "iterations": _updates(len(X)) if self.iterations is None else self.iterations,
+            "iterations": self.iterations,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
         }
-        checks.check(checks.count_or_zero, "IREMRegressor", restarts=self.restarts)
-        if self.max_steps is not None:
-            checks.check(checks.count_or_zero, "IREMRegressor", max_steps=self.max_steps)
+        for name in ("restarts", "max_steps"):
+            if getattr(self, name) is not None:
+                given = {name: getattr(self, name)}
+                checks.check(checks.count_or_zero, "IREMRegressor", **given)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         progress = fit_pairs(
             X,
@@ -174,7 +174,8 @@ class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: i
         """Answer questions, each from the same starts."""
         generator = torch.Generator(self.device).manual_seed(self._seed)
         best: Solution | None = None
-        for _ in range(1 + self.restarts):
+        restarts = restarts_of(self.solver_) if self.restarts is None else self.restarts
+        for _ in range(1 + restarts):
             start = self.solver_.draw_start(X[:1], generator)
             if start is not None:
                 start = _repeated(start, len(X))
@@ -182,10 +183,6 @@ class IREMRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: i
             best = found if best is None else best.or_better(found)
         assert best is not None
         return best
-
-
-def _updates(pairs: int) -> int:
-    return min(max(round(_UPDATES * pairs), _FEWEST), _MOST)
 
 
 def _repeated(start: Iterate, count: int) -> Iterate:

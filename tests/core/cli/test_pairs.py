@@ -48,9 +48,17 @@ def test_train_solve_evaluate_and_resume_with_no_further_flags(irem: Irem, folde
         record["evaluation"]["same"]["mse"], rel=1e-6
     )
     table = irem("evaluate", run).out
-    for word in ("constant", "linear", "R2", "AUROC", "30 problems", "How problems ended"):
+    for word in (
+        "constant",
+        "linear",
+        "neighbour",
+        "R2",
+        "AUROC",
+        "30 problems",
+        "How problems ended",
+    ):
         assert word in table
-    assert "entrywise" not in table
+    assert not {"entrywise", "relative"} & set(table.split())
 
     weights, _ = read(run / "model.safetensors")
     again = irem(
@@ -70,6 +78,34 @@ def test_train_solve_evaluate_and_resume_with_no_further_flags(irem: Irem, folde
     assert json.loads(moved.out) == json.loads(scored.out)
     np.savez("pairs.npz", x=np.load("x.npy"), y=wanted + 1)
     assert "content has changed" in irem("evaluate", run).mistake()
+
+
+def test_what_held_out_pairs_decided_is_told(irem: Irem, folder: Path) -> None:
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(60, 3))
+    np.savez("noise.npz", x=x, y=x[:, :1] + draw.normal(size=(60, 1)))
+    arguments = ("--pairs", "noise.npz", "--energy", "ensemble(width=32)", "--out", "run")
+    trained = irem("train", *arguments)
+    assert trained.status == 0, trained.err
+    # Of noise nothing is to be learned, so training is soon over.
+    assert " for 500 iterations" in trained.out
+    kept = re.search(r"those after (\d+) iterations", trained.out)
+    assert kept is not None
+    assert int(kept[1]) <= 250
+    assert "Restarts do not pay" in trained.out
+
+
+def test_minutes_take_the_place_of_iterations(irem: Irem, folder: Path) -> None:
+    arguments = ("train", "--pairs", "pairs.npz", *SETTINGS, "--out", "run", "--minutes")
+    trained = json.loads(irem(*arguments, 0.01, "--json").out)
+    # A machine that others use too may be slower by then, or faster.
+    assert 0 < trained["train_seconds"] < 10
+    # Going on takes the iterations that were found the first time.
+    again = json.loads(irem(*arguments, 5, "--resume", "--json").out)
+    assert again["iterations"] == trained["iterations"]
+    both = irem("train", "add", "--minutes", 1, "--iterations", 5).mistake()
+    assert "--iterations and --minutes" in both
+    assert "minutes=" in irem("train", "add", "--minutes", 0).mistake()
 
 
 def test_a_large_file_is_solved_in_parts_in_the_same_units(irem: Irem, folder: Path) -> None:
@@ -109,6 +145,7 @@ def test_answers_of_one_kind_are_said_bounded_and_rounded(irem: Irem, folder: Pa
     trained = irem("train", "--pairs", "kinds.npz", *SETTINGS, *arguments)
     assert "Answers are one-hot" in trained.out
     assert "Solved: same" in trained.out
+    assert "Solved: other" in irem("evaluate", "runs/kinds-irem-0", "--on", "kinds.npz").out
     run = folder / "runs" / "kinds-irem-0"
     told = json.loads(irem("solve", run, "--input", "new.csv", "--json").out)
     assert 0 <= np.min(told["answers"]) < np.max(told["answers"]) <= 1

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from irem_core import (
+    IREM,
+    EnergyFn,
+    GradientDescent,
     ImageSpace,
     InputFileError,
     IremError,
     MatrixSpace,
     MLPEnergy,
     PairsTask,
+    Problem,
     SettingError,
     Standardized,
     VectorSpace,
@@ -304,7 +308,7 @@ def test_errors_are_measured_as_scikit_learn_has_them() -> None:
     assert scores.measures["r2"] < 1
 
 
-def test_floors_are_the_mean_and_a_linear_regression() -> None:
+def test_floors_are_the_mean_a_linear_regression_and_the_nearest_answer() -> None:
     x, y = linear_pairs(300)
     y = y + np.random.default_rng(1).normal(size=y.shape) * [300.0, 0.5]
     task = PairsTask.of(x, y)
@@ -314,6 +318,10 @@ def test_floors_are_the_mean_and_a_linear_regression() -> None:
     design = np.c_[x, np.ones(len(x))]
     fitted, *_ = np.linalg.lstsq(design[train], y[train], rcond=None)
     assert floor.linear == pytest.approx(((y[test] - design[test] @ fitted) ** 2).mean(), rel=1e-3)
+    # Columns count alike, whatever their spread.
+    apart = (x[test][:, None] - x[train]) / x[train].std(0)
+    nearest = y[train][np.square(apart).sum(2).argmin(1)]
+    assert floor.neighbour == pytest.approx(((y[test] - nearest) ** 2).mean(), rel=1e-4)
 
 
 def test_a_run_answers_in_the_users_units_without_its_pairs(tmp_path: Path) -> None:
@@ -406,11 +414,11 @@ def test_pixels_and_matrices_of_other_sizes_are_scaled_too() -> None:
 def test_the_energy_is_chosen_by_what_answers_are() -> None:
     draw = np.random.default_rng(0)
     shapes = {
-        ((4,), (3,)): "distance",
-        ((4, 4), (4, 4)): "distance",
-        ((4,), (2, 3)): "distance",
-        ((1, 8, 8), (4,)): "distance",
-        ((1, 8, 8), (3, 8, 8)): "distance",
+        ((4,), (3,)): "ensemble",
+        ((4, 4), (4, 4)): "ensemble",
+        ((4,), (2, 3)): "ensemble",
+        ((1, 8, 8), (4,)): "ensemble",
+        ((1, 8, 8), (3, 8, 8)): "ensemble",
         ((1, 8, 8), (1, 8, 8)): "conv",
     }
     for (question, answer), name in shapes.items():
@@ -419,9 +427,18 @@ def test_the_energy_is_chosen_by_what_answers_are() -> None:
         assert isinstance(made.solver, Standardized)
         assert describe(made.solver.solver.energy)["name"] == name
         assert made.preset == "default"
-        assert made.training["iterations"] == (2_000 if name == "distance" else 120_000)
+        assert made.training["iterations"] == (4_000 if name == "ensemble" else 120_000)
         problem, _ = task.sample(2, generator=generator())
         assert made.solver.solve(problem, max_steps=2).y.shape == (2, *answer)
+
+
+def test_answers_of_0_and_1_are_seen_by_their_energy_and_many_pairs_trained_on_for_longer() -> None:
+    draw = np.random.default_rng(0)
+    task = PairsTask.of(draw.normal(size=(12, 4)), draw.integers(0, 2, size=(12, 3)))
+    assert describe(recipe(task).solver.solver.energy)["name"] == "distance"
+    many = recipe(PairsTask.of(*(draw.normal(size=(200_000, 1)) for _ in "xy")))
+    # Of which 180,000 are for training, in batches of 128, each seen 20 times.
+    assert many.training["iterations"] == 28_125
 
 
 def test_an_energy_of_ones_own_is_trained_and_loaded(tmp_path: Path) -> None:
@@ -564,3 +581,75 @@ def test_a_single_held_out_pair_has_no_share_of_variance() -> None:
     assert task.held.sum() == 1
     solver = recipe(task, energy="mlp(width=8)").solver
     assert evaluate(solver, task, max_steps=2).measures == {}
+
+
+def test_bounds_are_those_that_answers_lie_on_now_and_then() -> None:
+    draw = np.random.default_rng(0)
+    free = draw.normal(size=(400, 6))
+    y = np.stack(
+        [
+            free[:, 0].clip(-1, 2.5),  # hardly ever above
+            free[:, 1].clip(0, None),
+            free[:, 2],
+            free[:, 3].round(),  # whole numbers, which are alike everywhere
+            (free[:, 4] > 0).astype(float),
+            np.where(free[:, 5] > 1, 1e-12, free[:, 5].clip(0, None)),
+        ],
+        1,
+    )
+    task = PairsTask.of(free, y)
+    inf = np.inf
+    low, high = task.answer.limits(torch.zeros((), dtype=torch.float64))
+    np.testing.assert_array_equal(low, [-1, 0, -inf, -inf, 0, 0])
+    np.testing.assert_array_equal(high, [inf, inf, inf, inf, 1, inf])
+    unbounded = PairsTask.of(free, y, low=-inf, high=inf)
+    assert unbounded.answer == VectorSpace(6)
+
+
+def test_energies_expect_the_errors_of_held_out_pairs(tmp_path: Path) -> None:
+    x, y = linear_pairs(400)
+    y = y + np.random.default_rng(1).normal(size=y.shape) * y.std(0) * 0.3
+    done = fit_pairs(x, y, iterations=60, learning_rate=1e-2, out=tmp_path / "run")
+    asked = done.task.unseen()
+    scale = done.solver.answer_units.scale
+    for solver in (done.solver, load(tmp_path / "run")):
+        found = solver.solve(asked[0])
+        errors = ((found.y - asked[1]) / scale).square().mean(1)
+        told = 2 * found.energy / y.shape[1]
+        assert float(told.mean() / errors.mean()) == pytest.approx(1, abs=0.1)
+
+
+class Sides(EnergyFn):
+    """Lowest at 1 and, but for a tilt, at -1, whatever the question is."""
+
+    def __init__(self, question: Any, answer: Any) -> None:
+        super().__init__()
+        self.tilt = torch.nn.Parameter(torch.tensor(0.3))
+
+    def energy(self, context: Any, y: torch.Tensor) -> torch.Tensor:
+        return ((y.square() - 1).square() + self.tilt * (1 - y)).sum(1)
+
+    def calibration(self, problem: Any, iterate: Any, target: torch.Tensor) -> torch.Tensor:
+        return 0 * self.tilt
+
+
+@pytest.mark.parametrize(("right", "restarts"), [(1.0, 8), (-1.0, 0)])
+def test_restarts_are_kept_where_they_pay(right: float, restarts: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    # Of spread 1 around 0, so that standard units are the user's; training changes nothing.
+    y = np.tile([[-1.0], [1.0]], (50, 1))
+    task = PairsTask.of(x, y, low=-np.inf, high=np.inf)
+    energy = Sides.for_task(task)
+    solver = task.adapted(IREM(energy, steps=0, descent=GradientDescent(step_size=0.05)))
+    solver.calibrate(
+        Problem(torch.zeros(40, 1), task.answer), torch.full((40, 1), right), generator()
+    )
+    assert solver.restarts == restarts
+    assert describe(solver)["settings"]["solver"]["part"]["settings"]["restarts"] == restarts
+    asked = torch.zeros(40, 1)
+    several = solver.solve_many([asked[:20], asked[20:]])
+    answers = (solver.solve(asked).y, torch.cat([each.y for each in several]))
+    once = solver.solve(asked, restarts=0).y
+    # From one start half of the questions end on the lower side, from nine hardly one does not.
+    assert all(float((y > 0).float().mean() > 0.9) == (restarts > 0) for y in answers)
+    assert float((once > 0).float().mean()) < 0.8

@@ -51,7 +51,7 @@ def evaluate(
     descent: Descent = None,
     halting: Halting = None,
     protocol: Protocol = "solve",
-    restarts: Restarts = 0,
+    restarts: Restarts = None,
     curve: Annotated[
         int | None,
         typer.Option(

@@ -27,11 +27,11 @@ Halting = Annotated[
     ),
 ]
 Restarts = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=0,
         help="How often problems are descended again, from other starts; where answers can be "
-        "checked, those alone whose answer does not hold yet.",
+        "checked, those alone whose answer does not hold yet. The run's own if unset.",
     ),
 ]
 MaxSteps = Annotated[

@@ -59,7 +59,7 @@ def solve(
     max_steps: MaxSteps = None,
     descent: Descent = None,
     halting: Halting = None,
-    restarts: Restarts = 0,
+    restarts: Restarts = None,
     capacity: Annotated[
         int, typer.Option(min=1, help="How many problems of a large file are solved at a time.")
     ] = 1024,
@@ -110,7 +110,7 @@ def solve(
         "max_steps": budget(solver, task, max_steps),
         **loading.parts(descent, halting),
     }
-    again = {"restarts": restarts} if restarts else {}
+    again = {} if restarts is None else {"restarts": restarts}
     if file is not None and output is None:
         files.check_size(file, task)
     if file is not None and output is not None:
@@ -157,7 +157,7 @@ def _check_source(file: Path | None, difficulty: str | None) -> None:
         raise SettingError(f"irem solve got {given} --difficulty; give one of them.")
 
 
-def _check_once(file: Path, restarts: int, rounding: bool) -> None:
+def _check_once(file: Path, restarts: int | None, rounding: bool) -> None:
     if restarts:
         raise SettingError(
             f"{file} is solved in parts, which are descended once each; leave --restarts out, "

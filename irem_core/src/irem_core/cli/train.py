@@ -84,6 +84,13 @@ def train(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Updates of the weights; the preset's if unset.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Train for about so long instead, as many updates as the first ones show; the "
+            "evaluation at the end comes on top."
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Fresh problems in a batch; the preset's if unset.")
     ] = None,
@@ -139,6 +146,7 @@ def train(
     from irem_core.solvers.recipes import recipe
     from irem_core.training.callbacks import EvaluateEvery, ProgressBar
     from irem_core.training.fit import fit
+    from irem_core.training.pace import updates_within
 
     place = loading.device(device)
     said = {"low": low, "high": high, "cost": cost, "entries": entries}
@@ -160,7 +168,8 @@ def train(
     loading.quicken(made.solver, compiled=compiled, autocast=autocast)
     settings = dict(made.training)
     folder = out or Path("runs") / f"{folder_name(title)}-{folder_name(solver)}-{seed}"
-    loading.threads(threads or (_recorded_threads(folder) if resume else None))
+    recorded = _recorded(folder) if resume else {}
+    loading.threads(threads or recorded.get("threads"))
     given = {
         "iterations": iterations,
         "batch_size": batch_size,
@@ -169,7 +178,13 @@ def train(
     }
     settings |= {name: value for name, value in given.items() if value is not None}
     _check_settings(settings, known=signature(fit).parameters)
-    if pairs is not None and iterations is None and not as_json:
+    if minutes is not None:
+        if iterations is not None:
+            raise SettingError("irem train got --iterations and --minutes; give one of them.")
+        settings["iterations"] = recorded.get("iterations") or updates_within(
+            minutes, made.solver, trained, seed=seed, device=place, **settings
+        )
+    elif pairs is not None and iterations is None and not as_json:
         _tell_length(settings.get("iterations", 0))
     watching = [ProgressBar(), *loading.loggers(log or ())]
     # Ten evaluations of a long training, which whole images would make longer still.
@@ -259,13 +274,13 @@ def _trained(
     return PairsTask.open(pairs, **about), Path(pairs.partition(",")[0]).stem
 
 
-def _recorded_threads(folder: Path) -> int | None:
-    """Return the threads that a run began with, so that resuming goes on with as many."""
+def _recorded(folder: Path) -> dict[str, int]:
+    """Return threads and iterations of the run in a folder, if any, with which to go on."""
     from irem_core.runs.checkpoint import read_metadata
 
     try:
-        return int(
-            read_metadata(folder / "training.safetensors")["settings"]["training"]["threads"]
-        )
+        metadata = read_metadata(folder / "training.safetensors")
+        threads = int(metadata["settings"]["training"]["threads"])
+        return {"threads": threads, "iterations": int(metadata.get("iterations", 0))}
     except (CheckpointError, KeyError, TypeError, ValueError):
-        return None
+        return {}

@@ -73,7 +73,8 @@ class Program(nn.Module):
         self, x: Shaped[Tensor, "problems ..."], start: Shaped[Tensor, "problems ..."]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the answers, their energies, the steps taken and the outcomes."""
-        weights = tuple(self.buffers())
+        # Its own: the pieces may hold constants, such as bounds.
+        weights = tuple(self.buffers(recurse=False))
         held = self.begin(*weights, x, start)
         context, changing = held[: self.constants], held[self.constants :]
         count = len(changing)

@@ -89,6 +89,9 @@ class Landscape(Recorded, nn.Module, ABC):
     """Whether products are in bfloat16 (see `autocast`)."""
     exacting: bool = False
     """Whether the energy says nothing of answers once its products are rounded."""
+    trained_within_bounds: bool = False
+    """Whether training on pairs is told the bounds of answers. Steps that these cut hide by how
+    much they led beyond, so that most energies learn more without."""
 
     @property
     def units(self) -> Units | None:
@@ -159,6 +162,14 @@ class Landscape(Recorded, nn.Module, ABC):
             target: the answers.
         """
         return None
+
+    def calibrate(self, problem: Problem, target: Tensor) -> None:
+        """Set what answers of training would flatter, once it is over; by default nothing.
+
+        Args:
+            problem: questions that training did not see.
+            target: their answers.
+        """
 
     def start(self, problem: Problem, generator: torch.Generator) -> Iterate:
         """Draw a start from U(-1, 1) in the problem's answer space (Algorithms 1 and 2).

@@ -16,7 +16,7 @@ from irem_core.distributed import derive
 from irem_core.errors import SettingError
 from irem_core.evaluation.evaluation import evaluate
 from irem_core.problems import trees
-from irem_core.solvers.base import Solver, budget, place_of
+from irem_core.solvers.base import Solver, budget, place_of, restarts_of
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.solution import Solution
 from irem_core.tasks.difficulty import Difficulty
@@ -135,6 +135,8 @@ def compute_curve(
     wanted, place = task.difficulty(difficulty), place_of(solver)[0]
     most = budget(solver, task, max_steps)
     options: dict[str, Any] = {"max_steps": most, "descent": descent}
+    if restarts_of(solver):
+        options["restarts"] = 0
     scores = evaluate(
         solver,
         task,

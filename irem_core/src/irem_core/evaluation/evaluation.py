@@ -19,7 +19,14 @@ from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
 from irem_core.evaluation.scores import Scores
 from irem_core.problems.problem import Problem
-from irem_core.solvers.base import Solver, budget, descent_of, halting_of, place_of
+from irem_core.solvers.base import (
+    Solver,
+    budget,
+    descent_of,
+    halting_of,
+    place_of,
+    restarts_of,
+)
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
@@ -46,7 +53,7 @@ def evaluate(
     descent: Descent | None = None,
     halting: HaltingCriterion | None = None,
     protocol: str = "solve",
-    restarts: int = 0,
+    restarts: int | None = None,
     device: torch.device | str | None = None,
     ranks: Ranks | None = None,
 ) -> Scores:
@@ -68,8 +75,8 @@ def evaluate(
         halting: when a problem has arrived; the solver's own rule if None.
         protocol: "solve" or "paper", which takes no `max_steps`, `halting` or
             `restarts`.
-        restarts: how often problems are descended again (see `minimize`); errors by step are those
-            of the first descents.
+        restarts: how often problems are descended again, as the solver's own default if None;
+            errors by step are those of the first descents.
         device: where to solve; where the solver is, if None.
         ranks: this process among those that share the problems between them, batch by batch; all
             return the scores of all. Solvers that draw random numbers for their starts alone get
@@ -91,8 +98,10 @@ def evaluate(
         halting=halting,
         restarts=restarts,
     )
+    if restarts is None and protocol == "paper" and restarts_of(solver):
+        restarts = 0
     # Of solvers that cannot start again nothing is asked.
-    again: dict[str, Any] = {"restarts": restarts} if restarts else {}
+    again: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
     wanted = task.difficulty(difficulty)
     place = place_of(solver)[0] if device is None else torch.device(device)
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
@@ -139,7 +148,7 @@ class _Way:
         max_steps: int | None,
         descent: Descent | None,
         halting: HaltingCriterion | None,
-        restarts: int,
+        restarts: int | None,
     ) -> _Way:
         """Fill in what was not said."""
         checks.check(checks.one_of(*PROTOCOLS), "evaluate", protocol=protocol)

@@ -29,7 +29,8 @@ class OtherPairs(PairsTask):
 
     def __init__(self, trained: PairsTask, data: str) -> None:
         """Read the pairs."""
-        super().__init__(question=trained.question, answer=trained.answer)
+        kind = trained.discrete
+        super().__init__(question=trained.question, answer=trained.answer, discrete=kind)
         self.trained = trained
         self._pairs = Pairs.read(data, columns=trained.columns, least=1)
         for name, array, space in (
@@ -63,4 +64,4 @@ class OtherPairs(PairsTask):
         Raises:
             InputFileError: those are missing, or have changed.
         """
-        return floor_of(self.trained.part(0), self.part(1))
+        return floor_of(self.trained.split.part(0), self.split.part(1))

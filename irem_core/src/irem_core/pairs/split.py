@@ -65,6 +65,13 @@ class Split:
         x, y = self._on[device]
         return x[rows], y[rows]
 
+    def part(self, held_out: int) -> tuple[Tensor, Tensor]:
+        """Return held-out pairs or those of training, of so many that a regression has enough."""
+        cpu = torch.device("cpu")
+        rows = self.rows(held_out, cpu)
+        most = max(1, 2**24 // max(1, self.pairs.x[:1].size))
+        return self.take(rows[:: -(-len(rows) // most)], cpu)
+
     def _tensors(self, x: Any, y: Any, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return both in torch's default type; in double precision where single is too coarse."""
         double = torch.get_default_dtype() == torch.float64

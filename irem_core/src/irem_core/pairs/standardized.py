@@ -16,12 +16,13 @@ from irem_core.descent.base import Descent
 from irem_core.energies.in_units import EnergyInUnits
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
+from irem_core.pairs.files import Moments
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space, VectorSpace, require_dense
 from irem_core.problems.units import Units
-from irem_core.solvers.base import Solver, descent_of, halting_of
+from irem_core.solvers.base import Solver, descent_of, halting_of, restarts_of
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.in_units import Conversion
 from irem_core.solving.solution import Observer, Solution
@@ -54,6 +55,11 @@ class Standardized(Solver):
         self.question_units = Units.for_space(question)
         self.answer_units = Units.for_space(answer)
 
+    def set_units(self, question: Moments, answer: Moments) -> None:
+        """Take over what was measured of questions and answers."""
+        for units, found in ((self.question_units, question), (self.answer_units, answer)):
+            units.set(found.mean, found.scale, fine=found.fine)
+
     @property
     def max_steps(self) -> int | None:  # type: ignore[override]
         """Those of the solver inside."""
@@ -73,6 +79,11 @@ class Standardized(Solver):
     def question_dtype(self) -> torch.dtype:
         """Double precision, where single does not tell questions apart."""
         return self.question_units.mean.dtype
+
+    @property
+    def restarts(self) -> int:
+        """How often the solver inside descends problems again."""
+        return restarts_of(self.solver)
 
     @property
     def descent(self) -> Descent | None:
@@ -126,8 +137,10 @@ class Standardized(Solver):
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
         """Return the loss of the solver inside, in standard units."""
-        free = attrs.evolve(self._answer(problem), low=None, high=None)
-        asked = self._asked(problem, free)
+        answer = self.answer_units.bounds(self._answer(problem))
+        if not getattr(getattr(self.solver, "energy", None), "trained_within_bounds", False):
+            answer = attrs.evolve(answer, low=None, high=None)
+        asked = self._asked(problem, answer)
         return self.solver.loss(asked, self.answer_units.standard(target), generator)
 
     def solve(
@@ -160,6 +173,16 @@ class Standardized(Solver):
             **options,
         )
         return conversion.solution(solution)
+
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the error of the solver inside, in standard units."""
+        standard = self.answer_units.standard(target)
+        return self.solver.error(self.standard(problem), standard, generator)
+
+    def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
+        """Calibrate the solver inside, in standard units."""
+        standard = self.answer_units.standard(target)
+        self.solver.calibrate(self.standard(problem), standard, generator)
 
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts of the solver inside begin at, in the user's units."""

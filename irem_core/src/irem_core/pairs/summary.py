@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from irem_core.files.tables import listed
@@ -41,6 +43,8 @@ def summary(
     ]
     if pairs.left_out:
         said.append(f"Columns left out: {listed(pairs.left_out)}.")
+    if bounds := _bounds(spaces[1]):
+        said.append(bounds)
     said.append(f"Held out: {int(held.sum()):,} pairs, which training never sees.")
     again = len(pairs) - len(np.unique(questions))
     if again:
@@ -64,7 +68,25 @@ def summary(
 
 
 def _described(space: Space, names: Sequence[str] | None) -> str:
-    return f"{space}" if names is None else f"{len(names)} columns ({listed(list(names))})"
+    shape = attrs.evolve(space, low=None, high=None)
+    return f"{shape}" if names is None else f"{len(names)} columns ({listed(list(names))})"
+
+
+def _bounds(space: Space) -> str:
+    """Say how many entries of an answer are bounded; nothing if none is."""
+    limits = space.limits(torch.zeros((), dtype=torch.float64))
+    counts = [
+        0 if each is None else int(torch.as_tensor(each).isfinite().expand(space.shape).sum())
+        for each in limits
+    ]
+    if not any(counts):
+        return ""
+    below, above = (f"{count} of {space.size} entries" for count in counts)
+    return (
+        f"No answer leaves the bounds of y, which answers lie on now and then or were given: "
+        f"{below} have a least value, {above} a greatest. --low and --high give others, "
+        "infinite ones for none."
+    )
 
 
 def _constant(letter: str, moments: Moments, names: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,14 +17,13 @@ from irem_core.distributed import derive
 from irem_core.errors import InputFileError, SettingError
 from irem_core.files.arrays import Array
 from irem_core.files.tables import ENDINGS
-from irem_core.pairs.answers import DISCRETE, bounded, discrete_kind, rounded
+from irem_core.pairs import answers
 from irem_core.pairs.cost import Cost, cost_of
 from irem_core.pairs.files import (
     NO_COLUMNS,
     Columns,
     Moments,
     Pairs,
-    Wanted,
     array_of,
     numbered_questions,
     read_columns,
@@ -33,16 +32,24 @@ from irem_core.pairs.files import (
 from irem_core.pairs.split import Split, held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.summary import summary
-from irem_core.pairs.unanswered import answer_space, digest_of, read_questions, with_minima
+from irem_core.pairs.unanswered import (
+    answer_space,
+    digest_of,
+    read_questions,
+    refuse_entries,
+    with_minima,
+)
 from irem_core.pairs.warm_start import WarmStart
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import ImageSpace, Space
+from irem_core.problems.space import Space
 from irem_core.solvers.base import Solver
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.floors import Floor, floor_of
 from irem_core.tasks.task import Task
 
 _BATCH = 250
+# How often training may see each pair at least, and how long it waits for better weights.
+_SEEN, _PATIENCE = 20, 2.0
 
 
 class PairsTask(Task):
@@ -89,7 +96,7 @@ class PairsTask(Task):
         y_columns: Sequence[str] | None = None,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
-        checks.check(checks.one_of(None, *DISCRETE), "PairsTask", discrete=discrete)
+        checks.check(checks.one_of(None, *answers.DISCRETE), "PairsTask", discrete=discrete)
         checks.check(checks.positive, "PairsTask", held_out=held_out)
         if held_out >= 1:
             raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
@@ -104,9 +111,7 @@ class PairsTask(Task):
         self.unanswered = unanswered
         self.columns: Columns = (x_columns, y_columns)
         self._pairs: Pairs | None = None
-        pixels = isinstance(answer, ImageSpace) and question.shape == answer.shape
-        # Nothing is known of how entries hang together, but that pixels of images do by place.
-        self.preferred = "conv" if pixels else "distance"
+        self.preferred = answers.preferred_energy(question, answer, discrete)
 
     @classmethod
     def of(
@@ -119,7 +124,8 @@ class PairsTask(Task):
             y: their answers; None for the minima of a cost.
             categories: "one-hot" to make an entry of each text in columns of text.
             settings: `held_out`, `split_seed`, `cost`, and `low` and `high`: bounds of the answers,
-                a number for all entries or an array in the shape of an answer. Where there are no
+                a number for all entries or an array in the shape of an answer, infinite for none;
+                if None, those that answers lie on now and then (see `touched`). Where there are no
                 answers, `entries` says how many numbers they have, unless bounds or cost do.
 
         Raises:
@@ -154,7 +160,7 @@ class PairsTask(Task):
             UnknownNameError: the table has no such column.
             SettingError: columns are chosen of what is no table.
         """
-        columns: Wanted = (x_columns, y_columns)
+        columns = (x_columns, y_columns)
         chosen = columns != NO_COLUMNS or categories is not None
         x = read_questions(data) if settings.get("cost") is not None and not chosen else None
         if x is not None:
@@ -184,19 +190,15 @@ class PairsTask(Task):
         answer: Space | None = None,
     ) -> PairsTask:
         low, high = settings.pop("low", None), settings.pop("high", None)
-        if settings.pop("entries", None) is not None:
-            raise SettingError(
-                f"{pairs.source} has answers y, which say how many numbers one has; leave entries "
-                "out."
-            )
+        refuse_entries(pairs.source, settings.pop("entries", None))
         if answer is None:
-            answer = bounded(pairs, space_of("y", pairs.y, pairs.source), low, high)
+            answer = answers.bounded(pairs, space_of("y", pairs.y, pairs.source), low, high)
         task = cls(
             data,
             question=space_of("x", pairs.x, pairs.source),
             answer=answer,
             digest=digest_of(pairs, settings.get("unanswered", False)),
-            discrete=discrete_kind(pairs.y),
+            discrete=answers.discrete_kind(pairs.y),
             x_columns=pairs.columns[0],
             y_columns=pairs.columns[1],
             **settings,
@@ -292,11 +294,7 @@ class PairsTask(Task):
         if solver.closed_form:
             return solver
         wrapped = Standardized(solver, question=self.question, answer=self.answer)
-        for units, moments in (
-            (wrapped.question_units, self.question_moments),
-            (wrapped.answer_units, self.answer_moments),
-        ):
-            units.set(moments.mean, moments.scale, fine=moments.fine)
+        wrapped.set_units(self.question_moments, self.answer_moments)
         return wrapped if self.cost is None else WarmStart(wrapped, cost=self.cost)
 
     def draw(
@@ -333,12 +331,25 @@ class PairsTask(Task):
             x, y = self.split.take(rows, place)
             yield Problem(x, self.answer), y
 
-    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
-        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`.
+    def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a preset's settings, with so many iterations that each pair is seen 20 times.
 
-        Raises:
-            ShapeError: the task has no such questions.
+        Training ends earlier where the error on held-out pairs does not fall any more.
         """
+        settings = {"patience": _PATIENCE, **settings}
+        if {"batch_size", "iterations"} <= settings.keys():
+            updates = -(-_SEEN * int((~self.held).sum()) // settings["batch_size"])
+            settings["iterations"] = max(settings["iterations"], updates)
+        return settings
+
+    def unseen(self, count: int, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
+        """Return the first held-out pairs."""
+        place = torch.device(device)
+        x, y = self.split.take(self.split.rows(1, place)[:count], place)
+        return Problem(x, self.answer), y
+
+    def stacked(self, x: Float[Tensor, "..."]) -> Problem:
+        """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`."""
         return super().stacked(x[:, None] if x.ndim == self.question.size == 1 else x)
 
     def measures(
@@ -352,11 +363,7 @@ class PairsTask(Task):
         exact once they are rounded (`solved`).
         """
         scale = torch.from_numpy(self._held_out_moments.scale).to(y)
-        varies = scale > 0
-        shares = ((y - target) / torch.where(varies, scale, 1.0)).square() * varies
-        found = {}
-        if varies.any():
-            found["r2"] = 1 - shares.flatten(1).mean(1) / varies.to(y).mean()
+        found = {} if not scale.any() else {"r2": answers.share_explained(y - target, scale)}
         whole = self.rounded(y)
         if whole is not None:
             found["solved"] = (whole == target).flatten(1).all(1).to(y)
@@ -372,12 +379,11 @@ class PairsTask(Task):
 
     def rounded(self, y: Tensor) -> Tensor | None:
         """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
-        return None if self.discrete is None else rounded(y, self.discrete)
+        return None if self.discrete is None else answers.rounded(y, self.discrete)
 
     def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
         """Give every place of an answer a constant of its own, as it may have a unit of its own."""
-        places = torch.arange(y[0].numel(), device=y.device).view(y.shape[1:])
-        return places.expand_as(y)
+        return torch.arange(y[0].numel(), device=y.device).view(y.shape[1:]).expand_as(y)
 
     @cached_property
     def _held_out_moments(self) -> Moments:
@@ -389,11 +395,4 @@ class PairsTask(Task):
         The regression is left out where x has more than 4,096 entries.
         """
         held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
-        return floor_of(self.part(0), self.part(held_out))
-
-    def part(self, held_out: int) -> tuple[Tensor, Tensor]:
-        """Return training or held-out pairs, of so many that a regression has enough."""
-        cpu = torch.device("cpu")
-        rows = self.split.rows(held_out, cpu)
-        most = max(1, 2**24 // self.question.size)
-        return self.split.take(rows[:: -(-len(rows) // most)], cpu)
+        return floor_of(self.split.part(0), self.split.part(held_out))

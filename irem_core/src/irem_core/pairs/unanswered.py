@@ -70,6 +70,18 @@ def answer_space(cost: Landscape, entries: int | None, low: Any, high: Any) -> S
     return VectorSpace(known, low=low, high=high)
 
 
+def refuse_entries(source: str, entries: int | None) -> None:
+    """Refuse to be told how long answers are where there are some.
+
+    Raises:
+        SettingError: it was told.
+    """
+    if entries is not None:
+        raise SettingError(
+            f"{source} has answers y, which say how many numbers one has; leave entries out."
+        )
+
+
 def minima(
     cost: Landscape, x: NDArray[Any], answer: Space, *, seed: int = 0
 ) -> NDArray[np.float64]:

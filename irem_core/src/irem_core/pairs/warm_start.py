@@ -104,6 +104,14 @@ class WarmStart(Solver):
         """Return the loss of the proposing solver."""
         return self.solver.loss(problem, target, generator)
 
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the error of the proposing solver."""
+        return self.solver.error(problem, target, generator)
+
+    def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
+        """Calibrate the proposing solver."""
+        self.solver.calibrate(problem, target, generator)
+
     def propose(
         self, problem: Problem, generator: torch.Generator | None, *, again: bool = False
     ) -> Tensor:
@@ -130,7 +138,7 @@ class WarmStart(Solver):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
-        restarts: int = 0,
+        restarts: int | None = None,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -141,6 +149,7 @@ class WarmStart(Solver):
         Raises:
             EnergyError: the cost cannot take numbers of double precision.
         """
+        restarts = restarts or 0
         checks.check(checks.count_or_zero, "solve", restarts=restarts)
         problem = x if isinstance(x, Problem) else Problem(x, self.answer)
         if generator is None:

@@ -47,11 +47,11 @@ def _entries(value: Any) -> Iterator[Any]:
 
 
 def _bound(value: Any) -> Any:
-    """Write bounds of several entries as one tuple, where infinity bounds nothing."""
+    """Write bounds of several entries as one tuple; infinity bounds nothing."""
     listed = value.tolist() if hasattr(value, "tolist") else value
+    entries = tuple(_entries([listed]))
     if not isinstance(listed, list | tuple):
-        return listed
-    entries = tuple(_entries(listed))
+        return entries[0]
     return None if all(each is None for each in entries) else entries
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from irem_core.descent.base import Descent
 from irem_core.errors import CompileError, SettingError, ShapeError
@@ -102,7 +103,7 @@ class Solver(Recorded, nn.Module, ABC):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
-        restarts: int = 0,
+        restarts: int | None = None,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -121,8 +122,8 @@ class Solver(Recorded, nn.Module, ABC):
             descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
             start: candidates to start from; random ones if None.
-            restarts: how often problems are descended again (see `minimize`). Solvers that do not
-                start at random refuse it.
+            restarts: how often problems are descended again (see `minimize`); as often as the
+                solver's own if None. Solvers that do not start at random refuse it.
             generator: where random starts come from; seed 0 if None.
             record: what to keep of every step (see `minimize`).
             observer: called after every step (see `minimize`).
@@ -157,6 +158,7 @@ class Solver(Recorded, nn.Module, ABC):
         max_steps: int | None = None,
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
+        restarts: int | None = None,
         capacity: int = 1024,
         seed: int = 0,
     ) -> Iterator[Solution]:
@@ -167,12 +169,14 @@ class Solver(Recorded, nn.Module, ABC):
             max_steps: the most steps any problem takes; the solver's own if None.
             descent: how to step; that of the solver if None.
             halting: when a problem has arrived; that of the solver if None.
+            restarts: as for `solve`; such problems are descended batch by batch.
             capacity: how many problems a solver that descends works on at a time.
             seed: of random starts, which depend on the place of a batch alone.
 
         Returns:
             An iterator over the solutions of the batches, in their order.
         """
+        again: dict[str, Any] = {} if restarts is None else {"restarts": restarts}
         for number, x in enumerate(problems):
             problem = self.problem(x)
             generator = starts_of(number, seed, problem.device)
@@ -182,7 +186,29 @@ class Solver(Recorded, nn.Module, ABC):
                 descent=descent,
                 halting=halting,
                 generator=generator,
+                **again,
             )
+
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the mean squared error of answers, by which weights are judged in training.
+
+        Args:
+            problem: questions.
+            target: their answers.
+            generator: where random starts come from.
+        """
+        return float(functional.mse_loss(self.solve(problem, generator=generator).y, target))
+
+    def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
+        """Set what answers of training would flatter, once it is over; by default nothing.
+
+        `fit` calls it where a task has problems that training does not draw (`Task.unseen`).
+
+        Args:
+            problem: questions that training did not see.
+            target: their answers.
+            generator: the only source of randomness.
+        """
 
     def fit_once(self, task: Task, generator: torch.Generator) -> None:
         """Set the weights, if any, all at once; called where `closed_form` is set.
@@ -225,6 +251,11 @@ def halting_of(solver: Solver) -> HaltingCriterion | None:
     """Return the rule by which a solver halts where nothing is said; None where it has none."""
     rule = getattr(solver, "halting", None)
     return rule if isinstance(rule, HaltingCriterion) else None
+
+
+def restarts_of(solver: Solver) -> int:
+    """Return how often a solver descends problems again where nothing is said."""
+    return int(getattr(solver, "restarts", 0))
 
 
 def descent_of(solver: Solver) -> Descent | None:

@@ -89,7 +89,7 @@ def recipe(
         settings = {**settings, "energy": chosen.energy.for_task(task, seed=seed)}
     settings = {**built_parts(chosen.solver), **settings}
     built = build(SOLVERS, solver, settings=settings, target=target)
-    return Recipe(preset=named, solver=task.adapted(built), training=dict(chosen.training))
+    return Recipe(preset=named, solver=task.adapted(built), training=task.training(chosen.training))
 
 
 def _preset(

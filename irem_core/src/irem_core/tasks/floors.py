@@ -28,6 +28,8 @@ _DRAWN = 2_000_000
 _FIRST_BATCH, _LARGEST_BATCH = 8, 512
 # A linear regression on more entries of x than these is left out.
 _LARGEST_REGRESSION = 4096
+# Among how many questions the nearest is looked for, for how many others, so many at a time.
+_NEIGHBOURS, _NEIGHBOURED, _ROWS = 20_000, 2000, 250
 # Of the mean square: what rounding leaves of the spread of answers that are all the same.
 _ROUNDING = 1e-12
 
@@ -61,6 +63,7 @@ class Floor:
         entrywise: the best function of an entry's own input, fitted likewise; None where an entry
             has no input of its own.
         linear: a linear regression on the whole question, where the task measures it.
+        neighbour: the answer of the nearest question of training, likewise.
         problems: how many problems it was fitted to, and on how many others it was scored; None
             where the task has its own.
     """
@@ -68,6 +71,7 @@ class Floor:
     constant: float
     entrywise: float | None = None
     linear: float | None = None
+    neighbour: float | None = None
     problems: int | None = None
 
 
@@ -256,14 +260,15 @@ def _thinned(entries: Tensor) -> Tensor:
 
 
 def floor_of(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Floor:
-    """Return what the mean answer and a linear regression of some problems score on others.
+    """Return what answers without a network score: the mean, a regression, the nearest question's.
 
     Args:
-        train: questions and answers, `(n, ...)` each, that both are fitted to.
+        train: questions and answers, `(n, ...)` each, that all are fitted to.
         test: those that they are scored on.
 
     Returns:
-        The regression is left out where x has more than 4,096 entries.
+        The regression is left out where x has more than 4,096 entries. Neighbours are looked for
+        among 20,000 questions, for 2,000 of the others.
     """
     x, y = (tensor.flatten(1).double() for tensor in train)
     asked, target = (tensor.flatten(1).double() for tensor in test)
@@ -272,4 +277,17 @@ def floor_of(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Floor
         centre, middle = x.mean(0), y.mean(0)
         slopes = torch.linalg.lstsq(x - centre, y - middle, driver="gelsd").solution
         linear = float(((asked - centre) @ slopes + middle - target).square().mean())
-    return Floor(constant=float((target - y.mean(0)).square().mean()), linear=linear)
+    constant = float((target - y.mean(0)).square().mean())
+    near = _nearest(x[:_NEIGHBOURS], asked[:_NEIGHBOURED])
+    neighbour = float((y[near] - target[:_NEIGHBOURED]).square().mean())
+    return Floor(constant=constant, linear=linear, neighbour=neighbour)
+
+
+def _nearest(
+    x: Float[Tensor, "known entries"], asked: Float[Tensor, "asked entries"]
+) -> Int[Tensor, " asked"]:
+    """Return which question is the nearest, where entries spread alike."""
+    scale = x.std(0, correction=0)
+    weight = torch.where(scale > 0, 1 / scale, 0)
+    rows = [torch.cdist(each * weight, x * weight).argmin(1) for each in asked.split(_ROWS)]
+    return torch.cat(rows)

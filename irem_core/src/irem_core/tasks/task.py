@@ -22,27 +22,9 @@ from irem_core.registry import TASKS, build
 from irem_core.tasks.difficulty import Difficulty, parse
 from irem_core.tasks.floors import Floor, measure
 from irem_core.tasks.grid import Grid
+from irem_core.tasks.published import Published
 
 _BATCH = 250
-
-
-@attrs.frozen(kw_only=True)
-class Published:
-    """A figure from the literature: mean squared error over all entries unless `metric` says else.
-
-    Args:
-        method: whose it is, by the name of the solver here where there is one.
-        difficulty: the difficulty that it is for.
-        value: the figure.
-        source: where it was published.
-        metric: what is measured.
-    """
-
-    method: str
-    difficulty: str
-    value: float
-    source: str
-    metric: str = "mse"
 
 
 def _kind(drawn: Any) -> str:
@@ -167,6 +149,24 @@ class Task(Recorded, ABC):
         """The difficulty parameters and their defaults, read from the signature of `draw`."""
         signature = inspect.signature(self.draw).parameters.values()
         return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
+
+    def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings of `fit` that suit this task, made from those of a preset.
+
+        As by default these, where problems are drawn anew for ever.
+        """
+        return dict(settings)
+
+    def unseen(
+        self, count: int, device: torch.device | str = "cpu"
+    ) -> tuple[Problem, Tensor] | None:
+        """Return problems that training never draws and their answers; None if it draws all kinds.
+
+        Args:
+            count: how many at most.
+            device: where the tensors will live.
+        """
+        return None
 
     def oracle(self, problem: Problem) -> Tensor:
         """Return the exact answers, of y's type and device, computed independently of `draw`.

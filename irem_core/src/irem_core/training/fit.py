@@ -7,25 +7,27 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import attrs
 import torch
 from torch import Tensor, nn
 
 from irem_core import checks
 from irem_core.distributed import Ranks, apart, averaging, derive
-from irem_core.errors import SettingError, TrainingDivergedError
-from irem_core.runs import checkpoint
-from irem_core.runs.description import describe
-from irem_core.runs.run_folder import RunFolder, check_same_settings
+from irem_core.errors import SettingError
+from irem_core.runs.run_folder import RunFolder
 from irem_core.solvers.base import Solver, check_fits
 from irem_core.tasks.drawn import check_drawn
 from irem_core.tasks.task import Task
 from irem_core.training.average import WeightAverage
+from irem_core.training.best import BestWeights
 from irem_core.training.interruption import interruptible
 from irem_core.training.progress import Callback, Progress, Training
-from irem_core.training.restoring import check_numbers, moments_of, restoring
+from irem_core.training.state import State
+
+# Seconds after which a training is saved, however few updates it did.
+_OFTEN = 60.0
+# Problems by which weights are judged on the way, and by which solvers are calibrated, at most.
+_JUDGING, _CALIBRATING = 500, 2000
 
 
 def fit(
@@ -39,6 +41,7 @@ def fit(
     schedule: str = "constant",
     clip_norm: float | None = None,
     average: float | None = None,
+    patience: float | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -62,7 +65,8 @@ def fit(
         solver: what to train; it is moved to `device`.
         task: what to train on.
         iterations: updates of the weights in all; a resumed run may be given more than it began
-            with, unless the schedule depends on their number.
+            with. Where the schedule depends on their number it must be finished, and a new one
+            begins from there.
         batch_size: fresh problems in a batch, per process.
         accumulate: batches in each update, which averages their gradients: that of one batch of
             `accumulate * batch_size` problems in the memory of `batch_size`, except that a batch
@@ -73,13 +77,17 @@ def fit(
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
         average: decay, such as 0.999, of the moving average of the weights that the solver ends
             with and that is judged and saved on the way; None to keep the last weights.
+        patience: where a task has problems that training does not draw (`Task.unseen`), the weights
+            that did best on them are kept, and training ends once so many times as many updates
+            bring no better ones (see `BestWeights`); None to train to the last iteration.
         seed: of problems, starts and replay.
         out: the run's folder.
         resume: go on from the folder's checkpoint, or start afresh where it has none.
         device: where to train.
         callbacks: what to tell about it.
         log_every: updates between reports.
-        checkpoint_every: updates between checkpoints.
+        checkpoint_every: updates between checkpoints; of a single process there is one a minute
+            besides.
 
     Returns:
         The finished training, with its log.
@@ -111,6 +119,7 @@ def fit(
         schedule=schedule,
         clip_norm=clip_norm,
         average=average,
+        patience=patience,
         seed=seed,
         device=place.type,
         threads=torch.get_num_threads(),
@@ -122,7 +131,7 @@ def fit(
         loop = _Loop(solver.to(place), task, training, ranks, place, out)
         if loop.folder is not None:
             closing.enter_context(loop.folder.alone())
-        loop.begin(resume=resume)
+            loop.begin(loop.folder, resume=resume)
         for callback in callbacks:
             closing.callback(callback.close)
         loop.run(callbacks, log_every, checkpoint_every)
@@ -130,7 +139,7 @@ def fit(
 
 
 class _Loop:
-    """The state of a running training, and how to save and restore it."""
+    """A running training."""
 
     def __init__(
         self,
@@ -144,9 +153,9 @@ class _Loop:
         self.ranks = ranks
         self.device = device
         self.folder = None if out is None else RunFolder(out, ranks)
-        self.parameters = [each for each in solver.parameters() if each.requires_grad]
+        weights = [each for each in solver.parameters() if each.requires_grad]
         decay = training.average
-        self.average = None if decay is None else WeightAverage(self.parameters, decay)
+        average = None if decay is None else WeightAverage(weights, decay)
         self.progress = Progress(
             solver,
             task,
@@ -154,31 +163,24 @@ class _Loop:
             leads=ranks.leads,
             out=None if out is None else Path(out),
             folder=self.folder,
-            average=self.average,
+            average=average,
         )
-        # One group, which may be empty, as of a solver in closed form.
-        groups = [{"params": self.parameters}]
-        self.optimizer = torch.optim.Adam(groups, lr=training.learning_rate, fused=True)
-        self.generator = torch.Generator(device).manual_seed(
-            derive(training.seed, "problems", ranks.rank)
-        )
-        # Layers such as dropout draw from the global state, which the caller gets back unchanged.
-        torch.manual_seed(derive(training.seed, "layers", ranks.rank))
-        self.total = torch.zeros((), device=device)
-        self.logged_at = 0
-        self.diverged_at = torch.zeros((), dtype=torch.int64, device=device)
+        judging = training.patience is not None and not solver.closed_form
+        self.unseen = task.unseen(_JUDGING, device) if judging else None
+        best = None
+        if self.unseen is not None and training.patience is not None:
+            best = BestWeights(weights, training.patience)
+        self.state = State(self.progress, weights, average, best, ranks, device)
 
-    def begin(self, *, resume: bool) -> None:
+    def begin(self, folder: RunFolder, *, resume: bool) -> None:
         """Claim the folder and restore its newest checkpoint, where there is one."""
-        if self.folder is None:
-            return
-        self.folder.claim(resume=resume)
-        self.restore()
-        self.progress.records = self.folder.cut_metrics(self.progress.iteration)
+        folder.claim(resume=resume)
+        self.state.restore(folder)
+        self.progress.records = folder.cut_metrics(self.progress.iteration)
 
     def run(self, callbacks: Sequence[Callback], log_every: int, checkpoint_every: int) -> None:
         """Train until the last iteration."""
-        progress, training = self.progress, self.progress.training
+        progress = self.progress
         model: nn.Module = progress.solver
         if self.ranks.count > 1 and not progress.solver.closed_form:
             model = averaging(model)
@@ -186,42 +188,50 @@ class _Loop:
         for callback in callbacks:
             callback.started(progress)
         before, since = progress.seconds, time.perf_counter()
+        saved = since
         with interruptible(self.folder is not None and self.ranks.count == 1) as interrupted:
-            while progress.iteration < training.iterations:
+            while not self._done():
                 self._update(model)
-                progress.seconds = before + time.perf_counter() - since
+                self._judge()
+                now = time.perf_counter()
+                progress.seconds = before + now - since
                 for callback in callbacks:
                     callback.stepped(progress)
-                done = progress.iteration == training.iterations
+                done = self._done()
                 if progress.iteration % log_every == 0 or done:
                     self._log(callbacks)
-                if progress.iteration % checkpoint_every == 0 or done or interrupted.is_set():
-                    self.save()
+                # Several processes save together, and their clocks differ.
+                due = self.ranks.count == 1 and now - saved > _OFTEN
+                due = due or progress.iteration % checkpoint_every == 0
+                if due or done or interrupted.is_set():
+                    self._save()
+                    saved = time.perf_counter()
                 if interrupted.is_set():
                     raise KeyboardInterrupt
-        if self.folder is not None and self.ranks.leads:
-            self._save_model(self.folder)
-        if self.average is not None:
-            self.average.settle()
-        progress.solver.eval()
+        self._settle()
         for callback in callbacks:
             callback.finished(progress)
 
+    def _done(self) -> bool:
+        iteration, best = self.progress.iteration, self.state.best
+        over = best is not None and best.over(iteration)
+        return over or iteration >= self.progress.training.iterations
+
     def _update(self, model: nn.Module) -> None:
-        progress = self.progress
+        progress, state = self.progress, self.state
         if progress.solver.closed_form:
             self._fit_once()
-        self.optimizer.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad(set_to_none=True)
         value = self._accumulate(model)
         if not progress.solver.closed_form:
             self._descend()
         progress.iteration += 1
-        if self.average is not None:
-            self.average.update(progress.iteration)
-        self.total += value
+        if state.average is not None:
+            state.average.update(progress.iteration)
+        state.total += value
         # Kept on the device, so that no iteration waits for it; read when something is reported.
-        fresh = (self.diverged_at == 0) & ~value.isfinite()
-        self.diverged_at = torch.where(fresh, progress.iteration, self.diverged_at)
+        fresh = (state.diverged_at == 0) & ~value.isfinite()
+        state.diverged_at = torch.where(fresh, progress.iteration, state.diverged_at)
 
     def _fit_once(self) -> None:
         progress = self.progress
@@ -237,145 +247,77 @@ class _Loop:
         losses = []
         for left in reversed(range(training.accumulate)):
             problem, target = progress.task.sample(
-                training.batch_size, "train", generator=self.generator, device=self.device
+                training.batch_size, "train", generator=self.state.generator, device=self.device
             )
             with apart(model, left > 0):
-                loss = model(problem, target, self.generator) / training.accumulate
+                loss = model(problem, target, self.state.generator) / training.accumulate
                 if not progress.solver.closed_form:
                     # Without names autograd would also compute the gradient in the candidates.
-                    loss.backward(inputs=self.parameters)
+                    loss.backward(inputs=self.state.parameters)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
     def _descend(self) -> None:
-        progress, training = self.progress, self.progress.training
+        state, training = self.state, self.progress.training
         if training.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = training.rate(progress.iteration)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(state.parameters, training.clip_norm)
+        for group in state.optimizer.param_groups:
+            group["lr"] = training.rate(self.progress.iteration)
+        state.optimizer.step()
+
+    def _judge(self) -> None:
+        """Keep the weights where they are the best so far."""
+        progress, best = self.progress, self.state.best
+        if best is None or not best.due(progress.iteration):
+            return
+        with progress.averaged():
+            error = self._error()
+            best.judge(progress.iteration, error)
+        progress.log(unseen=error)
+
+    def _error(self) -> float:
+        """Return the error on problems that training does not draw; alike on every process."""
+        assert self.unseen is not None
+        solver, state = self.progress.solver, torch.get_rng_state()
+        solver.eval()
+        error = solver.error(*self.unseen, self._generator("judgement"))
+        solver.train()
+        torch.set_rng_state(state)
+        return float(self.ranks.gather(error)[0])
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        seed = derive(self.progress.training.seed, purpose)
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def _settle(self) -> None:
+        """End up with the weights to keep, and let the solver learn from what it did not see."""
+        progress, state = self.progress, self.state
+        progress.settle()
+        if state.best is not None and state.best.iteration:
+            state.best.judge(progress.iteration, self._error())
+            state.best.settle()
+            progress.kept = state.best.iteration
+        progress.solver.eval()
+        unseen = progress.task.unseen(_CALIBRATING, self.device)
+        if unseen is not None:
+            progress.solver.calibrate(*unseen, self._generator("calibration"))
+        if self.folder is not None and self.ranks.leads:
+            state.save_model(self.folder)
 
     def _log(self, callbacks: Sequence[Callback]) -> None:
-        self._check_finite()
-        progress = self.progress
-        progress.loss = float(self.total) / (progress.iteration - self.logged_at)
-        self.total.zero_()
-        self.logged_at = progress.iteration
+        progress, state = self.progress, self.state
+        state.check_finite(self._left())
+        progress.loss = float(state.total) / (progress.iteration - state.logged_at)
+        state.total.zero_()
+        state.logged_at = progress.iteration
         progress.log(loss=progress.loss, seconds=round(progress.seconds, 3))
         for callback in callbacks:
             callback.logged(progress)
 
-    def _check_finite(self) -> None:
-        found = [each for each in self.ranks.gather(int(self.diverged_at)) if each]
-        if found:
-            kept = "" if self.folder is None else " The last good checkpoint stays."
-            raise TrainingDivergedError(
-                f"The training loss turned NaN or infinite at iteration {min(found)}, so "
-                f"training stopped.{kept} Try a smaller learning rate or step size."
-            )
+    def _save(self) -> None:
+        if self.folder is not None:
+            self.state.check_finite(self._left())
+            self.state.save(self.folder)
 
-    def save(self) -> None:
-        """Write a checkpoint to resume from, and the model as it is now."""
-        if self.folder is None:
-            return
-        self._check_finite()
-        solver = self.progress.solver
-        weights = {f"model.{name}": each for name, each in solver.state_dict().items()}
-        if not all(bool(each.isfinite().all()) for each in weights.values()):
-            raise TrainingDivergedError(
-                f"The weights turned NaN or infinite at iteration {self.progress.iteration}, so "
-                "training stopped. The last good checkpoint stays. Try a smaller learning rate or "
-                "step size."
-            )
-        moments = {
-            f"optimizer.{index}.{name}": each
-            for index, state in self.optimizer.state_dict()["state"].items()
-            for name, each in state.items()
-        }
-        carried = {f"solver.{name}": each for name, each in solver.training_state().items()}
-        averages = {} if self.average is None else dict(enumerate(self.average.values))
-        carried |= {f"average.{index}": each for index, each in averages.items()}
-        random = {
-            "random.problems": self.generator.get_state(),
-            "random.cpu": torch.get_rng_state(),
-        }
-        if self.device.type == "cuda":
-            random["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        metadata = {
-            "iteration": self.progress.iteration,
-            "seconds": self.progress.seconds,
-            "total": float(self.total),
-            "logged_at": self.logged_at,
-            "settings": self._settings(),
-        }
-        self.folder.save(weights | moments | carried | random, metadata)
-        if self.ranks.leads:
-            self._save_model(self.folder)
-
-    def _save_model(self, folder: RunFolder) -> None:
-        progress = self.progress
-        with progress.averaged():
-            checkpoint.save(
-                progress.solver,
-                folder.path,
-                task=progress.task,
-                training={
-                    **attrs.asdict(progress.training),
-                    "iteration": progress.iteration,
-                    "seconds": round(progress.seconds, 3),
-                },
-            )
-
-    def _settings(self) -> dict[str, Any]:
-        training = attrs.asdict(self.progress.training)
-        if training["schedule"] == "constant":
-            # Then nothing depends on how far it is to go, and a finished run may be taken further.
-            del training["iterations"]
-        return {
-            "solver": describe(self.progress.solver),
-            "task": describe(self.progress.task),
-            "training": training,
-        }
-
-    def restore(self) -> None:
-        """Take over the folder's newest checkpoint, where there is one."""
-        assert self.folder is not None
-        saved = self.folder.newest()
-        if saved is not None:
-            with restoring(self.folder.path):
-                self._restore(*saved)
-
-    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-        assert self.folder is not None
-        path, progress = self.folder.path, self.progress
-        before = metadata["settings"]
-        before["training"] = Training.completed(before["training"])
-        check_same_settings(before, self._settings(), path)
-        check_numbers(metadata)
-        if metadata["iteration"] > progress.training.iterations:
-            raise SettingError(
-                f"The run in {path} has done {metadata['iteration']} iterations already; give "
-                f"iterations of at least that rather than {progress.training.iterations}."
-            )
-        groups: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            group, _, rest = name.partition(".")
-            groups.setdefault(group, {})[rest] = tensor
-        checkpoint.fit_weights(progress.solver, groups.get("model", {}), path)
-        moments = moments_of(groups.get("optimizer", {}), self.parameters)
-        empty = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**empty, "state": moments})
-        progress.solver.restore_training_state(
-            {name: tensor.to(self.device) for name, tensor in groups.get("solver", {}).items()}
-        )
-        if self.average is not None:
-            for place, value in enumerate(self.average.values):
-                value.copy_(groups["average"][str(place)])
-        self.generator.set_state(groups["random"]["problems"])
-        torch.set_rng_state(groups["random"]["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(groups["random"]["cuda"], self.device)
-        progress.iteration = metadata["iteration"]
-        progress.seconds = metadata["seconds"]
-        self.total.fill_(metadata["total"])
-        self.logged_at = metadata["logged_at"]
+    def _left(self) -> str:
+        return "" if self.folder is None else " The last good checkpoint stays."

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from irem_core import checks
+from irem_core.errors import SettingError
 from irem_core.runs.run_folder import RunFolder
 from irem_core.solvers.base import Solver
 from irem_core.tasks.task import Task
@@ -30,6 +31,9 @@ class Training:
         clip_norm: the largest norm of a gradient, longer ones are scaled down; None for no limit.
         average: decay of the moving average of the weights that is the trained model; None to keep
             the last weights.
+        patience: how many times as many updates as the best weights took are tried for better ones;
+            None not to judge weights.
+        since: updates before the schedule began; those of a training that was finished before.
         seed: of problems, starts and replay.
         device: where training runs.
         threads: threads that torch computes with on CPU.
@@ -49,6 +53,10 @@ class Training:
     average: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(checks.proper_fraction)
     )
+    patience: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checks.more_than_one)
+    )
+    since: int = attrs.field(default=0, validator=checks.count_or_zero)
     seed: int = attrs.field(validator=checks.count_or_zero)
     device: str
     threads: int = attrs.field(validator=checks.count)
@@ -66,7 +74,33 @@ class Training:
         """Return the learning rate of an update, counted from 0."""
         if self.schedule == "constant":
             return self.learning_rate
-        return self.learning_rate * (1 + math.cos(math.pi * iteration / self.iterations)) / 2
+        share = (iteration - self.since) / (self.iterations - self.since)
+        return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
+
+    def after(self, before: Mapping[str, Any], iteration: int) -> Training:
+        """Return these settings for a training that goes on.
+
+        A schedule that depends on the number of iterations goes on too. Once it is finished a new
+        one begins, for the iterations that are left.
+
+        Args:
+            before: the settings under which it came so far.
+            iteration: updates done.
+
+        Raises:
+            SettingError: the schedule is to be another one before it is finished.
+        """
+        if self.schedule == "constant" or before["schedule"] != self.schedule:
+            return self
+        if before["iterations"] == self.iterations:
+            return attrs.evolve(self, since=before["since"])
+        if iteration < before["iterations"]:
+            raise SettingError(
+                f"The learning rate of this training falls along a {self.schedule} of "
+                f"{before['iterations']} iterations, of which {iteration} are done; go on with "
+                f"{before['iterations']} first. Once they are done, more of them begin a new one."
+            )
+        return attrs.evolve(self, since=iteration)
 
 
 @attrs.define(eq=False)
@@ -83,6 +117,7 @@ class Progress:
         records: what was logged, one dict each with its iteration.
         leads: whether this process is the one that reports.
         out: the run's folder, where there is one.
+        kept: the update whose weights did best and were kept, where they were judged.
     """
 
     solver: Solver
@@ -94,6 +129,7 @@ class Progress:
     records: list[dict[str, Any]] = attrs.field(factory=list)
     leads: bool = True
     out: Path | None = None
+    kept: int | None = None
     _folder: RunFolder | None = None
     _average: WeightAverage | None = None
 
@@ -103,6 +139,12 @@ class Progress:
         These are averages where the training makes such, else those that it has.
         """
         return nullcontext() if self._average is None else self._average.lent()
+
+    def settle(self) -> None:
+        """Give the solver these weights for good."""
+        if self._average is not None:
+            self._average.settle()
+            self._average = None
 
     def log(self, **record: Any) -> None:
         """Keep a record under the current iteration, and in the run's metrics."""

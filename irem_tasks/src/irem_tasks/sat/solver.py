@@ -119,7 +119,7 @@ class SatSolver(Solver):
         descent: Descent | None = None,
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
-        restarts: int = 0,
+        restarts: int | None = None,
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
