@@ -63,6 +63,7 @@ READMES = [
     "docs/tasks.md",
     "docs/theory.md",
     "docs/tutorial.md",
+    "docs/when.md",
     "docs/zoo.md",
 ]
 # What this one names is found only where it is installed; test_examples.py runs its commands.
