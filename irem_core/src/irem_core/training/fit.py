@@ -293,10 +293,12 @@ class _Loop:
         """End up with the weights to keep, and let the solver learn from what it did not see."""
         progress, state = self.progress, self.state
         progress.settle()
-        if state.best is not None and state.best.iteration:
-            state.best.judge(progress.iteration, self._error())
-            state.best.settle()
-            progress.kept = state.best.iteration
+        if state.best is not None:
+            # Weights that are the only ones need no judgement.
+            if state.best.iteration:
+                state.best.judge(progress.iteration, self._error())
+                state.best.settle()
+            progress.kept = state.best.iteration or progress.iteration
         progress.solver.eval()
         unseen = progress.task.unseen(_CALIBRATING, self.device)
         if unseen is not None:
