@@ -12,6 +12,8 @@ from irem_baselines.reproduce.judging import sizes_of
 from irem_baselines.reproduce.worker import write
 from irem_core import load_task
 
+# Which pairs alone have.
+_OF_PAIRS = ("linear", "neighbour")
 # That of `Task.floor`.
 _SEED = 0
 
@@ -47,7 +49,7 @@ def make(folder: Path) -> None:
             "seed": _SEED,
             "command": "irem reproduce floors",
             "floors": {
-                each: attrs.asdict(floor, filter=lambda field, _: field.name != "linear")
+                each: attrs.asdict(floor, filter=lambda field, _: field.name not in _OF_PAIRS)
                 for each, floor in found.items()
             },
         }
