@@ -31,8 +31,9 @@ from irem_core.solving.streaming import minimize_many
 from irem_core.tasks.task import Task
 
 # How many restarts are tried, and which share of the error must be left for them to be kept.
-_RESTARTS = 8
-_PAYS = 0.9
+_RESTARTS, _PAYS = 8, 0.9
+# Steps at most where weights are judged in training, as many as the paper's solves take.
+_JUDGED = 80
 
 
 class IREM(Solver):
@@ -263,6 +264,17 @@ class IREM(Solver):
             seed=seed,
         )
 
+    def error(self, problem: Problem, target: Tensor, generator: torch.Generator) -> float:
+        """Return the mean squared error after 80 steps at most, of single descents."""
+        return self._error(problem, target, 0, generator)
+
+    def _error(
+        self, problem: Problem, target: Tensor, restarts: int, generator: torch.Generator
+    ) -> float:
+        steps = min(self.max_steps, _JUDGED)
+        found = self.solve(problem, restarts=restarts, max_steps=steps, generator=generator)
+        return float(functional.mse_loss(found.y, target))
+
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Calibrate the energy, and descend again in solving where that makes answers better.
 
@@ -273,11 +285,8 @@ class IREM(Solver):
         self.energy.calibrate(problem, target)
         if self.restarts:
             return
-        errors = [
-            functional.mse_loss(self.solve(problem, restarts=each, generator=generator).y, target)
-            for each in (0, _RESTARTS)
-        ]
-        if errors[1] < _PAYS * errors[0]:
+        once, again = (self._error(problem, target, each, generator) for each in (0, _RESTARTS))
+        if again < _PAYS * once:
             self.restarts = _RESTARTS
             self._recorded = {**self._recorded, "restarts": _RESTARTS}
 
