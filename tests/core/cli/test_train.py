@@ -149,7 +149,9 @@ def test_ctrl_c_leaves_a_checkpoint_and_ends_with_130(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    while not (out / "metrics.jsonl").exists() and process.poll() is None:
+    metrics = out / "metrics.jsonl"
+    # Once something is logged, updates are being made.
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
