@@ -30,7 +30,7 @@ MISTAKES = [
     (("train", "add", "--descent", "gradient(step_size=__import__('os'))"), ""),
     (("train", "add", "--descent", "gradient(step_size"), "cannot be read"),
     (("train", "add", "--halting", "any_of()"), "at least one"),
-    (("train", "add", "--solver", "irem(steps=0)"), "at least 1"),
+    (("train", "add", "--solver", "irem(steps=0)"), "at least one step"),
     (("train", "add", "--solver", "irem(stps=1)"), "'steps'"),
     (("train", "add", "--solver", "feedforward", "--energy", "mlp"), "energy"),
     (("train", "add", "--iterations", "0"), "iterations"),

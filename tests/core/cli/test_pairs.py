@@ -17,7 +17,7 @@ from irem_core import fit
 from irem_core.cli import files, show
 from irem_core.runs.checkpoint import read
 
-SETTINGS = ("--energy", "mlp(width=16)", "--threads", "1", "--batch-size", "32")
+SETTINGS = ("--energy", "ensemble(width=32, members=2)", "--threads", "1", "--batch-size", "32")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_train_solve_evaluate_and_resume_with_no_further_flags(irem: Irem, folde
     assert trained.status == 0, trained.err
     run = folder / "runs" / "pairs-irem-0"
     record = json.loads(trained.out)
-    assert (record["task"], record["solver"], record["energy"]) == ("pairs", "irem", "mlp")
+    assert (record["task"], record["solver"], record["energy"]) == ("pairs", "irem", "ensemble")
     assert record["evaluation"]["same"]["problems"] == 30
     assert record["evaluation"]["same"]["r2"] > 0.5
 
@@ -239,7 +239,7 @@ def test_a_table_is_read_told_solved_and_scored_by_its_names(
 
     houses.loc[2, "size"] = np.nan
     houses[["floor", "kind", "size", "price"]].iloc[:6].to_csv("some.csv", sep=";", index=False)
-    few = ("--max-steps", 3)
+    few = ("--max-steps", 1)
     solved = irem("solve", "run", "--input", "some.csv", "--output", "answers.csv", *few, "--json")
     assert solved.status == 0, solved.err
     assert "1 of 6 questions, first in question 2" in solved.err
