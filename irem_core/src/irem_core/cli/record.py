@@ -168,8 +168,7 @@ def show_scores(
         }
         for name, cell in cells.items():
             columns.setdefault(name, []).append(cell)
-    of_pairs = any(cell is not None for name in _OF_PAIRS for cell in columns[name])
-    hidden = _OTHER if of_pairs else _OF_PAIRS
+    hidden = _OTHER if any("r2" in each for each in scores.values()) else _OF_PAIRS
     shown = {name: cells for name, cells in columns.items() if name not in hidden}
     first = next(iter(scores.values()))
     how = ", in the paper's protocol" if first["protocol"] == "paper" else ""
