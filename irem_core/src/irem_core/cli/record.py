@@ -147,6 +147,7 @@ def show_scores(
 ) -> None:
     """Print scores beside the published figure and the task's floors, measured where not given."""
     columns: dict[str, list[Any]] = {}
+    first = next(iter(scores.values()))
     for difficulty, each in scores.items():
         floor = task.floor(difficulty) if floors is None else Floor(**floors[difficulty])
         published = [
@@ -168,9 +169,9 @@ def show_scores(
         }
         for name, cell in cells.items():
             columns.setdefault(name, []).append(cell)
-    hidden = _OTHER if any("r2" in each for each in scores.values()) else _OF_PAIRS
+    of_pairs = "r2" in first or any(each is not None for each in columns["neighbour"])
+    hidden = _OTHER if of_pairs else _OF_PAIRS
     shown = {name: cells for name, cells in columns.items() if name not in hidden}
-    first = next(iter(scores.values()))
     how = ", in the paper's protocol" if first["protocol"] == "paper" else ""
     show.table(
         f"Mean squared error over {first['problems']} problems{how}",
