@@ -427,7 +427,7 @@ def test_the_energy_is_chosen_by_what_answers_are() -> None:
         assert isinstance(made.solver, Standardized)
         assert describe(made.solver.solver.energy)["name"] == name
         assert made.preset == "default"
-        assert made.training["iterations"] == (4_000 if name == "ensemble" else 120_000)
+        assert made.training["iterations"] == (5_000 if name == "ensemble" else 120_000)
         problem, _ = task.sample(2, generator=generator())
         assert made.solver.solve(problem, max_steps=2).y.shape == (2, *answer)
 
@@ -438,7 +438,7 @@ def test_answers_of_0_and_1_are_seen_by_their_energy_and_many_pairs_trained_on_f
     assert describe(recipe(task).solver.solver.energy)["name"] == "distance"
     many = recipe(PairsTask.of(*(draw.normal(size=(200_000, 1)) for _ in "xy")))
     # Of which 180,000 are for training, in batches of 128, each seen 20 times.
-    assert many.training["iterations"] == 28_125
+    assert many.training["iterations"] == 56_250
 
 
 def test_an_energy_of_ones_own_is_trained_and_loaded(tmp_path: Path) -> None:
@@ -610,7 +610,7 @@ def test_energies_expect_the_errors_of_held_out_pairs(tmp_path: Path) -> None:
     x, y = linear_pairs(400)
     y = y + np.random.default_rng(1).normal(size=y.shape) * y.std(0) * 0.3
     done = fit_pairs(x, y, iterations=60, learning_rate=1e-2, out=tmp_path / "run")
-    asked = done.task.unseen()
+    asked = done.task.unseen(2000)
     scale = done.solver.answer_units.scale
     for solver in (done.solver, load(tmp_path / "run")):
         found = solver.solve(asked[0])
