@@ -70,6 +70,9 @@ POSITIVE, AT_LEAST_0 = (0, -1, *NUMBERS), (-1e-9, *NUMBERS)
 FRACTION, PROPER = (1, 1.5, -0.1, *NUMBERS), (0, 1, -0.1, 1.5, *NUMBERS)
 COUNT, COUNT_OR_0 = (0, -3, 1.5, *NUMBERS), (-3, 1.5, *NUMBERS)
 BOUND = tuple(value for value in NUMBERS if value is not None)
+# These infinities bound nothing.
+LOW = tuple(value for value in BOUND if value != -math.inf)
+HIGH = tuple(value for value in BOUND if value != math.inf)
 RANGES = [
     (GradientDescent, {}, {"step_size": POSITIVE}),
     (Momentum, {}, {"step_size": POSITIVE, "momentum": FRACTION}),
@@ -135,13 +138,13 @@ RANGES = [
     (EnergyPlateau, {}, {"tolerance": AT_LEAST_0, "patience": COUNT}),
     (Stagnation, {}, {"tolerance": AT_LEAST_0, "patience": COUNT}),
     (GradientNorm, {}, {"tolerance": AT_LEAST_0}),
-    (VectorSpace, {"length": 2}, {"length": COUNT, "low": BOUND, "high": BOUND}),
-    (MatrixSpace, {"height": 2, "width": 2}, {"height": COUNT, "width": COUNT, "low": BOUND}),
-    (EdgeSpace, {}, {"channels": COUNT, "high": BOUND}),
+    (VectorSpace, {"length": 2}, {"length": COUNT, "low": LOW, "high": HIGH}),
+    (MatrixSpace, {"height": 2, "width": 2}, {"height": COUNT, "width": COUNT, "low": LOW}),
+    (EdgeSpace, {}, {"channels": COUNT, "high": HIGH}),
     (
         ImageSpace,
         {"channels": 1, "height": 2, "width": 2},
-        {"channels": COUNT, "height": COUNT, "width": COUNT, "low": BOUND},
+        {"channels": COUNT, "height": COUNT, "width": COUNT, "low": LOW},
     ),
     (
         MLPEnergy,

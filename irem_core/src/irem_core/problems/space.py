@@ -38,21 +38,29 @@ Bound = float | tuple[float | None, ...] | None
 None bounds nothing, or None."""
 
 
-def _entries(value: Any) -> Iterator[Any]:
+def _entries(value: Any, none: float) -> Iterator[Any]:
     if isinstance(value, list | tuple):
         for each in value:
-            yield from _entries(each)
+            yield from _entries(each, none)
     else:
-        yield None if isinstance(value, float) and math.isinf(value) else value
+        yield None if isinstance(value, float) and value == none else value
 
 
-def _bound(value: Any) -> Any:
-    """Write bounds of several entries as one tuple; infinity bounds nothing."""
+def _bound(value: Any, none: float) -> Any:
+    """Write bounds of several entries as one tuple; an infinity of one sign bounds nothing."""
     listed = value.tolist() if hasattr(value, "tolist") else value
-    entries = tuple(_entries([listed]))
+    entries = tuple(_entries([listed], none))
     if not isinstance(listed, list | tuple):
         return entries[0]
     return None if all(each is None for each in entries) else entries
+
+
+def _low(value: Any) -> Any:
+    return _bound(value, -math.inf)
+
+
+def _high(value: Any) -> Any:
+    return _bound(value, math.inf)
 
 
 def _bounds(instance: Any, attribute: Any, value: Any) -> None:
@@ -68,11 +76,11 @@ class Space(ABC):
     Args:
         low: smallest allowed entry, or None; or an array or a sequence in the shape of a row, or
             flat, of the smallest value of each entry, -infinity or None where there is none.
-        high: largest allowed entry, likewise.
+        high: largest allowed entry, likewise, infinity or None where there is none.
     """
 
-    low: Bound = attrs.field(default=None, kw_only=True, converter=_bound, validator=_bounds)
-    high: Bound = attrs.field(default=None, kw_only=True, converter=_bound, validator=_bounds)
+    low: Bound = attrs.field(default=None, kw_only=True, converter=_low, validator=_bounds)
+    high: Bound = attrs.field(default=None, kw_only=True, converter=_high, validator=_bounds)
     _limits: dict[Any, tuple[Tensor, Tensor]] = attrs.field(
         factory=dict, init=False, eq=False, repr=False
     )

@@ -302,6 +302,6 @@ class IREM(Solver):
 
 def _needs_steps(energy: Landscape) -> SettingError:
     return SettingError(
-        f"IREM got steps=0 and {type(energy).__name__}, which has no loss of its own; give it at "
+        f"IREM got steps=0 and {type(energy).__name__}, which has no loss of its own; expected at "
         "least one step of descent to learn by."
     )
