@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from irem_core import fit_pairs
 from irem_core.evaluation.scores import auroc
 from irem_core.files.storage import replacing
-from irem_core.runs.provenance import commit, hardware, versions
+from irem_core.runs.provenance import provenance
 from pair_sets import SETS
 
 RESULTS = Path(__file__).parent.parent / "results" / "pairs"
@@ -58,9 +58,7 @@ def main() -> None:
             "kind": SETS[name].kind,
             "seed": options.seed,
             "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "versions": versions(),
-            "hardware": hardware(),
+            **provenance(),
             **measure(name, options.seed, options.iterations),
         }
         with replacing(file) as temporary:

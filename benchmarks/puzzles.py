@@ -37,7 +37,7 @@ from irem_core import (
 from irem_core.files.storage import replacing
 from irem_core.registry import HALTING
 from irem_core.runs.checkpoint import load_run
-from irem_core.runs.provenance import commit, hardware, versions
+from irem_core.runs.provenance import provenance
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -136,9 +136,7 @@ def main() -> None:
             "train_seconds": training["seconds"],
             "threads": options.threads,
             "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "versions": versions(),
-            "hardware": hardware(),
+            **provenance(),
             **measured,
         }
         with replacing(file) as temporary:

@@ -14,7 +14,7 @@ from irem_core.cli import show
 from irem_core.evaluation.evaluation import evaluate, takes
 from irem_core.files.storage import replacing
 from irem_core.runs.description import describe
-from irem_core.runs.provenance import commit, hardware, versions
+from irem_core.runs.provenance import provenance
 from irem_core.runs.run_folder import EVALUATION
 from irem_core.tasks.floors import Floor
 from irem_core.training.callbacks import best_evaluation
@@ -95,9 +95,7 @@ def record_run(
         },
         "train_seconds": round(progress.seconds, 1),
         "threads": progress.training.threads,
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
+        **provenance(),
         "evaluation": scores,
         "floors": {name: attrs.asdict(task.floor(name)) for name in scores},
     }

@@ -10,8 +10,14 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
+
+
+def provenance() -> dict[str, Any]:
+    """Return commit, versions and hardware, as every record of a result tells them."""
+    return {"commit": commit(), "versions": versions(), "hardware": hardware()}
 
 
 def versions() -> dict[str, str]:

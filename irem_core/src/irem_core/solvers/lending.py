@@ -1,10 +1,11 @@
-"""Lending a module other weights for a while."""
+"""Giving a module other weights, for a while or for good."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +26,15 @@ def lent(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for weight, value in zip(weights, own, strict=True):
             weight.data = value
+
+
+@torch.no_grad()
+def assign(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Write values over weights, in their memory.
+
+    Args:
+        weights: parameters, or tensors that stand for some.
+        values: as many tensors of the same shapes.
+    """
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)

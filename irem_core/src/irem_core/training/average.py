@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from irem_core.solvers.lending import lent
+from irem_core.solvers.lending import assign, lent
 
 
 class WeightAverage:
@@ -42,6 +42,4 @@ class WeightAverage:
 
     def settle(self) -> None:
         """Set the weights to the averages."""
-        with torch.no_grad():
-            for weight, value in zip(self.weights, self.values, strict=True):
-                weight.copy_(value)
+        assign(self.weights, self.values)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+
+from irem_core.solvers.lending import assign
 
 # Updates before the first judgement, and before which no training ends early.
 _FIRST, _LEAST = 50, 500
@@ -41,9 +42,7 @@ class BestWeights:
         """Keep the weights as they are now where their error is the least so far."""
         if error < self.error:
             self.error, self.iteration = error, iteration
-            with torch.no_grad():
-                for value, weight in zip(self.values, self.weights, strict=True):
-                    value.copy_(weight)
+            assign(self.values, self.weights)
 
     def over(self, iteration: int) -> bool:
         """Say whether so many updates are enough."""
@@ -51,9 +50,7 @@ class BestWeights:
 
     def settle(self) -> None:
         """Set the weights to the best ones."""
-        with torch.no_grad():
-            for weight, value in zip(self.weights, self.values, strict=True):
-                weight.copy_(value)
+        assign(self.weights, self.values)
 
 
 def _round(iteration: int) -> int:
