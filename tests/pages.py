@@ -105,7 +105,11 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
         draw = np.random.default_rng(0)
         x, y = draw.normal(size=(40, 3)), draw.normal(size=(40, 2))
         file = words[words.index("--pairs") + 1]
-        if file.endswith(".csv"):
+        if not Path(file).suffix:
+            write_graphs(Path(file), draw)
+            for name in ("new_networks", "other_networks"):
+                write_graphs(Path(name), draw)
+        elif file.endswith(".csv"):
             questions, answers = "size,rooms_above,rooms_below", "price,rent"
             write_table(file, np.c_[x, y], f"{questions},{answers}")
             write_table("new.csv", x[:3], questions)
@@ -132,6 +136,16 @@ def provide(words: list[str], irem: Callable[..., Any]) -> None:
             known = (run / MODEL).exists()
             task = rebuild(read_metadata(run)["task"]) if known else load_task(words[1])
             write_questions(file, task)
+
+
+def write_graphs(folder: Path, draw: np.random.Generator) -> None:
+    """Write paths of three to six nodes, with an answer for each node."""
+    folder.mkdir()
+    for number in range(12):
+        nodes = 3 + number % 4
+        ends = np.stack([np.arange(nodes - 1), np.arange(1, nodes)])
+        x, y = draw.normal(size=(nodes, 1)), draw.normal(size=nodes)
+        np.savez(folder / f"{number}.npz", edge_index=ends, x=x, y=y)
 
 
 def write_table(file: str, rows: Any, names: str) -> None:

@@ -78,6 +78,7 @@ from .files.arrays import tensor_of as tensor_of
 from .files.arrays import write_arrays as write_arrays
 from .pairs.fitting import fit_pairs as fit_pairs
 from .pairs.standardized import Standardized as Standardized
+from .pairs.structured import StructuredPairs as StructuredPairs
 from .pairs.task import PairsTask as PairsTask
 from .pairs.warm_start import WarmStart as WarmStart
 from .part import Preset as Preset

@@ -85,6 +85,7 @@ _OFFICIAL = {
 # Parts that the library makes of what a user gives, such as a file, and that no one names.
 _UNNAMED = {
     (TASKS, "pairs"): "irem_core.pairs.task:PairsTask",
+    (TASKS, "structured-pairs"): "irem_core.pairs.structured:StructuredPairs",
     (SOLVERS, "standardized"): "irem_core.pairs.standardized:Standardized",
     (SOLVERS, "warm-start"): "irem_core.pairs.warm_start:WarmStart",
 }

@@ -36,7 +36,7 @@ from irem_core import (
 )
 from irem_core.cli.files import read_questions
 from irem_core.pairs import files, split
-from irem_core.pairs import task as module
+from irem_core.pairs import held_out as module
 from irem_core.runs.description import describe, rebuild
 from irem_core.testing import check_solver, check_task
 from trainings import small_solver

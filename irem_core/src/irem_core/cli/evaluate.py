@@ -25,7 +25,7 @@ from irem_core.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from irem_core.pairs.scoring import OtherPairs
+    from irem_core.pairs.held_out import HeldOut
     from irem_core.tasks.task import Task
 
 
@@ -101,7 +101,7 @@ def evaluate(
         task = with_data(task, data)
     if on is not None:
         task = _other(task, on, difficulty)
-        problems = problems or len(task.pairs)
+        problems = problems or len(task.held)
     named = [name for name in task.difficulties if name != "train"]
     names = difficulty or [name for name in named if takes(solver, task, name)]
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
@@ -132,7 +132,7 @@ def evaluate(
         show_scores(task, str(metadata["solver"].get("name")), scores, floors=floors)
 
 
-def _other(task: Task, on: str, difficulty: list[str] | None) -> OtherPairs:
+def _other(task: Task, on: str, difficulty: list[str] | None) -> HeldOut:
     """Return the pairs of a file, as a task.
 
     Raises:
@@ -140,16 +140,16 @@ def _other(task: Task, on: str, difficulty: list[str] | None) -> OtherPairs:
         InputFileError: the file cannot be read, or its pairs are of other shapes.
     """
     from irem_core.errors import SettingError
-    from irem_core.pairs.scoring import OtherPairs
-    from irem_core.pairs.task import PairsTask
+    from irem_core.pairs.held_out import HeldOut
+    from irem_core.pairs.opening import other_pairs
 
-    if not isinstance(task, PairsTask) or difficulty:
+    if not isinstance(task, HeldOut) or difficulty:
         what = "--difficulty beside --on" if difficulty else f"--on {on}"
         raise SettingError(
             f"irem evaluate got {what}; --on scores a run of irem train --pairs on all pairs of a "
             "file, and --difficulty other runs."
         )
-    return OtherPairs(task, on)
+    return other_pairs(task, on)
 
 
 def _floors(task: Task, names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ from irem_core.files.arrays import (
 from irem_core.files.row_files import ENDINGS, RowReader
 from irem_core.files.tables import ENDINGS as TABLES
 from irem_core.files.tables import write_table
+from irem_core.pairs.structured import StructuredPairs
 from irem_core.pairs.task import PairsTask
 from irem_core.problems.problem import Problem
 from irem_core.solvers.base import Solver
@@ -86,7 +87,8 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
     Raises:
         InputFileError: the file cannot be read, or its arrays have a shape that is not solved.
     """
-    if file.suffix.lower() in task.formats:
+    folder = file.is_dir() and isinstance(task, StructuredPairs)
+    if folder or file.suffix.lower() in task.formats:
         return Questions(task.read(file, device))
     if isinstance(task, PairsTask):
         arrays = task.arrays(file)

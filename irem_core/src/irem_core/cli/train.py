@@ -30,7 +30,7 @@ def train(
         typer.Option(
             metavar="FILE",
             help="Your own pairs instead of a task: .npz, .safetensors, a table (.csv, .parquet, "
-            ".feather), or x.npy,y.npy.",
+            ".feather), x.npy,y.npy, or a folder of graphs, a .npz each.",
         ),
     ] = None,
     low: Annotated[
@@ -63,6 +63,10 @@ def train(
     categories: Annotated[
         str | None,
         typer.Option(help='"one-hot" to make an entry of each text in columns of text.'),
+    ] = None,
+    about: Annotated[
+        str | None,
+        typer.Option(help='What answers to graphs are about, "nodes" or "edges", if unclear.'),
     ] = None,
     solver: Annotated[
         str, typer.Option(help='What to train, such as "irem(steps=10)" or "feedforward".')
@@ -151,8 +155,9 @@ def train(
     place = loading.device(device)
     said = {"low": low, "high": high, "cost": cost, "entries": entries}
     said |= {"x_columns": x_columns, "y_columns": y_columns, "categories": categories}
-    about = {name: value for name, value in said.items() if value is not None}
-    trained, title = _trained(task, pairs, data, about)
+    said |= {"about": about}
+    known = {name: value for name, value in said.items() if value is not None}
+    trained, title = _trained(task, pairs, data, known)
     if not as_json:
         for remark in trained.remarks:
             typer.echo(remark)
@@ -269,9 +274,9 @@ def _trained(
             f"irem train got the task {task!r} beside --pairs {pairs}; give one of them. Two .npy "
             "files are joined by a comma: --pairs x.npy,y.npy."
         )
-    from irem_core.pairs.task import PairsTask
+    from irem_core.pairs.opening import open_pairs
 
-    return PairsTask.open(pairs, **about), Path(pairs.partition(",")[0]).stem
+    return open_pairs(pairs, **about), Path(pairs.partition(",")[0]).stem
 
 
 def _recorded(folder: Path) -> dict[str, int]:

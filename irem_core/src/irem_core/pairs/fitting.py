@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from irem_core.pairs.cost import Cost, lasting
-from irem_core.pairs.task import PairsTask
+from irem_core.pairs.opening import pairs_of
 from irem_core.solvers.recipes import recipe
 from irem_core.training.fit import fit
 from irem_core.training.progress import Progress
@@ -22,6 +22,7 @@ def fit_pairs(
     preset: str | None = None,
     low: Any = None,
     high: Any = None,
+    about: str | None = None,
     held_out: float = 0.1,
     categories: str | None = None,
     seed: int = 0,
@@ -34,8 +35,9 @@ def fit_pairs(
 
     Args:
         x: `(n, ...)` questions: vectors, matrices or images, an array or a tensor; or a data frame
-            of pandas, polars or pyarrow, whose columns are entries.
-        y: `(n, ...)` their answers, likewise; None for those that a cost has.
+            of pandas, polars or pyarrow, whose columns are entries; or graphs of torch-geometric
+            that have their answers as `y` (see `StructuredPairs.of`).
+        y: `(n, ...)` their answers, likewise; None for graphs, and for those that a cost has.
         cost: what answers minimise, where that is known: a function (x, y) -> (B,), in the units of
             x and y, or an `EnergyFn`, or "module:name" of one. The solver then proposes where the
             cost is descended from, and answers are as exact as its minima (see `WarmStart`).
@@ -46,6 +48,7 @@ def fit_pairs(
         low: the least value of an answer's entries, a number or an array in the shape of an
             answer, with -infinity where there is none; no answer of the solver is below it.
         high: likewise the greatest.
+        about: "nodes" or "edges", where answers of graphs could be about either.
         held_out: share of the pairs that training never sees.
         categories: "one-hot" to make an entry of each text in columns of text.
         seed: of weights, draws and starts.
@@ -58,12 +61,12 @@ def fit_pairs(
         InputFileError: they are no pairs to learn from: different lengths, NaN, too few.
         SettingError: a run is to be kept of a cost that could not be found again by its name.
     """
-    about: dict[str, Any] = {"low": low, "high": high, "held_out": held_out}
-    about |= {"categories": categories}
+    settings: dict[str, Any] = {"low": low, "high": high, "held_out": held_out}
+    settings |= {"categories": categories, "about": about}
     if cost is not None:
-        about |= {"cost": lasting(cost, kept="out" in training)}
+        settings |= {"cost": lasting(cost, kept="out" in training)}
     if y is None:
-        about |= {"entries": entries}
-    task = PairsTask.of(x, y, **about)
+        settings |= {"entries": entries}
+    task = pairs_of(x, y, **settings)
     made = recipe(task, solver, energy=energy, preset=preset, seed=seed)
     return fit(made.solver, task, seed=seed, **{**made.training, **training})

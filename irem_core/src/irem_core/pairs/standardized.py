@@ -17,6 +17,8 @@ from irem_core.energies.in_units import EnergyInUnits
 from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
 from irem_core.pairs.files import Moments
+from irem_core.problems.factored import FactorSpace
+from irem_core.problems.graph_parts import factored
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
@@ -41,14 +43,15 @@ class Standardized(Solver):
         answer: the space of y, whose bounds no answer leaves.
 
     Raises:
-        SettingError: a space is ragged.
+        SettingError: a space is ragged, and they are not of factor graphs and their entries.
     """
 
     def __init__(self, solver: Solver, *, question: Space, answer: Space) -> None:
         """Begin with the units that leave numbers as they are."""
         super().__init__()
         checks.check(checks.part_of(Solver), "Standardized", solver=solver)
-        require_dense("Standardized", question=question, answer=answer)
+        if not isinstance(question, FactorSpace):
+            require_dense("Standardized", question=question, answer=answer)
         self.solver = solver
         self.question = question
         self.answer = answer
@@ -238,8 +241,11 @@ class Standardized(Solver):
 
     def _numbers(self, x: Any) -> Any:
         """Return questions in their own precision, needed until they are in standard units."""
-        device = self.question_units.mean.device
-        return x.x if isinstance(x, Problem) else as_questions(x, self.question, device=device)
+        device, question = self.question_units.mean.device, self.question
+        if isinstance(question, FactorSpace):
+            # A batch of factor graphs stays as it is, as one that is a problem's has to.
+            return factored(x.x if isinstance(x, Problem) else x, question, device=device)
+        return x.x if isinstance(x, Problem) else as_questions(x, question, device=device)
 
     def _asked(self, x: Any, answer: Space) -> Problem:
         asked = self._numbers(x)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from irem_core import checks
@@ -29,6 +29,7 @@ from irem_core.pairs.files import (
     read_columns,
     space_of,
 )
+from irem_core.pairs.held_out import HeldOut
 from irem_core.pairs.split import Split, held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.summary import summary
@@ -45,14 +46,9 @@ from irem_core.problems.space import Space
 from irem_core.solvers.base import Solver
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.floors import Floor, floor_of
-from irem_core.tasks.task import Task
-
-_BATCH = 250
-# How often training may see each pair at least, and how long it waits for better weights.
-_SEEN, _PATIENCE = 20, 2.0
 
 
-class PairsTask(Task):
+class PairsTask(HeldOut):
     """Questions and answers from files or arrays, split into training and held-out pairs.
 
     Make one with `of` or `open`. Training draws from the training pairs, with replacement. The
@@ -77,8 +73,6 @@ class PairsTask(Task):
     Raises:
         SettingError: a setting is out of range.
     """
-
-    difficulties: ClassVar = {"train": {}, "same": {"held_out": 1}}
 
     def __init__(
         self,
@@ -297,57 +291,6 @@ class PairsTask(Task):
         wrapped.set_units(self.question_moments, self.answer_moments)
         return wrapped if self.cost is None else WarmStart(wrapped, cost=self.cost)
 
-    def draw(
-        self, count: int, generator: torch.Generator, device: torch.device, *, held_out: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Draw training pairs, or held-out ones, with replacement.
-
-        Raises:
-            InputFileError: the pairs are missing, or are not those of training.
-        """
-        rows = self.split.rows(held_out, device)
-        drawn = torch.randint(len(rows), (count,), generator=generator, device=device)
-        return self.split.take(rows[drawn], device)
-
-    def batches(
-        self,
-        problems: int,
-        difficulty: str | Difficulty = "same",
-        *,
-        generator: torch.Generator,
-        device: torch.device | str = "cpu",
-    ) -> Iterator[tuple[Problem, Tensor]]:
-        """Yield the held-out pairs, or the training pairs, each once, in their order.
-
-        Args:
-            problems: how many at most.
-            difficulty: "same" for held-out pairs, "train" for the others.
-            generator: lives on `device`.
-            device: where the tensors will live.
-        """
-        held_out = self.difficulty(difficulty).parameters.get("held_out", 0)
-        place = torch.device(device)
-        for rows in self.split.rows(held_out, place)[:problems].split(_BATCH):
-            x, y = self.split.take(rows, place)
-            yield Problem(x, self.answer), y
-
-    def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a preset's settings, with so many iterations that each pair is seen 20 times.
-
-        Training ends earlier where the error on held-out pairs does not fall any more.
-        """
-        settings = {"patience": _PATIENCE, **settings}
-        if {"batch_size", "iterations"} <= settings.keys():
-            updates = -(-_SEEN * int((~self.held).sum()) // settings["batch_size"])
-            settings["iterations"] = max(settings["iterations"], updates)
-        return settings
-
-    def unseen(self, count: int, device: torch.device | str = "cpu") -> tuple[Problem, Tensor]:
-        """Return the first held-out pairs."""
-        place = torch.device(device)
-        x, y = self.split.take(self.split.rows(1, place)[:count], place)
-        return Problem(x, self.answer), y
-
     def stacked(self, x: Float[Tensor, "..."]) -> Problem:
         """Make problems from an array (see `Task.stacked`); `(n,)` counts as `(n, 1)`."""
         return super().stacked(x[:, None] if x.ndim == self.question.size == 1 else x)
@@ -376,14 +319,6 @@ class PairsTask(Task):
         spaces = (self.question, self.answer)
         about: dict[str, Any] = {"discrete": self.discrete, "unanswered": self.unanswered}
         return summary(self.pairs, spaces, self.held, self.questions, moments, **about)
-
-    def rounded(self, y: Tensor) -> Tensor | None:
-        """Return answers rounded to 0 and 1 where those of the pairs are (see `Task.rounded`)."""
-        return None if self.discrete is None else answers.rounded(y, self.discrete)
-
-    def group(self, problem: Problem, y: Tensor) -> Int[Tensor, "rows *entries"]:
-        """Give every place of an answer a constant of its own, as it may have a unit of its own."""
-        return torch.arange(y[0].numel(), device=y.device).view(y.shape[1:]).expand_as(y)
 
     @cached_property
     def _held_out_moments(self) -> Moments:

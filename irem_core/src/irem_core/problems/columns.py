@@ -27,6 +27,13 @@ class Column:
             return self.counts
         return torch.ones(self.values.shape[0], dtype=torch.int64, device=self.values.device)
 
+    def to(self, place: torch.device | torch.dtype) -> Column:
+        """Return the same on another device, or values of another type."""
+        counts = self.counts
+        if counts is not None and isinstance(place, torch.device):
+            counts = counts.to(place)
+        return Column(self.values.to(place), counts)
+
     def select(self, problems: Int[Tensor, " kept"]) -> Column:
         """Return the entries of some problems, in any order and with repetitions."""
         if self.counts is None:

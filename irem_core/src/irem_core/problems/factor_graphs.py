@@ -59,7 +59,7 @@ def build(
     features: Float[Tensor, "problems entries features"] | Column,
     factors: Mapping[str, Tensor | Mapping[str, Tensor]],
     *,
-    factor_features: Mapping[str, Float[Tensor, "problems factors features"]] | None = None,
+    factor_features: Mapping[str, Float[Tensor, "problems _factors _own"]] | None = None,
 ) -> Batch:
     """Make factor graphs from lists of the entries that belong together.
 

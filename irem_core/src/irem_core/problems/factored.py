@@ -13,7 +13,12 @@ from irem_core import checks
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import factor_graphs
 from irem_core.problems.factor_graphs import ENTRY, ROLE
-from irem_core.problems.space import RaggedSpace, Space
+from irem_core.problems.space import RaggedSpace, Space, require_finite
+
+_MADE = (
+    "such as factor_graphs.build or torch-geometric's Batch.from_data_list makes of HeteroData "
+    f"with nodes of the type {ENTRY!r}"
+)
 
 
 @attrs.frozen
@@ -84,6 +89,24 @@ class FactorSpace(Space):
             for role in self.roles_of(kind):
                 yield kind, role
 
+    def check(self, name: str, value: Any, rows: int | None = None) -> None:
+        """Check that a batch of factor graphs has finite features (see `Space.check`).
+
+        What energies need besides is for them to ask (`check_graphs`).
+
+        Raises:
+            ShapeError: it is no such batch.
+            NonFiniteError: a feature is NaN or infinite.
+        """
+        if not factor_graphs.is_one(value):
+            raise ShapeError(
+                f"{name} is a {type(value).__name__}; expected factor graphs, {_MADE}."
+            )
+        for kind in value.node_types:
+            features = value[kind].get("x")
+            if features is not None:
+                require_finite(f"{name}, in the features of {kind!r} nodes,", features)
+
     def check_graphs(self, title: str, x: Any, weight: Tensor) -> None:
         """Check that x is a batch of factor graphs of these kinds, as long as anything is linked.
 
@@ -98,8 +121,7 @@ class FactorSpace(Space):
         if not factor_graphs.is_one(x):
             raise ShapeError(
                 f"{title} got x of type {type(x).__name__}; expected a batch of factor graphs, "
-                "such as factor_graphs.build or torch-geometric's Batch.from_data_list makes of "
-                f"HeteroData with nodes of the type {ENTRY!r}."
+                f"{_MADE}."
             )
         widths = {ENTRY: self.features, **dict(self.kinds)}
         for kind in x.node_types:

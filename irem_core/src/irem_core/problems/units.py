@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Iterable
+from copy import copy
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -11,6 +13,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from irem_core.problems.factor_graphs import ENTRY
+from irem_core.problems.factored import FactorSpace
 from irem_core.problems.space import Bound, Space
 
 
@@ -35,8 +39,13 @@ class Units(nn.Module):
         self.register_buffer("scale", torch.ones(shape))
 
     @classmethod
-    def for_space(cls, space: Space) -> Self:
-        """Share entry by entry in vectors, over all entries of matrices, by channel in images."""
+    def for_space(cls, space: Space) -> Units:
+        """Share entry by entry in vectors, over all entries of matrices, by channel in images.
+
+        Features of entries and of factors have their own, kind by kind.
+        """
+        if isinstance(space, FactorSpace):
+            return PartUnits(space)
         shared = {1: space.shape, 2: (1, 1), 3: (*space.shape[:1], 1, 1)}
         return cls(shared[len(space.shape)])
 
@@ -48,10 +57,8 @@ class Units(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
-    def standard(
-        self, value: Float[Tensor, "..."], dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "..."]:
-        """Return values of the user in standard units.
+    def standard(self, value: Any, dtype: torch.dtype | None = None) -> Any:
+        """Return values `(...)` of the user in standard units, `(...)` too.
 
         Args:
             value: in the user's.
@@ -95,3 +102,30 @@ class Units(nn.Module):
         if f"{prefix}mean" in state:
             self._widen(state[f"{prefix}mean"].dtype)
         super()._load_from_state_dict(state, prefix, *others)
+
+
+class PartUnits(Units):
+    """The units of factor graphs: those of the features of entries, and of each kind of factor.
+
+    Args:
+        space: which kinds there are.
+    """
+
+    def __init__(self, space: FactorSpace) -> None:
+        """Begin with mean 0 and spread 1."""
+        super().__init__(space.shape)
+        self._kinds = [kind for kind, width in space.kinds if width]
+        self._of_factors = nn.ModuleList(Units((width,)) for _, width in space.kinds if width)
+
+    def kinds(self) -> dict[str, Units]:
+        """Return the units of each kind of factors that has features."""
+        return dict(zip(self._kinds, cast(Iterable[Units], self._of_factors), strict=True))
+
+    def standard(self, value: Any, dtype: torch.dtype | None = None) -> Any:
+        """Return a batch of factor graphs whose features are in standard units."""
+        batch = copy(value)
+        batch[ENTRY].x = super().standard(value[ENTRY].x, dtype)
+        for kind, units in self.kinds().items():
+            if kind in value.node_types:
+                batch[kind].x = units.standard(value[kind].x, dtype)
+        return batch

@@ -1,0 +1,319 @@
+"""Graphs and factor graphs with answers: learned from lists and folders, solved at any size."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Batch, Data, HeteroData
+
+from irem_core import (
+    InputFileError,
+    SettingError,
+    ShapeError,
+    evaluate,
+    fit_pairs,
+    load,
+    recipe,
+)
+from irem_core.pairs.opening import pairs_of
+from irem_core.pairs.structured import StructuredPairs
+from irem_core.problems import factor_graphs, graph_parts
+from irem_core.runs.description import describe, rebuild
+
+SMALL = "factor(width=8, rounds=1)"
+TRAINING = {"iterations": 3, "batch_size": 4}
+
+
+def chain(nodes, seed):
+    """A path whose right answers are twice the feature of the node before."""
+    draw = np.random.default_rng(seed)
+    x = torch.tensor(draw.normal(size=(nodes, 1)))
+    y = torch.cat([x[:1], 2 * x[:-1]])
+    edges = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
+    length = torch.tensor(draw.uniform(size=(nodes - 1, 1)))
+    return Data(x=x, edge_index=edges, edge_attr=length, y=y)
+
+
+CHAINS = [chain(3 + each % 4, each) for each in range(30)]
+
+
+def about_edges(graph):
+    """The same graph with an answer for each edge."""
+    return Data(
+        x=graph.x, edge_index=graph.edge_index, edge_attr=graph.edge_attr, y=graph.edge_attr + 1
+    )
+
+
+def puzzle(seed):
+    """Three entries of which a factor joins two, and some a third kind, with 0 or 1 as answers."""
+    draw = np.random.default_rng(seed)
+    made = HeteroData()
+    made["entry"].x = torch.tensor(draw.integers(0, 2, size=(3, 2)))
+    made["entry"].y = torch.tensor(draw.integers(0, 2, size=3))
+    made["pair"].x = torch.tensor(draw.normal(size=(2, 1)))
+    made["pair", "first", "entry"].edge_index = torch.tensor([[0, 1], [0, 1]])
+    made["pair", "second", "entry"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    if seed % 2:
+        made["all"].num_nodes = 1
+        made["all", "member", "entry"].edge_index = torch.tensor([[0, 0, 0], [0, 1, 2]])
+    return made
+
+
+PUZZLES = [puzzle(each) for each in range(24)]
+
+
+def written(folder, graphs):
+    """Write graphs as files of arrays."""
+    folder.mkdir(exist_ok=True)
+    for number, graph in enumerate(graphs):
+        np.savez(folder / f"{number:03}.npz", **{k: v.numpy() for k, v in graph.to_dict().items()})
+    return folder
+
+
+def test_graphs_become_entries_joined_by_their_edges():
+    loose = Data(
+        edge_index=torch.tensor([[0, 1, 2], [1, 0, 2]]), edge_attr=torch.arange(3.0), num_nodes=4
+    )
+    found = graph_parts.of_graphs(Batch.from_data_list([loose, loose.clone()]), "nodes")[1]
+    assert found["entry"].num_nodes == 4
+    assert found["edge", "source", "entry"].edge_index.tolist() == [[0, 1], [0, 1]]
+    assert found["edge", "target", "entry"].edge_index.tolist() == [[0, 1], [1, 0]]
+    assert found["loop", "member", "entry"].edge_index.tolist() == [[0], [2]]
+    assert found["loop"].x.tolist() == [[2]]
+    assert found["alone", "member", "entry"].edge_index.tolist() == [[0], [3]]
+
+
+def test_graphs_become_edges_joined_by_their_nodes():
+    loose = Data(x=torch.arange(4.0), edge_index=torch.tensor([[1, 3, 2], [3, 1, 2]]), num_nodes=4)
+    batch = Batch.from_data_list([loose, loose.clone()])
+    for found in graph_parts.of_graphs(batch, "edges").to_data_list():
+        assert found["entry"].x.tolist() == [[1], [1], [1]]
+        # Node 0 has no edge, and the others are counted anew.
+        assert found["node"].x.tolist() == [[1], [2], [3]]
+        assert found["node", "leaving", "entry"].edge_index.tolist() == [[0, 2], [0, 1]]
+        assert found["node", "arriving", "entry"].edge_index.tolist() == [[2, 0], [0, 1]]
+        assert found["node", "loop", "entry"].edge_index.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("graphs", "kinds"),
+    [
+        (CHAINS, (("edge", 1),)),
+        ([about_edges(each) for each in CHAINS], (("node", 1),)),
+        (PUZZLES, (("pair", 1), ("all", 0))),
+    ],
+    ids=["nodes", "edges", "factors"],
+)
+def test_a_run_answers_lists_batches_and_singles_alike(graphs, kinds, tmp_path):
+    progress = fit_pairs(graphs, energy=SMALL, out=tmp_path / "run", **TRAINING)
+    task = progress.task
+    assert set(task.question.kinds) == set(kinds)
+    solver = load(tmp_path / "run")
+    bare = [each.clone() for each in graphs[:3]]
+    start = torch.zeros(sum(len(task.problem(each).layout.owner) for each in bare), 1)
+    together = solver.solve(bare, start=start, max_steps=3)
+    again = solver.solve(graph_parts.gathered(bare), start=start, max_steps=3)
+    torch.testing.assert_close(together.y, again.y)
+    torch.testing.assert_close(progress.solver.solve(bare, start=start, max_steps=3).y, again.y)
+    alone = [solver.solve(bare[2:], start=start[: len(task.problem(bare[2]).layout.owner)] * 0)]
+    assert alone[0].y.shape[0] == task.problem(bare[2]).layout.rows
+    scores = evaluate(solver, task, max_steps=3)
+    assert scores.problems == int(task.held.sum())
+    assert ("solved" in scores.measures) == (kinds[0][0] == "pair")
+
+
+def test_units_are_those_of_training_problems():
+    task = StructuredPairs.of(CHAINS)
+    solver = recipe(task, energy=SMALL).solver
+    kept = [graph for graph, out in zip(CHAINS, task.held, strict=True) if not out]
+    for units, values in (
+        (solver.question_units, torch.cat([each.x for each in kept])),
+        (solver.question_units.kinds()["edge"], torch.cat([each.edge_attr for each in kept])),
+        (solver.answer_units, torch.cat([each.y for each in kept])),
+    ):
+        torch.testing.assert_close(units.mean.double(), values.mean(0), atol=1e-6, rtol=1e-5)
+        deviation = values.std(0, correction=0)
+        torch.testing.assert_close(units.scale.double(), deviation, atol=1e-6, rtol=1e-5)
+
+
+def test_what_is_learned_does_not_depend_on_the_users_units():
+    def moved(graph):
+        new = graph.clone()
+        new.x, new.edge_attr, new.y = 3 * graph.x - 7, graph.edge_attr / 5, 100 * graph.y + 40
+        return new
+
+    plain, other = (
+        fit_pairs(graphs, energy=SMALL, seed=3, **TRAINING)
+        for graphs in (CHAINS, [moved(each) for each in CHAINS])
+    )
+    start = torch.zeros(CHAINS[0].num_nodes, 1)
+    here = plain.solver.solve(CHAINS[0], start=start, max_steps=2).y
+    there = other.solver.solve(moved(CHAINS[0]), start=100 * start + 40, max_steps=2).y
+    torch.testing.assert_close(there, 100 * here + 40, atol=1e-2, rtol=1e-3)
+
+
+def test_problems_that_are_the_same_are_held_out_together():
+    several = [graph.clone() for graph in CHAINS[:10] for _ in range(3)]
+    task = StructuredPairs.of(several, held_out=0.3)
+    assert task.questions.tolist() == list(np.repeat(np.arange(10), 3))
+    assert {tuple(each) for each in task.held.reshape(10, 3)} == {(True,) * 3, (False,) * 3}
+    held = [graph.y for graph, out in zip(several, task.held, strict=True) if out]
+    assert torch.equal(task.unseen(1000)[1], torch.cat(held).float())
+
+
+@pytest.mark.parametrize("graphs", [CHAINS, [about_edges(each) for each in CHAINS]])
+def test_a_folder_is_read_as_what_was_written(graphs, tmp_path):
+    folder = written(tmp_path / "graphs", graphs)
+    task = StructuredPairs.open(str(folder))
+    assert task.digest == StructuredPairs.of(graphs).digest
+    rebuilt = rebuild(describe(task))
+    assert torch.equal(rebuilt.unseen(100)[1], task.unseen(100)[1])
+    written(folder, [*graphs[:-1], graphs[0]])
+    with pytest.raises(InputFileError, match="does not hold the problems that this run"):
+        rebuild(describe(task)).held  # noqa: B018
+
+
+def test_factor_graphs_in_files_are_those_of_the_builder(tmp_path):
+    members = np.array([[0, 1, -1], [0, 1, 2]])
+    features = np.arange(6.0).reshape(3, 2)
+    for number in range(10):
+        np.savez(
+            tmp_path / f"{number}.npz",
+            **{"x": features + number, "y": features[:, 0] * number, "group": members},
+            **{"pair.first": [0, 1], "pair.second": [1, 2], "pair.x": [[1.0], [2.0]]},
+        )
+    task = StructuredPairs.open(str(tmp_path))
+    expected = factor_graphs.build(
+        torch.tensor(features)[None].float(),
+        {
+            "group": torch.tensor(members),
+            "pair": {
+                "first": torch.tensor([[0], [1]]),
+                "second": torch.tensor([[1], [2]]),
+            },
+        },
+        factor_features={"pair": torch.tensor([[[1.0], [2.0]]])},
+    )
+    read = task.read(tmp_path / "0.npz", torch.device("cpu")).x
+    for key in (*expected.node_types, *expected.edge_types):
+        for name in ("x", "edge_index"):
+            if name in expected[key]:
+                assert torch.equal(read[key][name], expected[key][name]), (key, name)
+    assert task.question.roles_of("pair") == ("first", "second")
+
+
+def test_the_command_line_trains_solves_and_scores(irem, tmp_path):
+    folder = written(tmp_path / "graphs", CHAINS)
+    run = tmp_path / "run"
+    arguments = ("--iterations", 2, "--batch-size", 4, "--energy", SMALL, "--out", run)
+    trained = irem("train", "--pairs", folder, *arguments)
+    assert trained.status == 0, trained.err
+    assert "30 of them" in trained.out
+    assert "constant" in trained.out
+    answers = tmp_path / "answers.npz"
+    solved = irem("solve", run, "--input", folder, "--output", answers, "--max-steps", 2)
+    assert solved.status == 0, solved.err
+    held = np.load(answers)
+    counts = [graph.num_nodes for graph in CHAINS]
+    assert held["problem"].tolist() == list(np.repeat(np.arange(30), counts))
+    assert held["y"].shape == (sum(counts), 1)
+    assert held["energy"].shape == (30,)
+    one = irem("solve", run, "--input", folder / "000.npz", "--json", "--max-steps", 2)
+    errors = json.loads(one.out)["problems"]
+    assert len(errors) == 1
+    assert errors[0]["error"] is not None
+    scored = irem("evaluate", run, "--on", folder, "--json")
+    assert json.loads(scored.out)["other"]["problems"] == 30
+
+
+def changed(number, **fields):
+    """Return the chains with one of them changed."""
+    several = [each.clone() for each in CHAINS]
+    for name, value in fields.items():
+        several[number][name] = value
+    return several
+
+
+@pytest.mark.parametrize(
+    ("graphs", "message"),
+    [
+        (CHAINS[:3], "there are 3 problems"),
+        (changed(4, y=None), "problem 4 has no answers y"),
+        (changed(4, y=torch.zeros(9)), "problem 4 has 9 rows of answers y, 3 nodes and 2 edges"),
+        (changed(4, y=CHAINS[4].y * torch.nan), "y of problem 4 holds NaN"),
+        (changed(4, x=CHAINS[4].x * torch.inf), "NaN or infinity"),
+        (changed(4, x=torch.zeros(3, 2)), "make no batch"),
+        (changed(4, y=torch.zeros(3, 2)), "2 numbers in a row"),
+        ([*CHAINS, PUZZLES[0]], "expected all to be Data, or all HeteroData"),
+        (
+            [Data(x=each.x, edge_index=each.edge_index, y=each.x * 0) for each in CHAINS],
+            "all answers y are the same",
+        ),
+    ],
+)
+def test_bad_problems_are_told_of_in_a_sentence(graphs, message):
+    with pytest.raises(InputFileError, match=message):
+        StructuredPairs.of(graphs)
+
+
+def test_answers_of_rings_may_be_about_either():
+    def ring(nodes, seed):
+        draw = torch.rand(nodes, 1, generator=torch.Generator().manual_seed(seed))
+        around = torch.stack([torch.arange(nodes), (torch.arange(nodes) + 1) % nodes])
+        return Data(x=draw, edge_index=around, y=draw)
+
+    rings = [ring(3 + each % 3, each) for each in range(12)]
+    with pytest.raises(SettingError, match="say which"):
+        StructuredPairs.of(rings)
+    for about, kind in itertools.product(("nodes", "edges"), ("edge", "node")):
+        task = pairs_of(rings, about=about)
+        assert (kind in dict(task.question.kinds)) == ((about, kind) in _KINDS)
+
+
+_KINDS = {("nodes", "edge"), ("edges", "node")}
+
+
+def test_settings_of_arrays_are_refused():
+    with pytest.raises(SettingError, match="cost"):
+        fit_pairs(CHAINS, cost=lambda x, y: (y - x).square().sum(-1))
+    with pytest.raises(SettingError, match="Graphs hold their answers"):
+        fit_pairs(CHAINS, [0] * 30)
+    with pytest.raises(SettingError, match="about"):
+        fit_pairs(np.zeros((12, 2)), np.arange(12), about="nodes")
+
+
+def test_kinds_that_training_did_not_see_are_refused():
+    progress = fit_pairs(CHAINS, energy=SMALL, **TRAINING)
+    lonely = Data(x=torch.zeros(2, 1), edge_index=torch.zeros(2, 0, dtype=torch.int64))
+    with pytest.raises(ShapeError, match="alone"):
+        progress.solver.solve(lonely)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((2, 1))}, "no factor"),
+        ({"q": np.zeros(3)}, "expected a graph"),
+        ({"edge_index": np.zeros((2, 2)), "y": np.zeros(2)}, "whole numbers"),
+        ({"edge_index": np.array([[0], [5]]), "x": np.zeros((2, 1))}, "there are 2 nodes"),
+        ({"edge_index": np.array([[0], [1]]), "pos": np.zeros(2)}, "pos beside a graph"),
+        ({"x": np.zeros((2, 1)), "row": np.array([[0, 2]])}, "whole numbers of entries, 0 to 1"),
+        ({"x": np.zeros((2, 1)), "a": [[0]], "a.x": np.zeros((2, 1))}, "a row for each factor"),
+        ({"x": np.array(["a"])}, "expected rows of numbers"),
+    ],
+)
+def test_bad_files_are_told_of_by_name(arrays, message, irem, tmp_path):
+    for number in range(10):
+        np.savez(tmp_path / f"{number}.npz", **{"y": np.zeros(len(arrays.get("x", [0]))), **arrays})
+    found = irem("train", "--pairs", tmp_path)
+    assert found.status == 2
+    assert message in found.err.replace("\n", " ")
+    assert found.err.count("\n") < 6
+
+
+def test_an_empty_folder_is_refused(irem, tmp_path):
+    assert "holds no file like problem.npz" in irem("train", "--pairs", tmp_path).err
