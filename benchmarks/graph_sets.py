@@ -69,7 +69,8 @@ def potential(rng: Rng, weights: Array) -> tuple[Array, Array]:
     """Potentials of a network of conductances that leaks, where currents are fed in."""
     leak, fed = rng.uniform(0.05, 0.55, len(weights)), rng.normal(size=len(weights))
     laplacian = np.diag(weights.sum(1) + leak) - weights
-    return np.stack([leak, fed], 1), np.linalg.solve(laplacian, fed)
+    potentials: Array = np.linalg.solve(laplacian, fed)
+    return np.stack([leak, fed], 1), potentials
 
 
 def flow(rng: Rng, weights: Array) -> tuple[Array, Array]:
