@@ -69,7 +69,7 @@ def potential(rng: Rng, weights: Array) -> tuple[Array, Array]:
     """Potentials of a network of conductances that leaks, where currents are fed in."""
     leak, fed = rng.uniform(0.05, 0.55, len(weights)), rng.normal(size=len(weights))
     laplacian = np.diag(weights.sum(1) + leak) - weights
-    potentials: Array = np.linalg.solve(laplacian, fed)
+    potentials = np.asarray(np.linalg.solve(laplacian, fed), np.float64)
     return np.stack([leak, fed], 1), potentials
 
 

@@ -98,9 +98,25 @@ def test_the_best_weights_outlive_a_kill(tmp_path: Path) -> None:
     resumed = climb(tmp_path, resume=True)
     assert (resumed.kept, resumed.iteration) == (climb().kept, 500)
     assert bits(load(tmp_path, solver=Climbing())) == bits(climb().solver)
-    # It is over, whatever iterations are left.
-    again = climb(tmp_path, resume=True, iterations=4000)
+    # It is over, whatever iterations were left.
+    again = climb(tmp_path, resume=True)
     assert (again.kept, again.iteration) == (resumed.kept, 500)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_training_that_ended_early_is_taken_further_where_more_is_asked(
+    schedule: str, tmp_path: Path
+) -> None:
+    first = climb(tmp_path, schedule=schedule)
+    assert first.iteration == 500
+    further = climb(tmp_path, resume=True, iterations=4000, schedule=schedule)
+    # No better weights come, which is waited for as long as at first.
+    assert (further.kept, further.iteration, further.training.since) == (first.kept, 1000, 500)
+    assert further.training.rate(500) == pytest.approx(0.005)
+    twice = climb(tmp_path, resume=True, iterations=4000, schedule=schedule)
+    assert (twice.kept, twice.iteration) == (first.kept, 1000)
+    with pytest.raises(SettingError, match="done 1000 iterations already"):
+        climb(tmp_path, resume=True, iterations=900, schedule=schedule)
 
 
 @pytest.mark.parametrize("patience", [1.0, 0, -2, float("nan"), "2"])

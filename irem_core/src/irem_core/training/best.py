@@ -19,7 +19,8 @@ class BestWeights:
     """The best weights of a training, and when it is over (early stopping).
 
     Weights are judged after 50 updates and whenever a tenth more are done. Training is over once
-    `patience` times as many updates as the best weights took, 500 at least, brought no better ones.
+    `patience` times as many updates as the best weights took, 500 at least, brought no better ones;
+    where it was finished and went on, those are counted since then (`since`).
 
     Args:
         weights: parameters that training changes in place.
@@ -33,6 +34,7 @@ class BestWeights:
         self.values = [weight.detach().clone() for weight in weights]
         self.error = math.inf
         self.iteration = 0
+        self.since = 0
 
     def due(self, iteration: int) -> bool:
         """Say whether weights are to be judged after an update, counted from 1."""
@@ -46,7 +48,8 @@ class BestWeights:
 
     def over(self, iteration: int) -> bool:
         """Say whether so many updates are enough."""
-        return iteration >= max(_LEAST, self.patience * self.iteration)
+        spent, took = iteration - self.since, max(self.iteration - self.since, 0)
+        return spent >= max(_LEAST, self.patience * took)
 
     def settle(self) -> None:
         """Set the weights to the best ones."""

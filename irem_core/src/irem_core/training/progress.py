@@ -77,24 +77,26 @@ class Training:
         share = (iteration - self.since) / (self.iterations - self.since)
         return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
 
-    def after(self, before: Mapping[str, Any], iteration: int) -> Training:
+    def after(self, before: Mapping[str, Any], iteration: int, *, over: bool = False) -> Training:
         """Return these settings for a training that goes on.
 
         A schedule that depends on the number of iterations goes on too. Once it is finished a new
-        one begins, for the iterations that are left.
+        one begins, for the iterations that are left; so does the patience of one that was over.
 
         Args:
             before: the settings under which it came so far.
             iteration: updates done.
+            over: whether it ended before its last iteration, as nothing got better.
 
         Raises:
             SettingError: the schedule is to be another one before it is finished.
         """
-        if self.schedule == "constant" or before["schedule"] != self.schedule:
-            return self
+        constant = self.schedule == "constant"
+        if before["schedule"] != self.schedule or (constant and not over):
+            return attrs.evolve(self, since=before["since"]) if constant else self
         if before["iterations"] == self.iterations:
             return attrs.evolve(self, since=before["since"])
-        if iteration < before["iterations"]:
+        if iteration < before["iterations"] and not over:
             raise SettingError(
                 f"The learning rate of this training falls along a {self.schedule} of "
                 f"{before['iterations']} iterations, of which {iteration} are done; go on with "

@@ -154,9 +154,19 @@ class State:
         before = metadata["settings"]
         before["training"] = Training.completed(before["training"])
         check_numbers(metadata)
-        training = progress.training.after(before["training"], metadata["iteration"])
+        if self.best is not None:
+            iteration, error = metadata["best"]
+            self.best.iteration, self.best.error = int(iteration), float.fromhex(error)
+            self.best.since = before["training"]["since"]
+        training = progress.training.after(
+            {**before["training"], "iterations": metadata["iterations"]},
+            metadata["iteration"],
+            over=self.best is not None and self.best.over(metadata["iteration"]),
+        )
         if training.since != before["training"]["since"]:
-            before["training"] |= {"iterations": training.iterations, "since": training.since}
+            before["training"]["since"] = training.since
+            if "iterations" in before["training"]:
+                before["training"]["iterations"] = training.iterations
         progress.training = training
         check_same_settings(before, self._settings(), folder.path)
         if metadata["iteration"] > progress.training.iterations:
@@ -179,8 +189,7 @@ class State:
             for place, value in enumerate([] if kept is None else kept.values):
                 value.copy_(groups[name][str(place)])
         if self.best is not None:
-            iteration, error = metadata["best"]
-            self.best.iteration, self.best.error = int(iteration), float.fromhex(error)
+            self.best.since = training.since
         self.generator.set_state(groups["random"]["problems"])
         torch.set_rng_state(groups["random"]["cpu"])
         if self.device.type == "cuda":
