@@ -36,6 +36,7 @@ READMES = [
     "examples/custom_task/README.md",
     "CONTRIBUTING.md",
     "docs/backpropagation.md",
+    "docs/landscapes.md",
     "docs/cluster.md",
     "docs/composition.md",
     "docs/constrained.md",

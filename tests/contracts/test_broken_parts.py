@@ -8,6 +8,7 @@ import torch
 
 from irem_core import (
     Adam,
+    Denoising,
     EdgeSpace,
     EnergyPlateau,
     FixedSteps,
@@ -17,16 +18,19 @@ from irem_core import (
     GradientNorm,
     Iterate,
     LastStep,
+    MLPEnergy,
     Momentum,
     Outcome,
     Settled,
     VectorSpace,
+    load_task,
     settings_of,
 )
 from irem_core.testing import (
     check_backprop,
     check_descent,
     check_halting,
+    check_objective,
     check_part,
     check_space,
     halting,
@@ -395,6 +399,49 @@ def test_a_broken_backpropagation_rule_is_found(name):
     backprop, words = BROKEN_BACKPROPS[name]
     with pytest.raises(AssertionError, match=words):
         check_backprop(backprop)
+
+
+# Objectives
+
+
+def lost(change):
+    def loss(self, lesson, generator):
+        return change(Denoising.loss(self, lesson, generator), lesson, generator)
+
+    return loss
+
+
+def moving_target(found, lesson, generator):
+    lesson.target.mul_(2)
+    return found
+
+
+def in_secret(found, lesson, generator):
+    lesson.arrived()
+    return found
+
+
+asked = good(Denoising)
+BROKEN_OBJECTIVES = {
+    "a loss a problem": (asked(loss=lost(lambda found, *_: found[None])), "expected one number"),
+    "not finite": (asked(loss=lost(lambda found, *_: found / 0)), "the loss inf"),
+    "detached": (asked(loss=lost(lambda found, *_: found.detach())), "depends on no weight"),
+    "draws from the global state": (
+        asked(loss=lost(lambda found, *_: found + torch.rand(()))),
+        "global random state of torch",
+    ),
+    "writes into the answers": (asked(loss=lost(moving_target)), "changes the problems"),
+    "descends in secret": (asked(loss=lost(in_secret)), "says descends=False"),
+    "teaches nothing": (asked(loss=lost(lambda found, *_: 0 * found)), "reaches none of the weigh"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_OBJECTIVES)
+def test_a_broken_objective_is_found(name):
+    objective, words = BROKEN_OBJECTIVES[name]
+    task = load_task("add(size=3)")
+    with pytest.raises(AssertionError, match=words):
+        check_objective(objective, MLPEnergy.for_task(task, width=8, depth=2), task)
 
 
 # Spaces

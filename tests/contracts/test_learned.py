@@ -3,8 +3,8 @@
 import pytest
 
 from irem_core import build, load_task
-from irem_core.registry import ENERGIES, SOLVERS, TASKS, Target
-from irem_core.testing import check_energy, check_solver, check_task
+from irem_core.registry import ENERGIES, OBJECTIVES, SOLVERS, TASKS, Target
+from irem_core.testing import check_energy, check_objective, check_solver, check_task
 from official import cases, missing
 
 # A task with small settings, and how to check it.
@@ -113,7 +113,7 @@ SOLVER_CASES = {
     "irem": [
         ("add(size=3)", f"irem({IREM}, replay=20)", MLP),
         ("add(size=3)", f"irem({IREM}, replay=0)", MLP),
-        ("add(size=3)", f"irem({IREM}, supervise='every')", MLP),
+        ("add(size=3)", f"irem({IREM}, objective=descent(supervise='every'))", MLP),
         ("add(size=3)", f"irem({IREM})", SCRATCHPAD),
         ("edge_copy()", f"irem({IREM}, replay=20)", "gine(width=8)"),
         ("sudoku()", f"irem({IREM}, replay=20)", "factor(width=4)"),
@@ -145,7 +145,42 @@ SOLVER_CASES = {
     ],
     "residual": [("denoise(patch=8)", "residual(width=4, depth=2)", None)],
 }
-TABLES = {TASKS: TASK_CASES, ENERGIES: ENERGY_CASES, SOLVERS: SOLVER_CASES}
+# An objective, and a task and an energy that it is made for.
+OBJECTIVE_CASES = {
+    "descent": [
+        ("descent()", "add(size=3)", MLP),
+        ("descent(supervise='every')", "add(size=3)", SCRATCHPAD),
+        ("descent()", "edge_copy()", "gine(width=8)"),
+    ],
+    "denoising": [
+        ("denoising()", "add(size=3)", MLP),
+        ("denoising(levels=0.2)", "add(size=3)", SCRATCHPAD),
+        ("denoising()", "edge_copy()", "gine(width=8)"),
+        ("denoising()", "sudoku()", "factor(width=4)"),
+    ],
+    "contrastive": [
+        ("contrastive()", "add(size=3)", MLP),
+        ("contrastive(against='noise')", "add(size=3)", SCRATCHPAD),
+        ("contrastive(against=('entries', 'descent'))", "edge_copy()", "gine(width=8)"),
+        ("contrastive(against='entries', share=0.1)", "sudoku()", "factor(width=4)"),
+    ],
+    "calibrated": [
+        ("calibrated()", "add(size=3)", "distance(width=8)"),
+        ("calibrated()", "shortest_path()", "pairwise(width=4, blocks=1)"),
+    ],
+    "regression": [("regression()", "add(size=3)", "ensemble(members=2, width=8)")],
+    "grounded": [("grounded()", "sudoku()", "factor(width=4)")],
+    "weighted": [
+        ("weighted(objectives=(descent(), calibrated()), weights=(1, 0.3))", "add(size=3)", MLP),
+        ("weighted(objectives=(denoising(), contrastive(against='noise')))", "add(size=3)", MLP),
+    ],
+}
+TABLES = {
+    TASKS: TASK_CASES,
+    ENERGIES: ENERGY_CASES,
+    SOLVERS: SOLVER_CASES,
+    OBJECTIVES: OBJECTIVE_CASES,
+}
 
 
 @pytest.mark.parametrize("group", TABLES)
@@ -174,3 +209,11 @@ def test_solvers(name, case):
     settings = {} if energy is None else {"energy": build(ENERGIES, energy, target=target)}
     built = build(SOLVERS, solver, settings=settings, target=target)
     check_solver(built, task, trains=any(True for _ in built.parameters()))
+
+
+@pytest.mark.parametrize(("name", "case"), cases(OBJECTIVE_CASES))
+def test_objectives(name, case):
+    text, task, energy = case
+    task = load_task(task)
+    built = build(ENERGIES, energy, target=Target(task))
+    check_objective(build(OBJECTIVES, text), built, task)

@@ -186,7 +186,7 @@ RANGES = [
             "replay": COUNT_OR_0,
             "replayed": AT_LEAST_0,
             "replay_dtype": ("half", 16),
-            "supervise": ("first", 1),
+            "objective": ("first", 1),
         },
     ),
 ]

@@ -46,6 +46,10 @@ BUILT_IN = {
         "backtracking",
     },
     reg.HALTING: {"fixed-steps", "energy-plateau", "gradient-norm", "any-of", "all-of"},
+    reg.OBJECTIVES: {
+        *("calibrated", "contrastive", "denoising", "descent", "grounded", "regression"),
+        "weighted",
+    },
     reg.BACKPROPS: {"last-step", "full-unroll", "gradient-free", "implicit"},
     reg.SPACES: {"vector", "matrix", "edge"},
 }
@@ -289,6 +293,8 @@ PARTS = [
     AnyOf(AllOf(GradientNorm(), FixedSteps()), EnergyPlateau()),
     AllOf(FixedSteps(steps=2)),
     *(build(reg.BACKPROPS, name) for name in sorted(BUILT_IN[reg.BACKPROPS])),
+    *(build(reg.OBJECTIVES, name) for name in sorted(BUILT_IN[reg.OBJECTIVES] - {"weighted"})),
+    build(reg.OBJECTIVES, "weighted(objectives=(descent(), denoising()), weights=(1, 0.5))"),
     VectorSpace(3, low=-0.1),
     MatrixSpace(2, 3, high=7.25),
     build(reg.SPACES, "edge(channels=2)"),
@@ -314,7 +320,7 @@ def test_energies_solvers_and_tasks_survive_description():
 def test_every_built_in_part_is_among_those_tested_above():
     described = [description.describe(part) for part in PARTS]
     named = {(each["group"], each["name"]) for each in described}
-    for group in (reg.DESCENTS, reg.HALTING, reg.BACKPROPS, reg.SPACES):
+    for group in (reg.DESCENTS, reg.HALTING, reg.BACKPROPS, reg.OBJECTIVES, reg.SPACES):
         assert {name for found, name in named if found == group} == BUILT_IN[group]
 
 

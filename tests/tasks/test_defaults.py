@@ -6,6 +6,7 @@ import torch
 from irem_core import (
     IREM,
     ConvEnergy,
+    DescentError,
     ElementwiseEnergy,
     EntrySpace,
     FactorEnergy,
@@ -21,7 +22,7 @@ from irem_core import (
     recipe,
 )
 from irem_core.problems.space import EdgeSpace, ImageSpace
-from irem_core.registry import TASKS, plugins
+from irem_core.registry import OBJECTIVES, TASKS, build, plugins
 
 LEARNED = [
     plugin.name
@@ -58,7 +59,9 @@ def test_a_chosen_energy_is_trained_with_settings_that_are_for_it(name):
         made = recipe(task, energy=chosen)
         assert made.preset == named
         assert made.solver.descent == descent
-        assert made.solver.supervise == expected.solver.get("supervise", "last")
+        objective = expected.solver.get("objective", DescentError())
+        wanted = build(OBJECTIVES, objective) if isinstance(objective, str) else objective
+        assert made.solver.objective == wanted
         assert made.training == expected.training
     made = recipe(task, preset="paper")
     assert made.preset == "paper"

@@ -126,6 +126,15 @@ from .solvers.composition import compose as compose
 from .solvers.implicit import Implicit as Implicit
 from .solvers.irem import IREM as IREM
 from .solvers.layer import SolverLayer as SolverLayer
+from .solvers.objective import DescentError as DescentError
+from .solvers.objective import Lesson as Lesson
+from .solvers.objective import Objective as Objective
+from .solvers.objective import WeightedObjectives as WeightedObjectives
+from .solvers.objectives import Calibrated as Calibrated
+from .solvers.objectives import Contrastive as Contrastive
+from .solvers.objectives import Denoising as Denoising
+from .solvers.objectives import Grounded as Grounded
+from .solvers.objectives import Regression as Regression
 from .solvers.recipes import Recipe as Recipe
 from .solvers.recipes import recipe as recipe
 from .solvers.recipes import solver_for as solver_for

@@ -36,6 +36,7 @@ ENERGIES = "irem.energies"
 DESCENTS = "irem.descents"
 HALTING = "irem.halting"
 BACKPROPS = "irem.backprops"
+OBJECTIVES = "irem.objectives"
 SPACES = "irem.spaces"
 COMMANDS = "irem.commands"
 
@@ -46,6 +47,7 @@ KINDS = {
     DESCENTS: "descent",
     HALTING: "halting rule",
     BACKPROPS: "backpropagation rule",
+    OBJECTIVES: "objective",
     SPACES: "space",
     COMMANDS: "command",
 }
@@ -59,6 +61,8 @@ _GROUP_OF_SETTING = {
     "solving": DESCENTS,
     "halting": HALTING,
     "backprop": BACKPROPS,
+    "objective": OBJECTIVES,
+    "objectives": OBJECTIVES,
     "question": SPACES,
     "answer": SPACES,
     "task": TASKS,
@@ -68,9 +72,9 @@ _OFFICIAL = {
     **dict.fromkeys(
         (
             *("add", "assignment", "connected-components", "denoise", "determinant", "edge-copy"),
-            *("eigenvector", "linear-system", "lu", "matrix-completion", "matrix-inverse", "maze"),
-            *("negate", "parity", "qr", "sat", "shortest-path", "sort", "sparse-components"),
-            *("sparse-shortest-path", "square", "sudoku"),
+            *("eigenvector", "inverse-kinematics", "linear-system", "lu", "matrix-completion"),
+            *("matrix-inverse", "maze", "negate", "parity", "qr", "roots", "sat", "shortest-path"),
+            *("sort", "sparse-components", "sparse-shortest-path", "square", "sudoku"),
         ),
         "irem-tasks",
     ),

@@ -18,6 +18,8 @@ from .puzzles.sudoku import Sudoku as Sudoku
 from .sat import Sat as Sat
 from .sat import SatEnergy as SatEnergy
 from .sat import SatSolver as SatSolver
+from .several import InverseKinematics as InverseKinematics
+from .several import Roots as Roots
 from .sparse_graphs import SparseComponents as SparseComponents
 from .sparse_graphs import SparseShortestPath as SparseShortestPath
 from .vectors import Add as Add

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import attrs
 import numpy as np
 import pytest
 import torch
 
 from irem_core import (
-    IREM,
+    DescentError,
     DistanceEnergy,
-    EnergyPlateau,
     GradientDescent,
-    Iterate,
-    Problem,
+    PairsTask,
     SettingError,
     VectorSpace,
     evaluate,
-    fit_pairs,
+    fit,
     minimize,
+    recipe,
 )
 
 X, Y = VectorSpace(3), VectorSpace(2)
@@ -59,59 +57,17 @@ def test_it_begins_as_the_distance_to_a_guess() -> None:
     torch.testing.assert_close(solution.y, torch.zeros(4, 2))
 
 
-def test_the_second_loss_is_least_where_the_energy_is_the_error() -> None:
-    learned = energy(further=0, judged=0.5)
-    problem, y, target = Problem(draw(5, 3), Y), draw(5, 2), draw(5, 2, seed=2)
-    iterate = Iterate(y, problem.layout)
-    error = (y - target).square().mean(1)
-    expected = learned(problem.x, y) * 2 / 2 + 1e-4
-    wanted = 0.5 * ((error + 1e-4) / expected + expected.log()).mean()
-    loss = learned.calibration(problem, iterate, target)
-    torch.testing.assert_close(loss, wanted)
-    # With the layers silent the energy is half the square of y, so the answer 0 makes it exact.
-    with torch.no_grad():
-        learned.head.weight.zero_()
-        learned.head.bias.zero_()
-    exact = learned.calibration(problem, iterate, torch.zeros(5, 2))
-    slopes = torch.autograd.grad(exact, learned.straight)[0]
-    torch.testing.assert_close(slopes, torch.zeros(2, 2), atol=1e-6, rtol=0)
-    for scale in (0.8, 1.2):
-        off = learned.calibration(problem, iterate, torch.zeros(5, 2) + scale * y)
-        assert off != exact
-    assert energy(judged=0).calibration(problem, iterate, target) is None
-
-
-def test_training_adds_it_to_the_error_after_descent() -> None:
-    both, alone = (
-        IREM(energy(judged=weight), steps=2, descent=GradientDescent(step_size=1.0), replay=0)
-        for weight in (0.3, 0.0)
-    )
-    problem, target = Problem(draw(6, 3), Y), draw(6, 2, seed=2)
-    generator = torch.Generator().manual_seed(4)
-    start = both.energy.start(problem, generator)
-    last = minimize(
-        both.energy, problem, start=start.y, descent=both.descent, max_steps=2,
-        halting=EnergyPlateau(tolerance=0.0, patience=9),
-    ).last  # fmt: skip
-    second = both.energy.calibration(problem, attrs.evolve(start, y=last), target)
-    losses = [
-        solver.loss(problem, target, torch.Generator().manual_seed(4)) for solver in (both, alone)
-    ]
-    assert second is not None
-    torch.testing.assert_close(losses[0] - losses[1], second)
-    losses[0].backward()
-    assert both.energy.straight.grad is not None
-
-
 def test_energies_tell_questions_whose_answers_are_uncertain() -> None:
     noise = np.random.default_rng(0)
     x = noise.uniform(-1, 1, size=(1500, 2))
     y = np.sin(3 * x[:, :1]) + np.where(x[:, 1:] > 0, 0.5, 0.02) * noise.normal(size=(1500, 1))
     ratios = []
-    for weight in (0.3, 0.0):
-        chosen = f"distance(width=32, depth=2, judged={weight})"
+    chosen = "distance(width=32, depth=2)"
+    for objective in (None, DescentError()):
         settings = {"iterations": 150, "batch_size": 64, "learning_rate": 1e-2}
-        done = fit_pairs(x, y, energy=chosen, held_out=0.3, **settings)
+        task = PairsTask.of(x, y, held_out=0.3)
+        asked = {} if objective is None else {"objective": objective}
+        done = fit(recipe(task, energy=chosen, **asked).solver, task, **settings)
         scores = evaluate(done.solver, done.task, max_steps=10)
         assert scores.energies is not None
         uncertain = torch.from_numpy(x[done.task.held, 1] > 0)
@@ -122,7 +78,7 @@ def test_energies_tell_questions_whose_answers_are_uncertain() -> None:
     assert ratios[0] > 2 * ratios[1]
 
 
-@pytest.mark.parametrize("settings", [{"further": -1}, {"judged": -0.1}, {"width": 0}])
+@pytest.mark.parametrize("settings", [{"further": -1}, {"width": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(SettingError, match="DistanceEnergy"):
         DistanceEnergy(X, Y, **settings)

@@ -9,19 +9,21 @@ import torch
 
 from irem_core import (
     IREM,
-    DistanceEnergy,
     EnsembleEnergy,
     GradientDescent,
-    MLPEnergy,
     Problem,
-    SettingError,
+    Regression,
     VectorSpace,
     minimize,
 )
-from irem_core.problems.iterate import Iterate
 
 X, Y = VectorSpace(3), VectorSpace(2)
-SETTINGS = {"steps": 0, "replay": 0, "descent": GradientDescent(step_size=1.0)}
+SETTINGS = {
+    "steps": 0,
+    "replay": 0,
+    "objective": Regression(),
+    "descent": GradientDescent(step_size=1.0),
+}
 
 
 def energy(answer: VectorSpace = Y, **settings: int) -> EnsembleEnergy:
@@ -86,7 +88,7 @@ def test_an_answer_beyond_the_bound_that_is_right_is_no_error() -> None:
             if entry == 1 and target[row, entry] == 0.2:
                 off[:, row, entry].clamp_(max=0)
     problem = Problem(x, bounded)
-    loss = learned.calibration(problem, Iterate(target, problem.layout), target)
+    loss = IREM(learned, **SETTINGS).loss(problem, target, torch.Generator())
     torch.testing.assert_close(loss, off.square().mean())
     within = bounded.project(answers(learned, x))
     torch.testing.assert_close(learned.encode(problem).mean, within.mean(0))
@@ -113,11 +115,3 @@ def test_one_network_disagrees_with_nobody_and_expects_one_error_of_all() -> Non
     learned.calibrate(Problem(x, Y), target)
     error = (answers(learned, x)[0] - target).square().mean()
     torch.testing.assert_close(learned(x, answers(learned, x)[0]), error.expand(50))
-
-
-def test_an_energy_without_a_loss_of_its_own_needs_steps() -> None:
-    with pytest.raises(SettingError, match="MLPEnergy, which has no loss of its own"):
-        IREM(MLPEnergy(X, Y, width=4, depth=1), steps=0)
-    solver = IREM(DistanceEnergy(X, Y, width=4, depth=1, judged=0), steps=0)
-    with pytest.raises(SettingError, match="DistanceEnergy, which has no loss of its own"):
-        solver.loss(Problem(draw(5, 3), Y), draw(5, 2), torch.Generator())

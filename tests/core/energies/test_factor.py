@@ -17,6 +17,7 @@ from irem_core import (
     FactorSpace,
     FixedSteps,
     GradientDescent,
+    Grounded,
     LevenbergMarquardt,
     MatrixSpace,
     Problem,
@@ -164,10 +165,10 @@ def test_the_level_shifts_energies_by_what_the_question_holds_and_moves_no_answe
     torch.testing.assert_close(*answers)
 
 
-def test_calibration_fits_the_level_to_right_answers_and_touches_nothing_else():
+def test_grounding_fits_the_level_to_right_answers_and_touches_nothing_else():
     problem, right, made = problem_of(CHAIN, STAR), draw(10), energy()
-    at = Iterate(draw(10, seed=3), problem.layout)
-    loss = made.calibration(problem, at, right)
+    grounded = IREM(made, steps=0, objective=Grounded())
+    loss = grounded.loss(problem, right, torch.Generator())
     entries = torch.tensor([4.0, 6.0], dtype=torch.float64)
     torch.testing.assert_close(loss, (made(problem, right).detach() / entries).square().mean())
     loss.backward()
@@ -177,7 +178,7 @@ def test_calibration_fits_the_level_to_right_answers_and_touches_nothing_else():
 
     def again():
         step.zero_grad()
-        found = made.calibration(problem, at, right)
+        found = grounded.loss(problem, right, torch.Generator())
         found.backward()
         return found
 

@@ -629,9 +629,6 @@ class Sides(EnergyFn):
     def energy(self, context: Any, y: torch.Tensor) -> torch.Tensor:
         return ((y.square() - 1).square() + self.tilt * (1 - y)).sum(1)
 
-    def calibration(self, problem: Any, iterate: Any, target: torch.Tensor) -> torch.Tensor:
-        return 0 * self.tilt
-
 
 @pytest.mark.parametrize(("right", "restarts"), [(1.0, 8), (-1.0, 0)])
 def test_restarts_are_kept_where_they_pay(right: float, restarts: int, tmp_path: Path) -> None:
@@ -640,7 +637,7 @@ def test_restarts_are_kept_where_they_pay(right: float, restarts: int, tmp_path:
     y = np.tile([[-1.0], [1.0]], (50, 1))
     task = PairsTask.of(x, y, low=-np.inf, high=np.inf)
     energy = Sides.for_task(task)
-    solver = task.adapted(IREM(energy, steps=0, descent=GradientDescent(step_size=0.05)))
+    solver = task.adapted(IREM(energy, descent=GradientDescent(step_size=0.05)))
     solver.calibrate(
         Problem(torch.zeros(40, 1), task.answer), torch.full((40, 1), right), generator()
     )

@@ -18,7 +18,9 @@ from irem_core import (
     Adam,
     AnyOf,
     BarzilaiBorwein,
+    Calibrated,
     CheckpointError,
+    DescentError,
     EnergyPlateau,
     FullUnroll,
     GradientDescent,
@@ -51,7 +53,7 @@ SOLVERS = {
         backprop=FullUnroll(),
         replay=0,
         replayed=0.25,
-        supervise="every",
+        objective=DescentError(supervise="every") + 0.5 * Calibrated(),
     ),
     "scratchpad": lambda: IREM(
         ScratchpadMLPEnergy(VectorSpace(8), MatrixSpace(2, 2), scratchpad=3, width=8, depth=2),

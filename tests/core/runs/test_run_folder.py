@@ -15,6 +15,7 @@ from irem_core import (
     IREM,
     CheckpointError,
     DamagedFileWarning,
+    DescentError,
     FullUnroll,
     GradientDescent,
     IremError,
@@ -83,7 +84,7 @@ def test_stopped_training_resumes_to_the_bit(tmp_path, undisturbed, iteration):
     ("energy", "settings"),
     [
         (DropoutEnergy, {}),
-        (ScratchEnergy, {"supervise": "every"}),
+        (ScratchEnergy, {"objective": DescentError(supervise="every")}),
         (DropoutEnergy, {"replay": 0, "descent": Momentum(step_size=1.0)}),
     ],
 )

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from irem_core import (
     IREM,
     CoordinateFlip,
+    DescentError,
     EnergyFn,
     FullUnroll,
     GradientDescent,
@@ -94,7 +95,7 @@ def directions(solver, pairs, seed=0):
 
 
 MOMENTUM = {"descent": Momentum(step_size=0.5, momentum=0.8)}
-EVERY = {"supervise": "every"}
+EVERY = {"objective": DescentError(supervise="every")}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_no_graph_leads_through_the_descents():
 @pytest.mark.parametrize("rule", [LastStep(), FullUnroll()])
 @pytest.mark.parametrize("supervise", ["last", "every"])
 def test_the_other_rules_draw_nothing_and_add_up_what_they_unroll(rule, supervise):
-    solver = solver_of(MLPEnergy, rule, supervise=supervise)
+    solver = solver_of(MLPEnergy, rule, objective=DescentError(supervise=supervise))
     (problem, target), drawn, expected_drawn = batch(), generator(), generator()
     loss = solver.loss(problem, target, drawn)
     start = solver.energy.start(problem, expected_drawn)
@@ -317,7 +318,7 @@ def test_a_perturbed_descent_that_diverges_stops_the_training():
 
 
 def free_solver():
-    return small_solver(Center, backprop=GradientFree(pairs=2), supervise="every")
+    return small_solver(Center, backprop=GradientFree(pairs=2), **EVERY)
 
 
 def test_training_resumes_to_the_bit(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from irem_core import (
     IREM,
     Backtracking,
+    DescentError,
     EdgeSpace,
     EnergyFn,
     FixedSteps,
@@ -50,7 +51,7 @@ def test_the_loss_is_that_of_the_formula(supervise):
         steps=3,
         descent=GradientDescent(step_size=0.5),
         replay=0,
-        supervise=supervise,
+        objective=DescentError(supervise=supervise),
         backprop=FullUnroll(),
     )
     problem, target = draw()

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from irem_core import (
     IREM,
+    DescentError,
     ElementwiseEnergy,
     GINEEnergy,
     GradientDescent,
@@ -43,7 +44,7 @@ def test_an_energy_that_is_there_is_trained_with_settings_that_suit_it():
     made = recipe(task, energy=energy)
     assert made.solver.energy is energy
     assert made.preset == "default"
-    assert made.solver.supervise == "every"
+    assert made.solver.objective == DescentError(supervise="every")
     assert made.training == energy.preset(task.question, task.answer).training
 
 

@@ -13,6 +13,7 @@ from irem_core import (
     Adam,
     Backtracking,
     BarzilaiBorwein,
+    DescentError,
     FullUnroll,
     GINEEnergy,
     GradientDescent,
@@ -79,7 +80,7 @@ def check_same(solvers, task=TASK):
 @pytest.mark.parametrize("energy", [MLPEnergy, DropoutEnergy, ScratchEnergy])
 @pytest.mark.parametrize("descent", DESCENTS, ids=lambda descent: type(descent).__name__)
 def test_gradients_are_those_of_the_whole_graph(descent, energy, supervise):
-    settings = {"descent": descent, "supervise": supervise}
+    settings = {"descent": descent, "objective": DescentError(supervise=supervise)}
     check_same([solver_of(energy, recompute, **settings) for recompute in (True, False)])
 
 
@@ -90,7 +91,8 @@ def test_gradients_on_graphs_are_those_of_the_whole_graph(supervise):
     def solver(recompute):
         made = GINEEnergy.for_task(task, width=8)
         rule, descent = FullUnroll(recompute=recompute), GradientDescent(step_size=1.0)
-        return IREM(made, steps=3, descent=descent, backprop=rule, supervise=supervise).double()
+        asked = DescentError(supervise=supervise)
+        return IREM(made, steps=3, descent=descent, backprop=rule, objective=asked).double()
 
     check_same([solver(True), solver(False)], task)
 

@@ -81,6 +81,13 @@ def train(
     halting: Annotated[
         str | None, typer.Option(help="When a problem has arrived, for solving later on.")
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="What training asks of the energy, such as \"descent(supervise='every')\"; what "
+            "suits the energy if unset."
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(help="A named set of settings; the solver's first if unset, see describe."),
@@ -146,7 +153,7 @@ def train(
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
-    from irem_core.registry import folder_name
+    from irem_core.registry import OBJECTIVES, build, folder_name
     from irem_core.solvers.recipes import recipe
     from irem_core.training.callbacks import EvaluateEvery, ProgressBar
     from irem_core.training.fit import fit
@@ -169,6 +176,8 @@ def train(
     written = {
         name: part for name, part in loading.parts(descent, halting).items() if part is not None
     }
+    if objective is not None:
+        written["objective"] = build(OBJECTIVES, objective)
     made = recipe(trained, solver, energy=energy, preset=preset, seed=seed, **written)
     loading.quicken(made.solver, compiled=compiled, autocast=autocast)
     settings = dict(made.training)

@@ -14,26 +14,19 @@ from irem_core.energies.mlp import Perceptron
 from irem_core.energies.precision import exact_linear
 from irem_core.energies.scaled import scaled
 from irem_core.part import Preset
-from irem_core.problems.iterate import Iterate
-from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
-
-# Errors below this, in squares of an entry, are not told apart: rounding, where they spread by 1.
-_FLOOR = 1e-4
 
 
 class DistanceEnergy(Perceptron, EnergyFn):
-    """E(x, y) = `|A y + W h(x, y)|^2 / 2`, trained to be half the squared distance to the answer.
+    """E(x, y) = `|A y + W h(x, y)|^2 / 2`, meant to be half the squared distance to the answer.
 
     h are the hidden layers of the paper's energy on [y, x]. The residual begins as y less a guess,
     with further entries that do not see y straight; so a step of size 1 along the gradient goes
     where the guess is, and what the further entries say is left at the minimum.
 
-    The loss after descent (Eq. 6) fixes where an energy is lowest, not how low. Here a second one
-    does. It reads p = 2 E / n + 1e-4 as the expected squared error e of an entry of the candidate
-    that descent arrived at, and is e / p + log p: but for constants, the negative log-likelihood of
-    normal errors of variance p. So after descent the energy says how wrong an answer is likely to
-    be, and can be compared from problem to problem. Answers should spread by about 1.
+    The loss after descent (Eq. 6) fixes where an energy is lowest, not how low. So its settings add
+    the objective `calibrated`: after descent the energy says how wrong an answer is likely to be,
+    and can be compared from problem to problem. Answers should spread by about 1.
 
     Args:
         question: space of x; its entries are flattened.
@@ -41,7 +34,6 @@ class DistanceEnergy(Perceptron, EnergyFn):
         width: units of each hidden layer.
         depth: number of hidden layers.
         further: entries of the residual beyond those of y.
-        judged: weight of the second loss; 0 for none.
 
     Raises:
         SettingError: a space is ragged, or a number is out of range.
@@ -55,15 +47,12 @@ class DistanceEnergy(Perceptron, EnergyFn):
         width: int = 256,
         depth: int = 3,
         further: int = 16,
-        judged: float = 0.3,
     ) -> None:
         """Make the layers with torch's default initialisation."""
         checks.check(checks.count_or_zero, "DistanceEnergy", further=further)
-        checks.check(checks.non_negative, "DistanceEnergy", judged=judged)
         entries = answer.size + further
         super().__init__(question, answer, scratchpad=0, width=width, depth=depth, outputs=entries)
         self.straight = nn.Parameter(torch.eye(entries, answer.size))
-        self.judged = judged
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
@@ -74,7 +63,11 @@ class DistanceEnergy(Perceptron, EnergyFn):
         """
         return scaled(
             answer,
-            solver={"steps": 3, "solving": None},
+            solver={
+                "steps": 3,
+                "solving": None,
+                "objective": "weighted(objectives=(descent(), calibrated()), weights=(1, 0.3))",
+            },
             training={
                 "batch_size": 128,
                 "learning_rate": 2e-3,
@@ -100,14 +93,3 @@ class DistanceEnergy(Perceptron, EnergyFn):
         # What is straight in y is not rounded, nor is where the residual vanishes.
         residual: Tensor = self.outputs(context, candidate) + exact_linear(candidate, self.straight)
         return residual
-
-    def calibration(
-        self, problem: Problem, iterate: Iterate, target: Tensor
-    ) -> Float[Tensor, ""] | None:
-        """Return the second loss, on where a descent of training arrived."""
-        if not self.judged:
-            return None
-        error = (iterate.y - target).square().flatten(1).mean(1)
-        energy: Tensor = self(problem, iterate.y)
-        expected = 2 * energy / target[0].numel() + _FLOOR
-        return self.judged * ((error + _FLOOR) / expected + expected.log()).mean()

@@ -113,7 +113,7 @@ class ElementwiseEnergy(EnergyFn):
         that solving needs no other descent. With the loss on the last one it learns an answer that
         is a little off, by as much as five steps from the starts of training fall short.
         """
-        return scaled(answer, solver={"supervise": "every", "solving": None})
+        return scaled(answer, solver={"objective": "descent(supervise='every')", "solving": None})
 
     def encode(self, problem: Problem) -> Any:
         """Return the question's share of each entry's features, `(B, ..., width)`.

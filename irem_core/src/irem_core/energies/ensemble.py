@@ -23,8 +23,6 @@ from irem_core.problems.space import Space, require_dense
 
 # Variances of an entry below this are rounding, where answers spread by about 1.
 _FLOOR = 1e-10
-# Answers so near to a bound lie on it, but for rounding in single precision.
-_EDGE = 1e-6
 
 
 @attrs.frozen(eq=False)
@@ -95,7 +93,7 @@ class EnsembleEnergy(EnergyFn):
         """Return this library's settings for pairs of one's own, without descents in training."""
         return scaled(
             answer,
-            solver={"steps": 0, "solving": None, "replay": 0},
+            solver={"steps": 0, "solving": None, "replay": 0, "objective": "regression()"},
             training={
                 "iterations": 5_000,
                 # Many updates by few pairs each taught more than half as many by twice as many.
@@ -106,7 +104,7 @@ class EnsembleEnergy(EnergyFn):
             },
         )
 
-    def answers(self, problem: Problem) -> Float[Tensor, "members problems entries"]:
+    def proposals(self, problem: Problem) -> Float[Tensor, "members problems entries"]:
         """Return what each network answers, flat, as if there were no bounds."""
         members = self.weights[0].shape[0]
         features = problem.x.flatten(1).expand(members, -1, -1)
@@ -136,27 +134,6 @@ class EnsembleEnergy(EnergyFn):
         """Begin solving at the mean answer, which is the minimum."""
         return Iterate(self.encode(problem).mean, problem.layout)
 
-    def calibration(
-        self, problem: Problem, iterate: Iterate, target: Tensor
-    ) -> Float[Tensor, ""] | None:
-        """Return the mean squared error of the networks, from which all that is learned is.
-
-        Errors beyond a bound that the answer lies on are none.
-        """
-        errors = self.answers(problem) - target.flatten(1)
-        answer = problem.answer
-        if answer is not None:
-            low, high = answer.limits(target)
-            if low is not None:
-                errors = torch.where(
-                    (target <= low + _EDGE).flatten(1), errors.clamp(min=0), errors
-                )
-            if high is not None:
-                errors = torch.where(
-                    (target >= high - _EDGE).flatten(1), errors.clamp(max=0), errors
-                )
-        return errors.square().mean()
-
     @torch.no_grad()
     def calibrate(self, problem: Problem, target: Tensor) -> None:
         """Set a and b of p = a v^b to those of the greatest likelihood of normal errors.
@@ -181,7 +158,7 @@ class EnsembleEnergy(EnergyFn):
         self, problem: Problem
     ) -> tuple[Float[Tensor, "problems *entries"], Float[Tensor, " problems"]]:
         """Return the mean answer within bounds, and the mean variance of an entry."""
-        answers = wide(self.answers(problem))
+        answers = wide(self.proposals(problem))
         space = problem.answer or cast(Space, self.answer)
         within = space.project(answers.flatten(0, 1).view(-1, *space.shape))
         within = within.view(len(answers), -1, *space.shape)

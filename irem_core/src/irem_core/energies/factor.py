@@ -129,6 +129,7 @@ class FactorEnergy(EnergyFn):
                 "replay": 1_000,
                 "replayed": 2.0,
                 "solving": None,
+                "objective": "weighted(objectives=(descent(), grounded()))",
                 "halting": "any_of(energy_plateau(tolerance=1e-5, patience=5), "
                 "stagnation(patience=25))",
             },
@@ -156,7 +157,7 @@ class FactorEnergy(EnergyFn):
         """
         self.question.check_graphs("FactorEnergy", problem.x, self.question_map.weight)
         entries = problem.x["entry"].x
-        level = functional.linear(entries, self.level[1:][None], self.level[:1])[:, 0]
+        level = self._level(entries)
         return _Parts(problem.layout, self.question_map(entries), level, both_ways(problem.x))
 
     def energy(
@@ -168,20 +169,14 @@ class FactorEnergy(EnergyFn):
             found.append(-context.layout.sum(context.level))
         return torch.stack(found).sum(0)
 
-    def calibration(
-        self, problem: Problem, iterate: Iterate, target: Tensor
-    ) -> Float[Tensor, ""] | None:
-        """Return a second loss, from which the level alone learns: right answers have energy 0.
-
-        It is the mean of their squared energies, an entry each.
-        """
+    def level_of(self, problem: Problem) -> Float[Tensor, " problems"] | None:
+        """Return what is subtracted from the energies; None where factors alone are read."""
         if self.read_entries is None:
             return None
-        layout, context = problem.layout, self.encode(problem)
-        level = layout.sum(context.level)
-        with torch.no_grad():
-            squares = self.energy(context, target) + level
-        return ((squares - level) / layout.entries(context.level)).square().mean()
+        return problem.layout.sum(self._level(problem.x["entry"].x))
+
+    def _level(self, entries: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        return functional.linear(entries, self.level[1:][None], self.level[:1])[:, 0]
 
     def contributions(
         self, context: _Parts, y: Float[Tensor, "rows channels"]

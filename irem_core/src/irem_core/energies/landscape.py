@@ -128,7 +128,7 @@ class Landscape(Recorded, nn.Module, ABC):
         if answer is not None and self.size_free and isinstance(asked, Tensor):
             answer = answer if answer.ragged else answer.sized(tuple(asked.shape[1:]))
         if known:
-            return Problem(asked, answer, x.layout, verify=x.verify)
+            return Problem(asked, answer, x.layout, verify=x.verify, nearest=x.nearest)
         return Problem(asked, answer)
 
     def encode(self, problem: Problem) -> Any:
@@ -151,15 +151,17 @@ class Landscape(Recorded, nn.Module, ABC):
         """
         return None
 
-    def calibration(
-        self, problem: Problem, iterate: Iterate, target: Tensor
-    ) -> Float[Tensor, ""] | None:
-        """Return a further loss of training, on the energy itself; by default there is none.
+    def proposals(self, problem: Problem) -> Float[Tensor, "members problems entries"] | None:
+        """Return answers that the energy proposes before any descent; None where it has none.
 
-        Args:
-            problem: the questions.
-            iterate: where descent arrived, as constants.
-            target: the answers.
+        The objective `regression` trains by them.
+        """
+        return None
+
+    def level_of(self, problem: Problem) -> Float[Tensor, " problems"] | None:
+        """Return what is subtracted from all energies of a problem; None where nothing is.
+
+        It moves no minimum. The objective `grounded` trains it.
         """
         return None
 

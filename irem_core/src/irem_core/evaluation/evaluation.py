@@ -220,7 +220,11 @@ class _Watch:
         holds = self.problem.verified(y)
         if holds is not None:
             sums["solved"] = float(holds.sum())
-        return {_SQUARED: float((y - self.target).double().square().sum()), **sums}
+        return {_SQUARED: float(self.squares(y).sum()), **sums}
+
+    def squares(self, y: Tensor) -> Tensor:
+        """Return the squared errors of answers, of several right ones those to the nearest."""
+        return (y - self.problem.wanted(y, self.target)).double().square()
 
 
 @attrs.frozen(eq=False)
@@ -265,10 +269,10 @@ class _Tally:
             entries=target.numel(),
             moments=moments(target, watch.task.group(watch.problem, target)).cpu(),
             sums=sums,
-            squared_last=float((solution.last - target).double().square().sum()),
+            squared_last=float(watch.squares(solution.last).sum()),
             # A solver that shows no iterates takes one shot: its answer is its iterate of step 1.
             by_step=watch.by_step or [dict.fromkeys(sums, math.nan), sums],
-            errors=solution.layout.mean((solution.y - target).double().square()).cpu(),
+            errors=solution.layout.mean(watch.squares(solution.y)).cpu(),
             steps=solution.steps.cpu(),
             evaluations=solution.evaluations.cpu(),
             outcomes=solution.outcome.cpu(),

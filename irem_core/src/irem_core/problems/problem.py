@@ -57,6 +57,8 @@ class Problem:
             (see `graphs.owner`). Kept as the attribute `layout`.
         verify: says of these problems, and of answers y, which answers hold, `(B,)`; None where
             that cannot be said without the right ones. `Task.sample` sets it for tasks that can.
+        nearest: says which right answer is nearest to y, where there are several (`Task.nearest`);
+            likewise.
 
     Raises:
         ShapeError: x leads with no common number of problems, `owner` leaves a gap, or a graph has
@@ -67,6 +69,7 @@ class Problem:
     answer: Space | None
     layout: Layout = attrs.field(alias="owner")
     verify: Callable[[Problem, Tensor], Bool[Tensor, " problems"]] | None = None
+    nearest: Callable[[Problem, Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Problem:
         owner: Tensor | Layout | None = None,
         *,
         verify: Callable[[Problem, Tensor], Bool[Tensor, " problems"]] | None = None,
+        nearest: Callable[[Problem, Tensor], Tensor] | None = None,
     ) -> None:
         if owner is None and graphs.is_batch(x) and (answer is None or answer.ragged):
             owner = graphs.owner(x)
@@ -82,11 +86,23 @@ class Problem:
             layout = Layout(_count_problems(x))
         else:
             layout = owner if isinstance(owner, Layout) else Layout.of_owner(owner)
-        self.__attrs_init__(x, answer, layout, verify)
+        self.__attrs_init__(x, answer, layout, verify, nearest)
 
     def verified(self, y: Tensor) -> Bool[Tensor, " problems"] | None:
         """Say which answers hold; None where they cannot be checked."""
         return None if self.verify is None else self.verify(self, y)
+
+    def wanted(self, y: Tensor, target: Tensor) -> Tensor:
+        """Return the right answers that candidates are to be compared with, as constants.
+
+        Args:
+            y: the candidates.
+            target: the right answers that are known, where there is but one.
+        """
+        if self.nearest is None:
+            return target
+        with torch.no_grad():
+            return self.nearest(self, y.detach())
 
     @property
     def device(self) -> torch.device:

@@ -23,6 +23,7 @@ from irem_core.registry import (
     ENERGIES,
     HALTING,
     KINDS,
+    OBJECTIVES,
     SOLVERS,
     SPACES,
     TASKS,
@@ -34,6 +35,7 @@ from irem_core.registry import (
 )
 from irem_core.solvers.backprop import Backprop
 from irem_core.solvers.base import Solver
+from irem_core.solvers.objective import Objective
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.task import Task
 
@@ -44,6 +46,7 @@ _GROUPS = {
     Descent: DESCENTS,
     HaltingCriterion: HALTING,
     Backprop: BACKPROPS,
+    Objective: OBJECTIVES,
     Space: SPACES,
 }
 

@@ -19,8 +19,9 @@ from irem_core.errors import SettingError
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.solvers import presets
-from irem_core.solvers.backprop import Backprop, LastStep, Rollout
+from irem_core.solvers.backprop import Backprop, LastStep
 from irem_core.solvers.base import Solver
+from irem_core.solvers.objective import DescentError, Lesson, Objective
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
@@ -45,8 +46,7 @@ class IREM(Solver):
 
     Args:
         energy: the energy to train: an `EnergyFn` or a `ScratchpadEnergy`.
-        steps: N, steps of descent in training. With 0 there is only the energy's own loss, where it
-            has one (`Landscape.calibration`).
+        steps: N, steps of descent in training; 0 for objectives that need no descent.
         descent: how to step in training, and in solving where `solving` is None.
         solving: how to step in solving by default.
         halting: when a problem has arrived, by default in solving. It is looser than `Settled`'s
@@ -57,8 +57,8 @@ class IREM(Solver):
         replayed: replayed problems per fresh one, at least 0.
         replay_dtype: "float16" or "bfloat16" to hold replayed problems in half the memory, rounded
             (see `ReplayBuffer`); None to keep them as they are.
-        supervise: "last" puts the loss on the last iterate (Eq. 6), "every" sums it over all
-            iterates (Algorithm 1).
+        objective: what training asks of the energy: by default that its descent ends at the answer
+            (Eq. 6).
         restarts: how often problems are descended again by default in solving, the answer of the
             lowest energy being kept. Training on pairs sets it to what pays (`calibrate`).
 
@@ -87,7 +87,7 @@ class IREM(Solver):
         replay: int = 10_000,
         replayed: float = 1.0,
         replay_dtype: str | None = None,
-        supervise: str = "last",
+        objective: Objective = DescentError(),  # noqa: B008 (frozen)
         restarts: int = 0,
     ) -> None:
         """Take the parts over; the replay buffer is empty."""
@@ -102,10 +102,13 @@ class IREM(Solver):
         checks.check(checks.count_or_zero, "IREM", replay=replay)
         checks.check(checks.non_negative, "IREM", replayed=replayed)
         checks.check(half_precision, "IREM", replay_dtype=replay_dtype)
-        checks.check(checks.one_of("last", "every"), "IREM", supervise=supervise)
+        checks.check(checks.part_of(Objective), "IREM", objective=objective)
         checks.check(checks.count_or_zero, "IREM", restarts=restarts)
-        if not steps and type(energy).calibration is Landscape.calibration:
-            raise _needs_steps(energy)
+        if not steps and objective.descends:
+            raise SettingError(
+                f"IREM got steps=0 and objective={objective!r}, which asks where a descent ends; "
+                "expected at least one step, or an objective such as regression or denoising."
+            )
         self.energy = energy
         self.steps = steps
         self.descent = descent
@@ -115,7 +118,7 @@ class IREM(Solver):
         self.backprop = backprop
         self.buffer = ReplayBuffer(replay, dtype=replay_dtype) if replay else None
         self.replayed = replayed
-        self.supervise = supervise
+        self.objective = objective
         self.restarts = restarts
         self.question = getattr(energy, "question", None)
         self.answer = energy.answer
@@ -155,44 +158,30 @@ class IREM(Solver):
     def loss(
         self, problem: Problem, target: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Return the mean squared error after descent (Eq. 6, Eq. 10) and refill the buffer.
-
-        What else the energy asks for is added (`Landscape.calibration`).
+        """Return the loss of the objective, and refill the buffer where something was descended.
 
         Args:
             problem: fresh questions.
             target: `(B, ...)` or `(rows, ...)` their answers.
             generator: draws starts and replayed problems, then whatever the rule draws.
         """
-        if not self.steps:
-            return self._own_loss(problem, target, generator)
         example = Example(problem, target, self.energy.start(problem, generator))
-        if self.buffer is not None:
+        buffer = self.buffer if self.objective.descends else None
+        if buffer is not None:
             replayed = round(self.replayed * problem.layout.count)
-            example = self.buffer.union(example, replayed, generator)
-        rollout = Rollout(
+            example = buffer.union(example, replayed, generator)
+        lesson = Lesson(
             energy=self.energy,
             problem=example.problem,
+            target=example.target,
             start=example.iterate,
             descent=self.descent,
             steps=self.steps,
-            every=self.supervise == "every",
+            backprop=self.backprop,
         )
-        loss, last = self.backprop.loss(
-            rollout, lambda iterate: functional.mse_loss(iterate.y, example.target), generator
-        )
-        if self.buffer is not None:
-            self.buffer.push(attrs.evolve(example, iterate=last))
-        further = self.energy.calibration(example.problem, last.detach(), example.target)
-        return loss if further is None else loss + further
-
-    def _own_loss(
-        self, problem: Problem, target: Tensor, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        start = self.energy.start(problem, generator)
-        loss = self.energy.calibration(problem, start, target)
-        if loss is None:
-            raise _needs_steps(self.energy)
+        loss = self.objective.loss(lesson, generator)
+        if buffer is not None and lesson.last is not None:
+            buffer.push(attrs.evolve(example, iterate=lesson.last))
         return loss
 
     def solve(
@@ -273,7 +262,7 @@ class IREM(Solver):
     ) -> float:
         steps = min(self.max_steps, _JUDGED)
         found = self.solve(problem, restarts=restarts, max_steps=steps, generator=generator)
-        return float(functional.mse_loss(found.y, target))
+        return float(functional.mse_loss(found.y, problem.wanted(found.y, target)))
 
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Calibrate the energy, and descend again in solving where that makes answers better.
@@ -298,10 +287,3 @@ class IREM(Solver):
         """Refill the replay buffer."""
         if self.buffer is not None:
             self.buffer.restore(state)
-
-
-def _needs_steps(energy: Landscape) -> SettingError:
-    return SettingError(
-        f"IREM got steps=0 and {type(energy).__name__}, which has no loss of its own; expected at "
-        "least one step of descent to learn by."
-    )

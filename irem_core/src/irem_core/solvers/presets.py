@@ -11,6 +11,7 @@ from irem_core.energies.pairwise import PairwiseEnergy
 from irem_core.part import Preset, preset_of
 from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace, Space
 from irem_core.solvers.backprop import LastStep
+from irem_core.solvers.objective import DescentError
 from irem_core.solving.halting import EnergyPlateau
 
 
@@ -113,7 +114,7 @@ def paper(question: Space, answer: Space) -> Preset:
             "backprop": LastStep(),
             "replay": 10_000,
             "replayed": 0.5 if answer.ragged else 1.0,
-            "supervise": "last",
+            "objective": DescentError(),
         },
         training={
             "iterations": 10_000,

@@ -126,10 +126,29 @@ class Task(Recorded, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot check answers.")
 
+    def nearest(self, problem: Problem, y: Tensor) -> Tensor:
+        """Return, of several right answers to each problem, the one that is nearest to a candidate.
+
+        A task whose questions have several says so here: candidates are then compared with the
+        nearest, in training by `descent` and in evaluation.
+
+        Args:
+            problem: the questions.
+            y: `(B, ...)` or `(rows, ...)` the candidates.
+
+        Raises:
+            NotImplementedError: there is but one, or the task cannot say.
+        """
+        raise NotImplementedError(f"{type(self).__name__} knows of one right answer alone.")
+
     def checked(self, problem: Problem) -> Problem:
-        """Return problems that know how their answers are checked, where the task can."""
-        known = type(self).verify is not Task.verify and problem.verify is None
-        return attrs.evolve(problem, verify=self.verify) if known else problem
+        """Return problems that know how their answers are checked, and of several the nearest."""
+        known: dict[str, Any] = {}
+        if type(self).verify is not Task.verify and problem.verify is None:
+            known["verify"] = self.verify
+        if type(self).nearest is not Task.nearest and problem.nearest is None:
+            known["nearest"] = self.nearest
+        return attrs.evolve(problem, **known) if known else problem
 
     def difficulty(self, text: str | Difficulty) -> Difficulty:
         """Read a difficulty: a name, or parameters joined by commas as in "nodes=30,scale=2".
