@@ -31,6 +31,8 @@ TASK_CASES = {
     "sat": [("sat(variables=8)", {"floors": False})],
     "shortest-path": [("shortest_path()", {})],
     "sort": [("sort(values=5)", {})],
+    "roots": [("roots()", {}), ("roots(degree=2)", {})],
+    "inverse-kinematics": [("inverse_kinematics()", {}), ("inverse_kinematics(links=3)", {})],
     "sparse-components": [("sparse_components()", {"floors": False, "count": 3})],
     "sparse-shortest-path": [("sparse_shortest_path()", {"floors": False, "count": 3})],
     "square": [("square(size=3)", {})],

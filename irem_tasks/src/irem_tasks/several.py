@@ -71,6 +71,10 @@ class Roots(DenseTask):
         found: Tensor = torch.linalg.eigvals(matrix).real
         return found
 
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the largest root, by eigenvalues in double precision."""
+        return self.roots(problem).amax(1, keepdim=True).to(problem.dtype)
+
     def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
         """Say whether the polynomial is 0 there, to a thousandth of its scale."""
         powers = y.double() ** torch.arange(self.degree + 1, device=y.device)
@@ -125,10 +129,14 @@ class InverseKinematics(DenseTask):
         angles = math.pi * y.cumsum(1)
         return torch.stack([angles.cos().mean(1), angles.sin().mean(1)], 1)
 
+    def oracle(self, problem: Problem) -> Tensor:
+        """Return the answer nearest to a slightly bent arm, by geometry in double precision."""
+        return self.nearest(problem, problem.x.new_full((len(problem.x), self.links), 0.25))
+
     def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
         """Say whether the hand is at the point, to a thousandth of the arm's length."""
         away = self.hand(y.double()) - problem.x.double()
-        return torch.linalg.vector_norm(away, dim=1) < _HOLDS
+        return away.square().sum(1) < _HOLDS**2
 
     def nearest(self, problem: Problem, y: Tensor) -> Tensor:
         """Return right angles near to y: of two links the nearer, of more where steps lead from y.

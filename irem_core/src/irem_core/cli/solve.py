@@ -145,6 +145,8 @@ def solve(
         answers = listed(solution) if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
         return
+    if target is not None:
+        target = problem.wanted(solution.y, target)
     show_solution(task, problem, target, solution, trace, rows)
     if output is not None:
         typer.echo(f"The answers are in {output}.")
@@ -248,12 +250,18 @@ def _solve(
 
     from irem_core.bulk.bad_rows import unanswered
     from irem_core.distributed import derive
+    from irem_core.problems import trees
 
     problem, target, bad = asked.problem, asked.target, asked.bad
     layout, trace = problem.layout, []
 
+    # Whose steps are told.
+    first_one = trees.select(problem, layout, torch.arange(1, device=problem.device))
+
     def error(y: Tensor, rows: Tensor) -> float | None:
-        return None if target is None else float((y - target[rows]).double().square().mean())
+        if target is None:
+            return None
+        return float((y - first_one.wanted(y, target[rows])).double().square().mean())
 
     def follow(step: int, problems: Tensor, evaluation: Any) -> None:
         if watch is not None:
@@ -277,7 +285,8 @@ def _solve(
         solution = unanswered(solution, bad)
     errors = None
     if target is not None:
-        errors = layout.mean((solution.y - target).double().square()).tolist()
+        right = problem.wanted(solution.y, target)
+        errors = layout.mean((solution.y - right).double().square()).tolist()
     return solution, errors, trace
 
 
