@@ -135,7 +135,7 @@ class InverseKinematics(DenseTask):
 
     def verify(self, problem: Problem, y: Tensor) -> Bool[Tensor, " problems"]:
         """Say whether the hand is at the point, to a thousandth of the arm's length."""
-        away = self.hand(y.double()) - problem.x.double()
+        away: Tensor = self.hand(y.double()) - problem.x.double()
         return away.square().sum(1) < _HOLDS**2
 
     def nearest(self, problem: Problem, y: Tensor) -> Tensor:
