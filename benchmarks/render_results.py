@@ -6,7 +6,7 @@
 Between the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` stands what is rendered here:
 the tables that `irem reproduce NAME` prints, from results/, or under the names of `speed_tables.py`
 what benchmarks wrote into results/benchmarks, under `puzzles` what `puzzles.py` did, and under
-`pairs` what `own_pairs.py` did.
+`pairs` and `graphs` what `own_pairs.py` and `own_graphs.py` did.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def render(name: str, results: Path) -> str:
         found = puzzle_tables.tables(results / "puzzles")
     elif name == "pairs":
         found = pair_tables.tables(results / "pairs")
+    elif name == "graphs":
+        found = pair_tables.graph_tables(results / "graphs")
     elif found is None:
         target = TARGETS[name]
         if target.tables is None:
