@@ -79,7 +79,7 @@ def test_the_loss_compares_an_answer_with_the_next_level_of_the_same_noise():
     ("objective", "moments"), [("denoise", (1.0, 3.0)), ("unroll", (1 / 3, 1 / 5))]
 )
 def test_starts_have_the_moments_of_their_distribution(objective, moments):
-    solver = iterative(VectorSpace(3), VectorSpace(40), objective=objective)
+    solver = iterative(VectorSpace(3), VectorSpace(40), trained_by=objective)
     start = solver.solve(torch.ones(500, 3).double(), max_steps=0).y
     for power, moment in zip((2, 4), moments, strict=True):
         assert float(start.pow(power).mean()) == pytest.approx(moment, rel=0.05)
@@ -88,7 +88,7 @@ def test_starts_have_the_moments_of_their_distribution(objective, moments):
 
 @pytest.mark.parametrize("levels", [2, 4])
 def test_unrolled_the_loss_is_that_of_the_last_answer_from_noise(levels):
-    solver = iterative(VectorSpace(3), VectorSpace(2), levels=levels, objective="unroll")
+    solver = iterative(VectorSpace(3), VectorSpace(2), levels=levels, trained_by="unroll")
     x, target = torch.ones(4, 3).double(), torch.full((4, 2), 2.0).double()
     last = solver.solve(x, max_steps=levels - 1, generator=torch.Generator().manual_seed(5)).y
     expected = (last - target).square().sum() / 8

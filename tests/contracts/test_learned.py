@@ -43,7 +43,7 @@ ENERGY_CASES = {
     "conv": [("denoise(patch=8)", "conv(width=4, depth=2)")],
     "distance": [
         ("add(size=3)", "distance(width=6, depth=2)"),
-        ("determinant(size=3)", "distance(width=6, further=0, judged=0)"),
+        ("determinant(size=3)", "distance(width=6, further=0)"),
     ],
     "elementwise": [
         ("add(size=3)", "elementwise(width=6, hidden=4)"),
@@ -130,7 +130,7 @@ SOLVER_CASES = {
         ("add(size=3)", "iterative_feedforward(width=8, depth=1)", None),
         ("matrix_inverse(size=3)", "iterative_feedforward(width=8, levels=3)", None),
         ("edge_copy()", "iterative_feedforward(width=8)", None),
-        ("edge_copy()", "iterative_feedforward(width=8, objective='unroll')", None),
+        ("edge_copy()", "iterative_feedforward(width=8, trained_by='unroll')", None),
         ("sparse_components()", "iterative_feedforward(width=8)", None),
     ],
     "ponder": [

@@ -19,7 +19,7 @@ OBJECTIVES = ("denoise", "unroll")
 
 def paper(question: Space, answer: Space) -> Preset:
     """Return the settings of the paper (Appendix C); six noise levels, for five steps, are ours."""
-    settings = {"width": paper_width(answer), "depth": 3, "levels": 6, "objective": "denoise"}
+    settings = {"width": paper_width(answer), "depth": 3, "levels": 6, "trained_by": "denoise"}
     return paper_preset(answer, settings)
 
 
@@ -43,7 +43,7 @@ class IterativeFeedforward(Iterated):
             and 64 for y.
         depth: number of hidden layers; the paper has 3.
         levels: T, at least 2.
-        objective: "denoise", one step between neighbouring levels, or "unroll", all steps.
+        trained_by: "denoise", one step between neighbouring levels, or "unroll", all steps.
 
     Raises:
         SettingError: one space alone is that of edges, or a number is out of range.
@@ -60,7 +60,7 @@ class IterativeFeedforward(Iterated):
         width: int | str = "paper",
         depth: int = 3,
         levels: int = 6,
-        objective: str = "denoise",
+        trained_by: str = "denoise",
     ) -> None:
         """Make the layers with torch's default initialisation."""
         super().__init__()
@@ -68,12 +68,12 @@ class IterativeFeedforward(Iterated):
         units = width_of(owner, width, paper=lambda: paper_width(answer))
         two = checks.number("a whole number of at least 2", low=2, whole=True)
         checks.check(two, owner, levels=levels)
-        checks.check(checks.one_of(*OBJECTIVES), owner, objective=objective)
+        checks.check(checks.one_of(*OBJECTIVES), owner, trained_by=trained_by)
         self.question = question
         self.answer = answer
         self.levels = levels
         self.steps = levels - 1
-        self.objective = objective
+        self.trained_by = trained_by
         self.network = make_network(
             owner, question, answer, width=units, depth=depth, reads_answer=True
         )
@@ -87,7 +87,7 @@ class IterativeFeedforward(Iterated):
         y = start
         if y is None:
             kind: dict[str, Any] = {"device": problem.device, "dtype": problem.dtype}
-            if self.objective == "unroll":
+            if self.trained_by == "unroll":
                 y = self.answer.start(problem.layout, generator, **kind)
             else:
                 shape = (problem.layout.rows, *self.answer.shape)
@@ -128,7 +128,7 @@ class IterativeFeedforward(Iterated):
 
         Source: Sohl-Dickstein et al., ICML 2015, for "denoise".
         """
-        if self.objective == "unroll":
+        if self.trained_by == "unroll":
             return super().loss(problem, target, generator)
         noisy, cleaner = self.pairs(problem, target, generator)
         reading = self.network.read(problem)

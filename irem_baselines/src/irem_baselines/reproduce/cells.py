@@ -36,7 +36,7 @@ _SOLVERS = {
     "irem-full": "irem(backprop=full_unroll())",
     "irem-full-no-replay": "irem(replay=0, backprop=full_unroll())",
     "recurrent-matched": "recurrent(width='matched')",
-    "iterative-feedforward-unrolled": "iterative_feedforward(objective='unroll')",
+    "iterative-feedforward-unrolled": "iterative_feedforward(trained_by='unroll')",
     "irem-default": "irem",
     "irem-elementwise": "irem",
     "irem-pairwise": "irem",

@@ -141,7 +141,8 @@ class Standardized(Solver):
     ) -> Float[Tensor, ""]:
         """Return the loss of the solver inside, in standard units."""
         answer = self.answer_units.bounds(self._answer(problem))
-        if not getattr(getattr(self.solver, "energy", None), "trained_within_bounds", False):
+        energy = getattr(self.solver, "energy", None)
+        if not (isinstance(energy, Landscape) and energy.trained_within_bounds):
             answer = attrs.evolve(answer, low=None, high=None)
         asked = self._asked(problem, answer)
         return self.solver.loss(asked, self.answer_units.standard(target), generator)
@@ -253,6 +254,9 @@ class Standardized(Solver):
         if isinstance(asked, Tensor) and not isinstance(question, VectorSpace):
             # Size-free energies take images and matrices of other heights and widths.
             question = question.sized(tuple(asked.shape[1:]))
-        question.check("x", asked)
+        if isinstance(question, FactorSpace):
+            question.check_features("x", asked)
+        else:
+            question.check("x", asked)
         layout = x.layout if isinstance(x, Problem) else None
         return Problem(self.question_units.standard(asked), answer, layout)

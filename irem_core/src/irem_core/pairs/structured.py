@@ -16,7 +16,7 @@ from torch import Tensor
 
 from irem_core import checks
 from irem_core.distributed import derive
-from irem_core.errors import InputFileError, NonFiniteError, SettingError, ShapeError
+from irem_core.errors import InputFileError, NonFiniteError, ShapeError
 from irem_core.files.arrays import write_arrays
 from irem_core.pairs import answers, structured_split
 from irem_core.pairs.files import LEAST, Pairs
@@ -81,9 +81,7 @@ class StructuredPairs(HeldOut):
     ) -> None:
         """Set the spaces; the problems are read when they are first needed."""
         checks.check(checks.one_of(None, *answers.DISCRETE), "StructuredPairs", discrete=discrete)
-        checks.check(checks.positive, "StructuredPairs", held_out=held_out)
-        if held_out >= 1:
-            raise SettingError(f"StructuredPairs got held_out={held_out}; expected less than 1.")
+        checks.check(checks.proper_fraction, "StructuredPairs", held_out=held_out)
         self.question = question
         self.answer = answer
         self.data = data
@@ -144,7 +142,7 @@ class StructuredPairs(HeldOut):
         check_rows(batch, y, source)
         try:
             question = graph_parts.space_of(batch)
-            question.check(f"{source}: x", batch)
+            question.check_features(f"{source}: x", batch)
             question.check_graphs(source, batch, batch[ENTRY].x)
         except (ShapeError, NonFiniteError) as error:
             raise InputFileError(str(error)) from error
@@ -301,7 +299,7 @@ class StructuredPairs(HeldOut):
         y = answers_of(several, str(file)) if known else None
         try:
             problem = self.problem([without_answer(each) for each in several])
-            cast(FactorSpace, self.question).check(f"{file}: x", problem.x)
+            cast(FactorSpace, self.question).check_features(f"{file}: x", problem.x)
         except (ShapeError, NonFiniteError) as error:
             raise InputFileError(f"{file} cannot be solved: {error}") from error
         if y is not None:

@@ -89,10 +89,14 @@ class FactorSpace(Space):
             for role in self.roles_of(kind):
                 yield kind, role
 
-    def check(self, name: str, value: Any, rows: int | None = None) -> None:
-        """Check that a batch of factor graphs has finite features (see `Space.check`).
+    def check_features(self, name: str, value: Any) -> None:
+        """Check that a batch of factor graphs has finite features.
 
         What energies need besides is for them to ask (`check_graphs`).
+
+        Args:
+            name: what to call it in an error.
+            value: the batch.
 
         Raises:
             ShapeError: it is no such batch.

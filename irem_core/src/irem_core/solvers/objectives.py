@@ -94,7 +94,7 @@ class Contrastive(Objective):
         default=("noise", "entries", "descent"), converter=_several
     )
     noise: float = attrs.field(default=0.3, validator=checks.positive)
-    share: float = attrs.field(default=0.2, validator=checks.positive)
+    share: float = attrs.field(default=0.2, validator=checks.proper_fraction)
     tolerance: float = attrs.field(default=0.1, validator=checks.positive)
     temperature: float = attrs.field(default=1.0, validator=checks.positive)
 

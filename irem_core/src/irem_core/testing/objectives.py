@@ -60,16 +60,17 @@ def check_objective(
         return objective.loss(lesson, seeded_generator(seed)), lesson.last
 
     with no_global_randomness(title):
-        (loss, last), (again, _) = taught(2), taught(2)
+        loss, last = taught(2)
+    assert same(kept, contents((problem, target, energy.state_dict()))), (
+        f"{title} changes the problems, the answers or the weights that it is given"
+    )
+    again, _ = taught(2)
     assert isinstance(loss, Tensor) and loss.shape == (), (
         f"{title} has a loss that is {loss!r}; expected one number"
     )
     assert bool(loss.isfinite()), f"{title} has the loss {loss.item()} before any training"
     assert loss.requires_grad, f"{title} has a loss that depends on no weight"
     assert torch.equal(loss, again), f"{title} has another loss with a generator of the same seed"
-    assert same(kept, contents((problem, target, energy.state_dict()))), (
-        f"{title} changes the problems, the answers or the weights that it is given"
-    )
     assert objective.descends == (last is not None), (
         f"{title} says descends={objective.descends}, and a descent was "
         f"{'not ' * (last is None)}taken; problems are replayed where it says so"
