@@ -8,7 +8,7 @@ from typing import Any
 from irem_baselines.dense_network import DenseNetwork
 from irem_baselines.edge_network import EdgeNetwork
 from irem_baselines.network import Network
-from irem_core import Preset, SettingError, Space, checks
+from irem_core import FactorSpace, Preset, SettingError, Space, checks
 
 _SOURCE = "Du et al., ICML 2022, Appendices C and D"
 
@@ -70,6 +70,11 @@ def make_network(
     """
     checks.check(checks.part_of(Space), owner, question=question, answer=answer)
     checks.check(checks.count, owner, depth=depth)
+    if isinstance(question, FactorSpace):
+        raise SettingError(
+            f"{owner} got question={question!r}; it has no layers for graphs and factor graphs of "
+            "your own. Train irem, whose energy factor is made for them."
+        )
     if question.ragged != answer.ragged:
         raise SettingError(
             f"{owner} got question={question!r} and answer={answer!r}; expected both to be values "

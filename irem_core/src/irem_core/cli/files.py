@@ -87,8 +87,9 @@ def read_questions(file: Path, task: Task, solver: Solver, device: torch.device)
     Raises:
         InputFileError: the file cannot be read, or its arrays have a shape that is not solved.
     """
-    folder = file.is_dir() and isinstance(task, StructuredPairs)
-    if folder or file.suffix.lower() in task.formats:
+    if isinstance(task, StructuredPairs):
+        return Questions(*task.read_answered(file, device))
+    if file.suffix.lower() in task.formats:
         return Questions(task.read(file, device))
     if isinstance(task, PairsTask):
         arrays = task.arrays(file)
@@ -168,8 +169,11 @@ def check_output(file: Path, task: Task, *, questions: Path | None = None) -> No
     """
     checks.check_path(file)
     if questions is not None:
-        check_apart(questions, file)
-    known = tuple(dict.fromkeys((*task.formats, *FORMATS)))
+        # Of a folder of questions none may be replaced.
+        beside = questions.is_dir() and file.parent.resolve() == questions.resolve()
+        check_apart(questions / file.name if beside else questions, file)
+    graphs = isinstance(task, StructuredPairs)
+    known = task.formats if graphs else tuple(dict.fromkeys((*task.formats, *FORMATS)))
     if file.suffix.lower() not in known:
         raise InputFileError(
             f"Answers cannot be written to {file}; its name must end in {', '.join(known)}."

@@ -39,8 +39,10 @@ _NOTES = {
     "relative": "relative: the error over that of the best constant answer to the same problems.",
     "constant": "constant: the best constant answer, fitted to others of this difficulty.",
     "entrywise": "entrywise: the best function of an entry's own input, likewise.",
-    "linear": "linear: a linear regression on all of x, fitted on training pairs.",
-    "neighbour": "neighbour: the answer to the nearest of the training questions.",
+    "linear": "linear: a linear regression on all of x, of graphs on an entry's own "
+    "features, fitted on training pairs.",
+    "neighbour": "neighbour: the answer to the nearest of the training questions, of graphs "
+    "that of the nearest entry.",
     "AUROC": "AUROC: how well the energy tells the worst tenth of answers; 0.5 is chance.",
 }
 # What training on problems that can be held out found of restarts (see `IREM.calibrate`).

@@ -156,6 +156,8 @@ class Pairs:
                 "(.npz, .safetensors or .csv) that holds x and y."
             )
         arrays = read_arrays(files[0])
+        if "edge_index" in arrays:
+            raise InputFileError(f"{data} holds a graph; give a folder of such, a file each.")
         questions, answers = (held_as(name, arrays) for name in "xy")
         if questions is None or answers is None:
             raise InputFileError(

@@ -7,8 +7,8 @@ from typing import Any
 
 from irem_core.errors import SettingError
 from irem_core.pairs.held_out import HeldOut
-from irem_core.pairs.scoring import OtherPairs
-from irem_core.pairs.structured import OtherStructured, StructuredPairs
+from irem_core.pairs.scoring import OtherPairs, OtherStructured
+from irem_core.pairs.structured import StructuredPairs
 from irem_core.pairs.task import PairsTask
 from irem_core.problems import graph_parts
 

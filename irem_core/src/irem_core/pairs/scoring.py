@@ -9,6 +9,7 @@ import numpy as np
 
 from irem_core.errors import InputFileError
 from irem_core.pairs.files import Moments, Pairs
+from irem_core.pairs.structured import StructuredPairs
 from irem_core.pairs.task import PairsTask
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.floors import Floor, floor_of
@@ -65,3 +66,37 @@ class OtherPairs(PairsTask):
             InputFileError: those are missing, or have changed.
         """
         return floor_of(self.trained.split.part(0), self.split.part(1))
+
+
+class OtherStructured(StructuredPairs):
+    """Problems that a run is scored on, each of them once.
+
+    Args:
+        trained: the task of the run, whose spaces they have.
+        data: the folder, or a file.
+
+    Raises:
+        InputFileError: they cannot be read.
+    """
+
+    difficulties: ClassVar = {"other": {"held_out": 1}}
+
+    def __init__(self, trained: StructuredPairs, data: str) -> None:
+        """Take over the spaces; the problems are read when they are first needed."""
+        super().__init__(
+            data, question=trained.question, answer=trained.answer, discrete=trained.discrete
+        )
+        self.trained = trained
+
+    @cached_property
+    def held(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """All of them."""
+        return np.ones(len(self._held[1].lengths), np.bool_)
+
+    def floor(self, difficulty: str | Difficulty = "same") -> Floor:
+        """Measure what is fitted to the training problems.
+
+        Raises:
+            InputFileError: those are missing, or have changed.
+        """
+        return floor_of(self.trained.split.entries(0), self.split.entries(1))

@@ -18,7 +18,6 @@ from irem_core.energies.landscape import Landscape
 from irem_core.errors import SettingError
 from irem_core.pairs.files import Moments
 from irem_core.problems.factored import FactorSpace
-from irem_core.problems.graph_parts import factored
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
@@ -243,9 +242,6 @@ class Standardized(Solver):
     def _numbers(self, x: Any) -> Any:
         """Return questions in their own precision, needed until they are in standard units."""
         device, question = self.question_units.mean.device, self.question
-        if isinstance(question, FactorSpace):
-            # A batch of factor graphs stays as it is, as one that is a problem's has to.
-            return factored(x.x if isinstance(x, Problem) else x, question, device=device)
         return x.x if isinstance(x, Problem) else as_questions(x, question, device=device)
 
     def _asked(self, x: Any, answer: Space) -> Problem:
@@ -256,6 +252,7 @@ class Standardized(Solver):
             question = question.sized(tuple(asked.shape[1:]))
         if isinstance(question, FactorSpace):
             question.check_features("x", asked)
+            question.check_graphs("The run", asked)
         else:
             question.check("x", asked)
         layout = x.layout if isinstance(x, Problem) else None

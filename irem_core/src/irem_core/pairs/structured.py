@@ -18,26 +18,26 @@ from irem_core import checks
 from irem_core.distributed import derive
 from irem_core.errors import InputFileError, NonFiniteError, ShapeError
 from irem_core.files.arrays import write_arrays
-from irem_core.pairs import answers, structured_split
+from irem_core.pairs import answers, structured_split, structured_summary
 from irem_core.pairs.files import LEAST, Pairs
 from irem_core.pairs.held_out import HeldOut
 from irem_core.pairs.split import held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.structured_answers import (
     answers_of,
+    as_input,
     check_rows,
+    filled,
     found_about,
-    ignored,
     values,
-    without_answer,
 )
-from irem_core.pairs.structured_files import ENDING, read_problems
+from irem_core.pairs.structured_files import ENDINGS, read_named
 from irem_core.pairs.structured_split import StructuredSplit
 from irem_core.problems import factor_graphs, graph_parts
 from irem_core.problems.columns import Column
 from irem_core.problems.factor_graphs import ENTRY
 from irem_core.problems.factored import EntrySpace, FactorSpace
-from irem_core.problems.graph_parts import EDGES, NODES
+from irem_core.problems.graph_checks import unread
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space, VectorSpace
 from irem_core.problems.units import PartUnits
@@ -66,7 +66,7 @@ class StructuredPairs(HeldOut):
     """
 
     preferred = "factor"
-    formats = (ENDING,)
+    formats = ENDINGS
 
     def __init__(
         self,
@@ -107,8 +107,14 @@ class StructuredPairs(HeldOut):
             InputFileError: they are no problems to learn from.
             SettingError: answers could be about nodes as well as edges.
         """
-        several = problems.to_data_list() if hasattr(problems, "to_data_list") else list(problems)
-        return cls._made(several, None, "The problems", settings)
+        several = problems.to_data_list() if hasattr(problems, "to_data_list") else problems
+        if not isinstance(several, list | tuple) or not graph_parts.are_graphs(several):
+            raise InputFileError(
+                f"StructuredPairs got a {type(problems).__name__}; expected a list or a batch of "
+                "torch-geometric's Data or HeteroData."
+            )
+        names = [f"Problem {number}" for number in range(len(several))]
+        return cls._made(several, names, None, settings)
 
     @classmethod
     def open(cls, data: str, **settings: Any) -> StructuredPairs:
@@ -122,30 +128,30 @@ class StructuredPairs(HeldOut):
             InputFileError: a file cannot be read, or they are no problems to learn from.
             SettingError: answers could be about nodes as well as edges.
         """
-        return cls._made(read_problems(Path(data)), data, data, settings)
+        return cls._made(*read_named(data), data, settings)
 
     @classmethod
     def _made(
-        cls, several: Sequence[Any], data: str | None, source: str, settings: dict[str, Any]
+        cls,
+        several: Sequence[Any],
+        names: Sequence[str],
+        data: str | None,
+        settings: dict[str, Any],
     ) -> StructuredPairs:
+        source = data or "The problems"
         about, low, high = (settings.pop(name, None) for name in ("about", "low", "high"))
         if len(several) < LEAST:
             raise InputFileError(
                 f"{source}: there are {len(several)} problems; expected at least {LEAST}, and "
                 "hundreds to learn from."
             )
-        y = answers_of(several, source)
-        about = (
-            None if hasattr(several[0], "node_types") else found_about(several, y, about, source)
-        )
-        batch = _batch(several, source, about)
-        check_rows(batch, y, source)
-        try:
+        with as_input():
+            y = answers_of(several, names)
+            about = found_about(several, y, about, names)
+            batch = graph_parts.factored(several, about, names=names)
+            check_rows(batch, y, names)
             question = graph_parts.space_of(batch)
-            question.check_features(f"{source}: x", batch)
-            question.check_graphs(source, batch, batch[ENTRY].x)
-        except (ShapeError, NonFiniteError) as error:
-            raise InputFileError(str(error)) from error
+            question.check_graphs(source, batch)
         rows = y.values.numpy()
         vectors = VectorSpace(rows.shape[1])
         bounds = answers.bounded(Pairs(rows, rows, source), vectors, low, high)
@@ -159,10 +165,14 @@ class StructuredPairs(HeldOut):
             **settings,
         )
         task._held = (columns, y)
-        task._left_out = ignored(several[0])
+        task._left_out = list(dict.fromkeys(name for each in several for name in unread(each)))
         if not task.split.moments("y").scale.any():
             raise InputFileError(
                 f"{source}: all answers y are the same, so there is nothing to learn."
+            )
+        if not task.held.any():
+            raise InputFileError(
+                f"{source}: all questions are the same, so there is nothing to learn from."
             )
         return task
 
@@ -178,7 +188,13 @@ class StructuredPairs(HeldOut):
                 "This run was trained on problems in memory, which it does not hold; evaluate it "
                 "in Python on StructuredPairs.of(problems), or give them as a folder with --data."
             )
-        columns, y = _read(self.data, cast(FactorSpace, self.question))
+        try:
+            columns, y = self._read_again(*read_named(self.data))
+        except InputFileError as error:
+            raise InputFileError(
+                f"The problems of this run cannot be read: {error} Solving does without; where "
+                "they have moved, give --data FOLDER."
+            ) from error
         if self.digest not in (None, structured_split.digest(columns, y)):
             raise InputFileError(
                 f"{self.data} does not hold the problems that this run was trained on. Give the "
@@ -186,6 +202,26 @@ class StructuredPairs(HeldOut):
                 "folder: --on FOLDER."
             )
         return columns, y
+
+    def _read_again(
+        self, several: Sequence[Any], names: Sequence[str]
+    ) -> tuple[dict[str, Column], Column]:
+        """Take apart problems with answers, of the spaces that are known."""
+        question = cast(FactorSpace, self.question)
+        with as_input():
+            y = answers_of(several, names)
+            batch = graph_parts.factored(several, question, names=names)
+            check_rows(batch, y, names)
+            question.check_graphs(str(self.data), batch)
+        self._check_channels(y, names[0])
+        return factor_graphs.take_apart(batch), y
+
+    def _check_channels(self, y: Column, name: str) -> None:
+        if y.values.shape[1] != self.answer.size:
+            raise InputFileError(
+                f"{name}: y has {y.values.shape[1]} numbers in a row; expected {self.answer.size}, "
+                "as in training."
+            )
 
     @cached_property
     def questions(self) -> NDArray[np.int64]:
@@ -217,14 +253,26 @@ class StructuredPairs(HeldOut):
         wrapped.answer_units.set(found.mean, found.scale, fine=found.fine)
         return wrapped
 
-    def problem(self, problems: Any, device: torch.device | str = "cpu") -> Problem:
+    def problem(
+        self,
+        problems: Any,
+        device: torch.device | str = "cpu",
+        *,
+        names: Sequence[str] | None = None,
+    ) -> Problem:
         """Return graphs or factor graphs, one or a list of them, as a batch of problems.
+
+        Args:
+            problems: the graphs.
+            device: where they go.
+            names: of them, for errors; their numbers if None.
 
         Raises:
             ShapeError: they are no such graphs.
         """
         question = cast(FactorSpace, self.question)
-        return Problem(graph_parts.factored(problems, question, device=device), self.answer)
+        batch = graph_parts.factored(problems, question, names=names, device=device)
+        return Problem(batch, self.answer)
 
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
@@ -254,39 +302,25 @@ class StructuredPairs(HeldOut):
     @property
     def remarks(self) -> Sequence[str]:
         """What was read, in sentences."""
-        question = cast(FactorSpace, self.question)
-        columns, y = self._held
-        count = len(y.lengths)
-        parts = ", ".join(
-            f"{_mean(columns[f'{kind} num_nodes'].values):.1f} {kind} ({width} features; roles "
-            f"{', '.join(question.roles_of(kind))})"
-            for kind, width in question.kinds
+        return structured_summary.told(
+            self.data or "The problems",
+            self.split,
+            self.questions,
+            (cast(FactorSpace, self.question), self.answer),
+            left_out=self._left_out,
+            discrete=self.discrete,
         )
-        said = [
-            f"{self.data or 'The problems'}: {count:,} of them. Each has, at the mean, "
-            f"{_mean(y.lengths):.1f} entries ({question.features} features, {self.answer.size} "
-            f"numbers in an answer), and factors: {parts}.",
-            f"Held out: {int(self.held.sum()):,} problems, which training never sees.",
-        ]
-        if self._left_out:
-            said.append(f"Left out: {', '.join(self._left_out)}.")
-        if self.discrete is not None:
-            said.append(
-                "Answers are 0 or 1: solved is the share of problems that are exact once rounded, "
-                "as irem solve --round rounds them."
-            )
-        return said
 
-    def oracle(self, problem: Problem) -> Tensor:
-        """Return the answers that stand in the files that problems were read from.
+    def stacked(self, x: Tensor) -> Problem:
+        """Refuse an array, which is no graph.
 
         Raises:
-            NotImplementedError: there are none.
+            ShapeError: always.
         """
-        known = problem.x[ENTRY].get("y")
-        if known is None:
-            raise NotImplementedError("These problems came without answers.")
-        return cast(Tensor, known)
+        raise ShapeError(
+            f"An array of shape {tuple(x.shape)} holds no graph; give a folder of "
+            f"{' or '.join(ENDINGS)} files, or one."
+        )
 
     def read(self, file: Path, device: torch.device) -> Problem:
         """Read problems from a file, or a folder of such (see `read_problems`).
@@ -294,18 +328,29 @@ class StructuredPairs(HeldOut):
         Raises:
             InputFileError: a file cannot be read, or holds another kind of problem.
         """
-        several = read_problems(file)
-        known = all(values(each) is not None for each in several)
-        y = answers_of(several, str(file)) if known else None
+        return self.read_answered(file, device)[0]
+
+    def read_answered(self, file: Path, device: torch.device) -> tuple[Problem, Tensor | None]:
+        """Read problems likewise, and the answers that stand beside: NaN where there are none.
+
+        Raises:
+            InputFileError: a file cannot be read, or holds another kind of problem.
+        """
+        several, names = read_named(str(file))
+        known = [values(each) is not None for each in several]
         try:
-            problem = self.problem([without_answer(each) for each in several])
-            cast(FactorSpace, self.question).check_features(f"{file}: x", problem.x)
+            problem = self.problem(several, names=names)
+            cast(FactorSpace, self.question).check_graphs(str(file), problem.x)
         except (ShapeError, NonFiniteError) as error:
             raise InputFileError(f"{file} cannot be solved: {error}") from error
-        if y is not None:
-            check_rows(problem.x, y, str(file))
-            problem.x[ENTRY].y = y.values.to(problem.dtype)
-        return Problem(problem.x.to(device), self.answer)
+        target = None
+        if any(known):
+            answered = [each for each, has in zip(several, known, strict=True) if has]
+            some = [name for name, has in zip(names, known, strict=True) if has]
+            y = answers_of(answered, some)
+            self._check_channels(y, some[0])
+            target = filled(problem, y, torch.tensor(known), names).to(device)
+        return Problem(problem.x.to(device), self.answer), target
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:
         """Write answers `y`, a row for each entry, and the `problem` of each row.
@@ -315,64 +360,3 @@ class StructuredPairs(HeldOut):
         """
         owner = cast(Tensor, problem.layout.owner)
         write_arrays(file, {"y": y.numpy(force=True), "problem": owner.numpy(force=True)})
-
-
-class OtherStructured(StructuredPairs):
-    """Problems that a run is scored on, each of them once.
-
-    Args:
-        trained: the task of the run, whose spaces they have.
-        data: the folder, or a file.
-
-    Raises:
-        InputFileError: they cannot be read.
-    """
-
-    difficulties = {"other": {"held_out": 1}}  # noqa: RUF012
-
-    def __init__(self, trained: StructuredPairs, data: str) -> None:
-        """Take over the spaces; the problems are read when they are first needed."""
-        super().__init__(
-            data, question=trained.question, answer=trained.answer, discrete=trained.discrete
-        )
-        self.trained = trained
-
-    @cached_property
-    def held(self) -> NDArray[np.bool_]:
-        """All of them."""
-        return np.ones(len(self._held[1].lengths), np.bool_)
-
-    def floor(self, difficulty: str | Difficulty = "same") -> Floor:
-        """Measure what is fitted to the training problems.
-
-        Raises:
-            InputFileError: those are missing, or have changed.
-        """
-        return floor_of(self.trained.split.entries(0), self.split.entries(1))
-
-
-def _mean(counts: Tensor) -> float:
-    return float(counts.double().mean())
-
-
-def _read(data: str, question: FactorSpace) -> tuple[dict[str, Column], Column]:
-    """Read problems of a known space, with their answers."""
-    several = read_problems(Path(data))
-    y = answers_of(several, data)
-    about = EDGES if graph_parts.is_about_edges(question) else NODES
-    batch = _batch(several, data, None if hasattr(several[0], "node_types") else about)
-    check_rows(batch, y, data)
-    try:
-        question.check_graphs(data, batch, batch[ENTRY].x)
-    except ShapeError as error:
-        raise InputFileError(str(error)) from error
-    return factor_graphs.take_apart(batch), y
-
-
-def _batch(several: Sequence[Any], source: str, about: str | None) -> Any:
-    """Return problems without their answers as a batch of factor graphs."""
-    try:
-        bare = [without_answer(each) for each in several]
-        return graph_parts.factored(bare, about)
-    except ShapeError as error:
-        raise InputFileError(f"{source}: {error}") from error

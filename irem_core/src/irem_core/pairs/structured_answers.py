@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from irem_core import checks
-from irem_core.errors import InputFileError, SettingError, ShapeError
+from irem_core.errors import InputFileError, NonFiniteError, SettingError, ShapeError
 from irem_core.problems import graph_parts
 from irem_core.problems.columns import Column
 from irem_core.problems.factor_graphs import ENTRY
+from irem_core.problems.graph_checks import is_graph, is_of_parts, numbers
 from irem_core.problems.graph_parts import EDGES, NODES
-
-# What is read of a graph.
-_READ = ("x", "y", "edge_index", "edge_attr", "num_nodes")
+from irem_core.problems.problem import Problem
 
 
 def values(problem: Any) -> Any:
     """Return the answers that a problem brings; None if it has none."""
-    return (problem[ENTRY] if hasattr(problem, "node_types") else problem).get("y")
+    if not is_graph(problem):
+        return None
+    parts = is_of_parts(problem)
+    if parts and ENTRY not in problem.node_types:
+        return None
+    return (problem[ENTRY] if parts else problem).get("y")
 
 
-def without_answer(problem: Any) -> Any:
-    """Return a copy of a problem without its answers."""
-    bare = problem.clone()
-    store = bare[ENTRY] if hasattr(bare, "node_types") else bare
-    if "y" in store:
-        del store["y"]
-    return bare
-
-
-def answers_of(several: Sequence[Any], source: str) -> Column:
+def answers_of(several: Sequence[Any], names: Sequence[str]) -> Column:
     """Return the answers of all problems, `(rows, channels)`.
 
     Raises:
         InputFileError: one has none, is of another width, or holds NaN or infinity.
     """
     found: list[Tensor] = []
-    for number, problem in enumerate(several):
+    for problem, name in zip(several, names, strict=True):
         y = values(problem)
-        if not isinstance(y, Tensor) or not y.ndim:
+        if y is None:
             raise InputFileError(
-                f"{source}: problem {number} has no answers y; expected a row for each node, edge "
-                "or entry."
+                f"{name} has no answers y; expected a row for each node, edge or entry."
             )
-        rows = (y[:, None] if y.ndim == 1 else y.flatten(1)).double()
+        try:
+            rows = numbers(y, f"{name}: y")
+        except ShapeError as error:
+            raise InputFileError(str(error)) from error
+        rows = rows[:, None] if rows.ndim == 1 else rows.flatten(1)
         if not rows.isfinite().all():
-            raise InputFileError(f"{source}: y of problem {number} holds NaN or infinity; mend it.")
-        if found and rows.shape[1] != found[0].shape[1]:
+            raise InputFileError(f"{name}: y holds NaN or infinity; mend it.")
+        if not rows.shape[1] or (found and rows.shape[1] != found[0].shape[1]):
+            wanted = f"as many as {names[0]} has, {found[0].shape[1]}" if found else "at least one"
             raise InputFileError(
-                f"{source}: y of problem {number} has {rows.shape[1]} numbers in a row, and that "
-                f"of problem 0 {found[0].shape[1]}; expected as many."
+                f"{name}: y has {rows.shape[1]} numbers in a row; expected {wanted}."
             )
         found.append(rows)
     counts = torch.tensor([len(rows) for rows in found])
     return Column(torch.cat(found), counts)
 
 
-def found_about(several: Sequence[Any], y: Column, about: str | None, source: str) -> str | None:
+def found_about(
+    several: Sequence[Any], y: Column, about: str | None, names: Sequence[str]
+) -> str | None:
     """Say whether answers are about nodes or edges, by how many there are; None for factor graphs.
 
     Raises:
@@ -68,11 +69,13 @@ def found_about(several: Sequence[Any], y: Column, about: str | None, source: st
         SettingError: they are as many as both in every problem, and nothing says which.
     """
     checks.check(checks.one_of(None, NODES, EDGES), "StructuredPairs", about=about)
-    try:
-        if graph_parts.are_of_parts(several):
-            return None
-    except ShapeError as error:
-        raise InputFileError(f"{source}: {error}") from error
+    if graph_parts.are_of_parts(several):
+        if about is not None:
+            raise SettingError(
+                f"about={about!r} (--about) has no use here: answers to factor graphs are about "
+                "their entries; leave it out."
+            )
+        return None
     counts = y.lengths.tolist()
     fits = {
         NODES: [each.num_nodes == count for each, count in zip(several, counts, strict=True)],
@@ -81,7 +84,7 @@ def found_about(several: Sequence[Any], y: Column, about: str | None, source: st
     possible = [name for name in (NODES, EDGES) if all(fits[name]) and about in (None, name)]
     if len(possible) == 2:
         raise SettingError(
-            f"{source}: graphs have as many nodes as edges, so y could be about either; say which "
+            "All graphs have as many nodes as edges, so y could be about either; say which "
             'with about="nodes" or about="edges" (--about).'
         )
     if not possible:
@@ -89,13 +92,13 @@ def found_about(several: Sequence[Any], y: Column, about: str | None, source: st
         first = fits[wanted].index(False)
         graph = several[first]
         raise InputFileError(
-            f"{source}: problem {first} has {counts[first]} rows of answers y, {graph.num_nodes} "
+            f"{names[first]} has {counts[first]} rows of answers y, {graph.num_nodes} "
             f"nodes and {graph.num_edges} edges; expected one for each of its {wanted}."
         )
     return possible[0]
 
 
-def check_rows(batch: Any, y: Column, source: str) -> None:
+def check_rows(batch: Any, y: Column, names: Sequence[str]) -> None:
     """Check that problems have an answer for each of their entries.
 
     Raises:
@@ -106,13 +109,44 @@ def check_rows(batch: Any, y: Column, source: str) -> None:
     if wrong.numel():
         first = int(wrong[0, 0])
         raise InputFileError(
-            f"{source}: problem {first} has {int(y.lengths[first])} rows of answers y and "
+            f"{names[first]} has {int(y.lengths[first])} rows of answers y and "
             f"{int(entries[first])} entries; expected a row for each."
         )
 
 
-def ignored(problem: Any) -> list[str]:
-    """Name what a graph holds that is not read."""
-    if hasattr(problem, "node_types"):
-        return []
-    return [name for name in problem.to_dict() if name not in _READ]
+@contextmanager
+def as_input() -> Iterator[None]:
+    """Say of graphs that are not as they should be that they cannot be learned from.
+
+    Raises:
+        InputFileError: they are not.
+    """
+    try:
+        yield
+    except (ShapeError, NonFiniteError) as error:
+        raise InputFileError(str(error)) from error
+
+
+def filled(problem: Problem, y: Column, known: Tensor, names: Sequence[str]) -> Tensor:
+    """Return answers of all problems, NaN for those that are not known.
+
+    Args:
+        problem: all of them.
+        y: the answers of some.
+        known: `(B,)` of which.
+        names: of all, for errors.
+
+    Raises:
+        InputFileError: one has fewer or more answers than entries.
+    """
+    counts = problem.x[ENTRY].ptr.diff()
+    wrong = (counts[known] != y.lengths).nonzero()
+    if wrong.numel():
+        first = int(known.nonzero()[int(wrong[0, 0]), 0])
+        raise InputFileError(
+            f"{names[first]} has {int(y.lengths[int(wrong[0, 0])])} rows of answers y and "
+            f"{int(counts[first])} entries; expected a row for each."
+        )
+    held = torch.full((int(counts.sum()), y.values.shape[1]), torch.nan)
+    held[known.repeat_interleave(counts)] = y.values.to(held)
+    return held

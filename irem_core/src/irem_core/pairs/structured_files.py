@@ -1,4 +1,4 @@
-"""Problems with structure in files: a .npz for each, or a folder of such."""
+"""Problems with structure in files: one for each, or a folder of such."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from irem_core.problems.factor_graphs import ENTRY, ROLE
 if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
 
-ENDING = ".npz"
+ENDINGS = (".npz", ".safetensors")
 
 # What graphs hold; of factor graphs all but x and y are kinds of factors.
 _OF_GRAPHS = ("x", "edge_index", "edge_attr", "y")
@@ -30,7 +30,7 @@ def files_of(place: Path) -> list[Path]:
         InputFileError: there is none.
     """
     if place.is_dir():
-        found = sorted(each for each in place.iterdir() if each.suffix.lower() == ENDING)
+        found = sorted(each for each in place.iterdir() if each.suffix.lower() in ENDINGS)
         if not found:
             raise InputFileError(
                 f"The folder {place} holds no file like problem.npz; expected one for each problem."
@@ -38,7 +38,11 @@ def files_of(place: Path) -> list[Path]:
         return found
     if not place.is_file():
         raise InputFileError(
-            f"{place} does not exist; expected a folder of {ENDING} files, or one."
+            f"{place} does not exist; expected a folder of {' or '.join(ENDINGS)} files, or one."
+        )
+    if place.suffix.lower() not in ENDINGS:
+        raise InputFileError(
+            f"{place} holds no graph; expected a folder of {' or '.join(ENDINGS)} files, or one."
         )
     return [place]
 
@@ -57,6 +61,16 @@ def read_problems(place: Path) -> list[Data | HeteroData]:
         InputFileError: a file cannot be read as one of these.
     """
     return [_problem(file, read_arrays(file)) for file in files_of(place)]
+
+
+def read_named(data: str) -> tuple[list[Data | HeteroData], list[str]]:
+    """Read problems likewise, and name each by its file.
+
+    Raises:
+        InputFileError: a file cannot be read.
+    """
+    place = Path(data)
+    return read_problems(place), [str(file) for file in files_of(place)]
 
 
 def _problem(file: Path, arrays: Mapping[str, Array]) -> Data | HeteroData:

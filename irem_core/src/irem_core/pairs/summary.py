@@ -43,8 +43,7 @@ def summary(
     ]
     if pairs.left_out:
         said.append(f"Columns left out: {listed(pairs.left_out)}.")
-    if bounds := _bounds(spaces[1]):
-        said.append(bounds)
+    said += bounds_told(spaces[1])
     said.append(f"Held out: {int(held.sum()):,} pairs, which training never sees.")
     again = len(pairs) - len(np.unique(questions))
     if again:
@@ -59,12 +58,17 @@ def summary(
     if unanswered:
         said.append(f"Answers to {len(pairs)} questions are minima of the cost.")
     if discrete is not None:
-        kind = "0 or 1" if discrete == BINARY else "one-hot"
-        said.append(
-            f"Answers are {kind}: solved is the share that is exact once rounded, as irem "
-            "solve --round rounds them."
-        )
+        said.append(discrete_told(discrete))
     return said
+
+
+def discrete_told(kind: str) -> str:
+    """Say which answers are recognised (see `discrete_kind`), and what becomes of them."""
+    written = "0 or 1" if kind == BINARY else "one-hot"
+    return (
+        f"Answers are {written}: solved is the share that is exact once rounded, as irem "
+        "solve --round rounds them."
+    )
 
 
 def _described(space: Space, names: Sequence[str] | None) -> str:
@@ -72,7 +76,7 @@ def _described(space: Space, names: Sequence[str] | None) -> str:
     return f"{shape}" if names is None else f"{len(names)} columns ({listed(list(names))})"
 
 
-def _bounds(space: Space) -> str:
+def bounds_told(space: Space) -> list[str]:
     """Say how many entries of an answer are bounded; nothing if none is."""
     limits = space.limits(torch.zeros((), dtype=torch.float64))
     counts = [
@@ -80,13 +84,14 @@ def _bounds(space: Space) -> str:
         for each in limits
     ]
     if not any(counts):
-        return ""
+        return []
     below, above = (f"{count} of {space.size} entries" for count in counts)
-    return (
+    told = (
         f"No answer leaves the bounds of y, which answers lie on now and then or were given: "
         f"{below} have a least value, {above} a greatest. --low and --high give others, "
         "infinite ones for none."
     )
+    return [told]
 
 
 def _constant(letter: str, moments: Moments, names: Sequence[str] | None) -> list[str]:

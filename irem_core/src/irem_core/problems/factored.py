@@ -111,13 +111,13 @@ class FactorSpace(Space):
             if features is not None:
                 require_finite(f"{name}, in the features of {kind!r} nodes,", features)
 
-    def check_graphs(self, title: str, x: Any, weight: Tensor) -> None:
+    def check_graphs(self, title: str, x: Any, weight: Tensor | None = None) -> None:
         """Check that x is a batch of factor graphs of these kinds, as long as anything is linked.
 
         Args:
             title: who is asked, named in errors.
             x: what it was given.
-            weight: whose type and device the features must have.
+            weight: whose type and device the features must have; None for any.
 
         Raises:
             ShapeError: x is anything else, or something is linked to nothing or twice.
@@ -146,7 +146,7 @@ class FactorSpace(Space):
         _check_links(title, x)
 
 
-def _check_features(title: str, store: Any, kind: str, width: int, weight: Tensor) -> None:
+def _check_features(title: str, store: Any, kind: str, width: int, weight: Tensor | None) -> None:
     values = store.get("x")
     rows = int(store.ptr[-1])
     given = (rows, 0) if values is None else tuple(values.shape)
@@ -155,7 +155,9 @@ def _check_features(title: str, store: Any, kind: str, width: int, weight: Tenso
             f"{title} got {kind!r} nodes with features x of shape {given}; expected "
             f"({rows}, {width})."
         )
-    if values is not None and (values.dtype, values.device) != (weight.dtype, weight.device):
+    if weight is None or values is None:
+        return
+    if (values.dtype, values.device) != (weight.dtype, weight.device):
         raise ShapeError(
             f"{title} got features of {values.dtype} on {values.device} and has weights of "
             f"{weight.dtype} on {weight.device}; convert one of them with .to(...)."

@@ -12,7 +12,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from irem_core.errors import ShapeError
@@ -20,9 +20,10 @@ from irem_core.problems import factor_graphs, graphs
 from irem_core.problems.columns import Column
 from irem_core.problems.factor_graphs import ENTRY, ROLE
 from irem_core.problems.factored import FactorSpace
+from irem_core.problems.graph_checks import cleaned, is_graph, is_of_parts
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Batch, HeteroData
+    from torch_geometric.data import Batch
 
 NODES, EDGES = "nodes", "edges"
 
@@ -36,37 +37,54 @@ def is_about_edges(question: FactorSpace) -> bool:
 
 
 def factored(
-    x: Any, question: FactorSpace | str | None, *, device: torch.device | str | None = None
+    x: Any,
+    question: FactorSpace | str | None,
+    *,
+    names: Sequence[str] | None = None,
+    device: torch.device | str | None = None,
 ) -> Any:
     """Return graphs, one or many, as a batch of factor graphs; what is none stays as it is.
+
+    Features are in double precision, as far as they are not of a batch of factor graphs already.
 
     Args:
         x: a `Data` or `HeteroData` of torch-geometric, a list of such, or a batch.
         question: "nodes" or "edges", what answers are about, or a space whose kinds say so.
+        names: of the graphs, for errors; their numbers if None.
         device: where the batch goes; where it is if None.
 
     Raises:
-        ShapeError: the graphs cannot be put together to a batch.
+        ShapeError: a graph is not as it should be, or they cannot be put together to a batch.
+        NonFiniteError: a feature is NaN or infinite.
     """
-    batch = gathered(x)
-    if not graphs.is_batch(batch):
-        return batch
+    if not are_graphs(x):
+        return x
+    if factor_graphs.is_one(x):
+        return x if device is None else x.to(device)
+    about = question
+    if isinstance(question, FactorSpace):
+        about = EDGES if is_about_edges(question) else NODES
+    batch = _gathered(x, names)
     if not factor_graphs.is_one(batch):
-        if isinstance(question, FactorSpace):
-            question = EDGES if is_about_edges(question) else NODES
-        batch = of_graphs(batch, question or NODES)
+        _check_asked(batch, about, names)
+        batch = of_graphs(batch, str(about or NODES))
+    return batch if device is None else batch.to(device)
+
+
+def typed(batch: Batch, dtype: torch.dtype) -> Batch:
+    """Return a batch of factor graphs with features of a type."""
     batch = copy(batch)
     for kind in batch.node_types:
         if batch[kind].get("x") is not None:
-            batch[kind].x = _as_features(batch[kind].x)
-    return batch if device is None else batch.to(device)
+            batch[kind].x = batch[kind].x.to(dtype)
+    return batch
 
 
 def are_graphs(x: Any) -> bool:
     """Say whether these are a graph, a list of them or a batch, without torch-geometric."""
     if isinstance(x, list | tuple):
-        return bool(x) and all(map(_is_graph, x))
-    return graphs.is_batch(x) or _is_graph(x)
+        return bool(x) and any(map(is_graph, x))
+    return graphs.is_batch(x) or is_graph(x)
 
 
 def are_of_parts(problems: Sequence[Any]) -> bool:
@@ -75,7 +93,7 @@ def are_of_parts(problems: Sequence[Any]) -> bool:
     Raises:
         ShapeError: some are, and others are not.
     """
-    of_parts = [hasattr(each, "node_types") for each in problems]
+    of_parts = [is_of_parts(each) for each in problems]
     if any(of_parts) and not all(of_parts):
         number = of_parts.index(not of_parts[0])
         raise ShapeError(
@@ -85,54 +103,70 @@ def are_of_parts(problems: Sequence[Any]) -> bool:
     return all(of_parts)
 
 
-def gathered(x: Any) -> Any:
-    """Return one graph or a list of them as a batch; what is none stays as it is.
-
-    Raises:
-        ShapeError: the graphs cannot be put together.
-    """
-    if graphs.is_batch(x):
-        return x
-    if not are_graphs(x):
-        return x
-    several = list(x) if isinstance(x, list | tuple) else [x]
+def _gathered(x: Any, names: Sequence[str] | None) -> Batch:
+    """Return graphs as a batch, each of them checked."""
     from torch_geometric.data import Batch
 
-    try:
-        return Batch.from_data_list(_alike(several) if are_of_parts(several) else several)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    several = x.to_data_list() if graphs.is_batch(x) else x
+    several = list(several) if isinstance(several, list | tuple) else [several]
+    of_parts = are_of_parts(several)
+    called = _named(several, names)
+    clean = [cleaned(each, name) for each, name in zip(several, called, strict=True)]
+    _check_alike(clean, called)
+    return Batch.from_data_list(_alike(clean) if of_parts else clean)
+
+
+def _check_alike(problems: Sequence[Any], names: Sequence[str]) -> None:
+    """Check that all have the same features, of the same width, on what they share."""
+    known: dict[str, tuple[int, str]] = {}
+    for each, name in zip(problems, names, strict=True):
+        stores = each.node_types if is_of_parts(each) else ("x", "edge_attr")
+        for kind in stores:
+            values = each[kind].get("x") if is_of_parts(each) else each.get(kind)
+            width = 0 if values is None else values.shape[1]
+            other, first = known.setdefault(kind, (width, name))
+            if width != other:
+                raise ShapeError(
+                    f"{name} has {width} features {kind}, and {first} has {other}; expected as "
+                    "many on all."
+                )
+
+
+def _named(several: Sequence[Any], names: Sequence[str] | None) -> Sequence[str]:
+    return [f"Problem {number}" for number in range(len(several))] if names is None else names
+
+
+def _check_asked(batch: Batch, about: Any, names: Sequence[str] | None) -> None:
+    """Check that every graph has something to answer about."""
+    counts = batch.ptr.diff()
+    if about == EDGES:
+        counts = _counted(batch.batch[batch.edge_index[0]], len(counts))
+    if not bool(counts.all()):
+        first = int((counts == 0).nonzero()[0, 0])
         raise ShapeError(
-            f"These {len(several)} graphs make no batch ({reason}); expected the same features, of "
-            "the same width, on nodes and on edges of all."
-        ) from error
+            f"{_named(range(len(counts)), names)[first]} has no {str(about or NODES)[:-1]}, so "
+            "there is nothing to answer; leave it out."
+        )
 
 
-def _is_graph(x: Any) -> bool:
-    return hasattr(x, "edge_index") or hasattr(x, "node_types")
-
-
-def _alike(problems: Sequence[HeteroData]) -> list[HeteroData]:
+def _alike(problems: Sequence[Any]) -> list[Any]:
     """Give every problem all kinds of factors that one of them has, empty where it has none."""
     kinds: dict[str, Any] = {}
     links: dict[Any, None] = {}
     for each in problems:
-        for kind, store in zip(each.node_types, each.node_stores, strict=True):
-            kinds.setdefault(kind, store.get("x"))
+        for kind in each.node_types:
+            kinds.setdefault(kind, each[kind].get("x"))
         links.update(dict.fromkeys(each.edge_types))
-    made = []
     for each in problems:
-        filled = each.clone()
-        for kind, features in kinds.items():
+        for kind, held in kinds.items():
             if kind not in each.node_types:
-                filled[kind].num_nodes = 0
-                if features is not None:
-                    filled[kind].x = features[:0]
+                each[kind].num_nodes = 0
+                if held is not None:
+                    each[kind].x = held[:0]
         for key in links:
             if key not in each.edge_types:
-                filled[key].edge_index = torch.zeros(2, 0, dtype=torch.int64)
-        made.append(filled)
-    return made
+                each[key].edge_index = torch.zeros(2, 0, dtype=torch.int64)
+    return list(problems)
 
 
 def of_graphs(batch: Batch, about: str) -> Batch:
@@ -147,20 +181,9 @@ def of_graphs(batch: Batch, about: str) -> Batch:
     """
     columns = graphs.take_apart(batch)
     nodes, edges = columns["num_nodes"].values, columns["edge_index"]
-    own, between = (
-        Column(_as_features(columns[name].values), columns[name].counts)
-        if name in columns
-        else None
-        for name in ("x", "edge_attr")
-    )
+    own, between = columns.get("x"), columns.get("edge_attr")
     make = _about_nodes if about == NODES else _about_edges
     return make(nodes, edges, own, between)
-
-
-def _as_features(values: Shaped[Tensor, "rows *shape"]) -> Float[Tensor, "rows width"]:
-    """Return features as rows of numbers of torch's default type."""
-    rows = values[:, None] if values.ndim == 1 else values.flatten(1)
-    return rows.to(torch.get_default_dtype())
 
 
 def _about_nodes(
@@ -217,7 +240,7 @@ def _about_edges(
 
 def _entries(counts: Int[Tensor, " problems"], features: Column | None) -> dict[str, Column]:
     """Return the columns of the entries, whose feature is a 1 where they have none."""
-    ones = torch.ones(int(counts.sum()), 1, device=counts.device)
+    ones = torch.ones(int(counts.sum()), 1, dtype=torch.float64, device=counts.device)
     held = Column(ones, counts) if features is None else Column(features.values, counts)
     return {f"{ENTRY} num_nodes": Column(counts), f"{ENTRY} x": held}
 

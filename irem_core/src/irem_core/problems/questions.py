@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from irem_core.errors import ShapeError
-from irem_core.problems import trees
+from irem_core.problems import graph_parts, trees
+from irem_core.problems.factored import FactorSpace
 from irem_core.problems.space import Space, VectorSpace
 
 
@@ -26,7 +27,8 @@ def as_questions(
     Arrays of numpy, frames of pandas or polars and lists of numbers become tensors. Where questions
     are vectors, matrices or images, tensors of other types of numbers are converted too, and one
     question may lack its leading axis: it becomes a batch of one. Numbers in a row are that many
-    questions of one entry, where questions have one.
+    questions of one entry, where questions have one. Graphs, one or a list of them, become factor
+    graphs where questions are such.
 
     Args:
         x: what a user asks.
@@ -38,6 +40,9 @@ def as_questions(
     Raises:
         ShapeError: an array or a list holds something else than numbers.
     """
+    if isinstance(question, FactorSpace):
+        batch = graph_parts.factored(x, question, device=device)
+        return batch if batch is x or dtype is None else graph_parts.typed(batch, dtype)
     dense = question is not None and not question.ragged
     if hasattr(x, "to_numpy"):
         x = x.to_numpy()
