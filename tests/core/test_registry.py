@@ -29,6 +29,7 @@ from irem_core import (
     settings_of,
 )
 from irem_core import registry as reg
+from irem_core.errors import OFFICIAL
 from irem_core.runs import description
 from irem_tasks import Add, Negate
 from trainings import TASK, DropoutEnergy, run_python, small_solver
@@ -174,8 +175,13 @@ def test_official_names_come_with_the_command_that_installs_them(monkeypatch):
 
 
 def test_every_official_name_is_provided_by_the_package_that_is_said_to():
-    for name, distribution in reg._OFFICIAL.items():
-        assert distribution in {plugin.distribution for plugin in reg.find_any(name)}
+    groups = {kind: group for group, kind in reg.KINDS.items()}
+    for (kind, distribution), names in OFFICIAL.items():
+        everything = reg.plugins(groups[kind])
+        assert set(names) == {each.name for each in everything if each.distribution == distribution}
+    # A name of another group is no hint.
+    with pytest.raises(UnknownNameError, match=r"no objective 'denoise'\. Did you mean"):
+        build(reg.OBJECTIVES, "denoise")
 
 
 HOSTILE = [

@@ -128,3 +128,31 @@ def near_matches(name: str, candidates: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
     return f"There are: {', '.join(names)}." if names else ""
+
+
+# What the official packages provide, for the error that says it is missing.
+OFFICIAL = {
+    ("task", "irem-tasks"): (
+        *("add", "assignment", "connected-components", "denoise", "determinant", "edge-copy"),
+        *("eigenvector", "inverse-kinematics", "linear-system", "lu", "matrix-completion"),
+        *("matrix-inverse", "maze", "negate", "parity", "qr", "roots", "sat", "shortest-path"),
+        *("sort", "sparse-components", "sparse-shortest-path", "square", "sudoku"),
+    ),
+    ("solver", "irem-baselines"): (
+        *("classical", "constant", "entrywise", "feedforward", "iterative-feedforward"),
+        *("ponder", "recurrent", "residual"),
+    ),
+}
+
+
+def official_hint(name: str, kind: str | None = None) -> str:
+    """Say which official package provides a name; nothing if none does.
+
+    Args:
+        name: of a part.
+        kind: of part, "task" or "solver"; any if None.
+    """
+    for (sort, package), names in OFFICIAL.items():
+        if name in names and kind in (None, sort):
+            return f"It comes with {package}: pip install {package}."
+    return ""

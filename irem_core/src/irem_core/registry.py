@@ -25,6 +25,7 @@ from irem_core.errors import (
     UnknownNameError,
     UnknownSettingError,
     near_matches,
+    official_hint,
 )
 
 if TYPE_CHECKING:  # whose torch takes seconds to import
@@ -66,25 +67,6 @@ _GROUP_OF_SETTING = {
     "question": SPACES,
     "answer": SPACES,
     "task": TASKS,
-}
-# Where an official package would provide a name, for the error that says it is missing.
-_OFFICIAL = {
-    **dict.fromkeys(
-        (
-            *("add", "assignment", "connected-components", "denoise", "determinant", "edge-copy"),
-            *("eigenvector", "inverse-kinematics", "linear-system", "lu", "matrix-completion"),
-            *("matrix-inverse", "maze", "negate", "parity", "qr", "roots", "sat", "shortest-path"),
-            *("sort", "sparse-components", "sparse-shortest-path", "square", "sudoku"),
-        ),
-        "irem-tasks",
-    ),
-    **dict.fromkeys(
-        (
-            *("classical", "constant", "entrywise", "feedforward", "iterative-feedforward"),
-            *("ponder", "recurrent", "residual"),
-        ),
-        "irem-baselines",
-    ),
 }
 # Parts that the library makes of what a user gives, such as a file, and that no one names.
 _UNNAMED = {
@@ -173,8 +155,8 @@ def find(group: str, name: str) -> Plugin:
     if matches:
         return matches[0]
     hint = near_matches(name, {plugin.name for plugin in everything})
-    if name in _OFFICIAL:
-        hint = f"It comes with {_OFFICIAL[name]}: pip install {_OFFICIAL[name]}."
+    if official := official_hint(name, KINDS[group]):
+        hint = official
     elif not everything and group == TASKS:
         hint = "No task is installed; get the paper's with: pip install irem-tasks."
     raise UnknownNameError(f"There is no {KINDS[group]} {name!r}. {hint}".rstrip())
@@ -191,8 +173,7 @@ def find_any(name: str) -> list[Plugin]:
     if not matches:
         name = name.replace("_", "-")
         hint = near_matches(name, {plugin.name for plugin in everything})
-        if name in _OFFICIAL:
-            hint = f"It comes with {_OFFICIAL[name]}: pip install {_OFFICIAL[name]}."
+        hint = official_hint(name) or hint
         raise UnknownNameError(f"Nothing is registered as {name!r}. {hint}".rstrip())
     return matches
 

@@ -85,7 +85,7 @@ def evaluate(
     from irem_core.evaluation.evaluation import evaluate as score
     from irem_core.evaluation.evaluation import takes
     from irem_core.runs.run_folder import read_metrics
-    from irem_core.tasks.task import with_data
+    from irem_core.tasks.elsewhere import with_data
     from irem_core.training.callbacks import best_evaluation
 
     if figure is not None:

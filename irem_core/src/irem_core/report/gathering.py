@@ -23,8 +23,9 @@ from irem_core.runs.checkpoint import load_run
 from irem_core.runs.run_folder import EVALUATION, flat, read_metrics
 from irem_core.solvers.base import Solver, budget
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.tasks.elsewhere import with_data
 from irem_core.tasks.floors import Floor
-from irem_core.tasks.task import Task, with_data
+from irem_core.tasks.task import Task
 
 Points = list[tuple[float, float]]
 

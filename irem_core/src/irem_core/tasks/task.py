@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from irem_core import checks
-from irem_core.errors import InputFileError, ShapeError, UnknownSettingError
-from irem_core.part import Recorded, settings_of
+from irem_core.errors import InputFileError, ShapeError
+from irem_core.part import Recorded
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
 from irem_core.registry import TASKS, build
@@ -127,14 +127,10 @@ class Task(Recorded, ABC):
         raise NotImplementedError(f"{type(self).__name__} cannot check answers.")
 
     def nearest(self, problem: Problem, y: Tensor) -> Tensor:
-        """Return, of several right answers to each problem, the one that is nearest to a candidate.
+        """Return, of several right answers, those nearest to candidates y of the same shape.
 
         A task whose questions have several says so here: candidates are then compared with the
         nearest, in training by `descent` and in evaluation.
-
-        Args:
-            problem: the questions.
-            y: `(B, ...)` or `(rows, ...)` the candidates.
 
         Raises:
             NotImplementedError: there is but one, or the task cannot say.
@@ -389,21 +385,6 @@ class Task(Recorded, ABC):
         return InputFileError(
             f"{type(self).__name__} knows no files like {file}; its own formats are: {known}."
         )
-
-
-def with_data(task: Task, data: Path) -> Task:
-    """Return the same task on the problems of another folder.
-
-    Raises:
-        UnknownSettingError: the task reads no folder.
-    """
-    settings = settings_of(task)
-    if "data" not in settings:
-        raise UnknownSettingError(
-            f"{type(task).__name__} reads no folder of problems, so --data has no use here; leave "
-            "it out."
-        )
-    return type(task)(**settings | {"data": str(data)})
 
 
 def load_task(text: str, **settings: Any) -> Task:
