@@ -26,6 +26,9 @@ SIZES = {"nodes": (10, 15, 20, 30, 50, 100), "size": (10, 20, 30, 50)}
 _PROBLEMS = 500
 _LEAST_PROBLEMS = 10
 _SAME_WORK = 15
+# Sizes are left out where one problem would take more seconds than this. A step takes the third
+# power of the size, and there are more steps.
+_LONGEST, _POWER = 60.0, 4
 _JUDGED_STEPS = (0, 1, 2, 5, 10)
 # How many problems are run on, and for how many steps.
 _RUN_ON, _ON = 100, 400
@@ -40,12 +43,16 @@ def sizes_of(task: Task) -> dict[int, str]:
 def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any]:
     """Return error, steps and seconds by size, for solvers that take any.
 
-    Seconds are of one problem, on one thread.
+    Seconds are of one problem, on one thread. Sizes whose problems would take more than a minute,
+    by what the size before took, are left out.
     """
     if not solver.energy.size_free:
         return {}
-    found = {}
+    found: dict[str, Any] = {}
+    before, seconds = 1, 0.0
     for size, difficulty in sizes_of(task).items():
+        if seconds * (size / before) ** _POWER > _LONGEST:
+            break
         count = max(min(int(_PROBLEMS * (_SAME_WORK / size) ** 3), _PROBLEMS), _LEAST_PROBLEMS)
         began = time.perf_counter()
         scores = evaluate(
@@ -55,11 +62,12 @@ def sizes(solver: IREM, task: Task, evaluation: dict[str, Any]) -> dict[str, Any
             problems=count,
             seed=SEED,
         )
+        before, seconds = size, (time.perf_counter() - began) / count
         found[str(size)] = {
             "problems": count,
             "mse": scores.mse,
             "steps_mean": scores.steps_mean,
-            "seconds": (time.perf_counter() - began) / count,
+            "seconds": seconds,
             "mse_by_step": {str(step): error for step, error in scores.mse_by_step.items()},
             **scores.measures,
         }
