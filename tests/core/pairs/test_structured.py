@@ -220,7 +220,7 @@ def test_the_command_line_trains_solves_and_scores(irem, tmp_path):
     answers = tmp_path / "answers.npz"
     solved = irem("solve", run, "--input", folder, "--output", answers, "--max-steps", 2)
     assert solved.status == 0, solved.err
-    held = np.load(answers)
+    held = read_arrays(answers)
     counts = [graph.num_nodes for graph in CHAINS]
     assert held["problem"].tolist() == list(np.repeat(np.arange(30), counts))
     assert held["y"].shape == (sum(counts), 1)
