@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine they run on, medians, and a process's peak memory."""
+"""What the benchmarks share: the machine they run on, medians, peak memory, and records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 
 from irem_baselines.reproduce.cost import Clock
 from irem_core import Recipe, Task, fit
-from irem_core.runs.provenance import commit, hardware, versions
+from irem_core.files.storage import replacing
+from irem_core.runs.provenance import commit, hardware, provenance, versions
 
 MEBIBYTE = 2**20
 WARM_UP = 5
@@ -90,6 +91,30 @@ def memory_of(name: str, *arguments: str) -> int:
     """Run the benchmark again as a fresh process, which prints the bytes that `name` needs."""
     command = [sys.executable, sys.argv[0], "--memory-of", name, *arguments]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def keep_each(
+    names: Iterable[str], seed: int, results: Path, measure: Callable[[str], dict[str, Any]]
+) -> None:
+    """Write a record NAME-SEED.json of each set that has none, measured on one thread.
+
+    Args:
+        names: of the sets.
+        seed: of all that is drawn.
+        results: the folder.
+        measure: a set to what is measured of it, "same" and "harder" among it, which are printed.
+    """
+    torch.set_num_threads(1)
+    results.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        file = results / f"{name}-{seed}.json"
+        if file.exists():
+            continue
+        about = {"set": name, "seed": seed, "command": " ".join(["python", *sys.argv])}
+        record = {**about, **provenance(), **measure(name)}
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        print(f"{name}: {record['same']}, {record['harder']}", flush=True)
 
 
 def write(file: Path | None, measured: dict[str, Any]) -> None:

@@ -12,9 +12,7 @@ by AdamW under a cosine.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,8 +26,7 @@ from torch_geometric.nn import GINEConv
 from graph_sets import SETS
 from irem_core import fit_pairs
 from irem_core.evaluation.scores import auroc
-from irem_core.files.storage import replacing
-from irem_core.runs.provenance import provenance
+from measuring import keep_each
 
 RESULTS = Path(__file__).parent.parent / "results" / "graphs"
 TRAIN, TEST = 1000, 200
@@ -45,24 +42,12 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=4000, help="of the run")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    options.results.mkdir(parents=True, exist_ok=True)
-    for name in options.set or SETS:
-        file = options.results / f"{name}-{options.seed}.json"
-        if file.exists():
-            continue
-        record = {
-            "set": name,
-            "about": SETS[name].about,
-            "seed": options.seed,
-            "iterations": options.iterations,
-            "command": " ".join(["python", *sys.argv]),
-            **provenance(),
-            **measure(name, options.seed, options.iterations),
-        }
-        with replacing(file) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        print(f"{name}: {record['same']}, {record['harder']}", flush=True)
+    keep_each(
+        options.set or SETS,
+        options.seed,
+        options.results,
+        lambda name: measure(name, options.seed, options.iterations),
+    )
 
 
 def measure(name: str, seed: int, iterations: int) -> dict[str, Any]:
@@ -73,30 +58,26 @@ def measure(name: str, seed: int, iterations: int) -> dict[str, Any]:
     solver = fit_pairs(graphs, seed=seed, iterations=iterations).solver
     seconds = time.process_time() - begin
     plain = Plain(graphs, kind.about, seconds, seed=seed)
-    scores: dict[str, Any] = {"seconds": seconds, "restarts": getattr(solver, "restarts", 0)}
+    scores: dict[str, Any] = {"about": kind.about, "iterations": iterations}
+    scores |= {"seconds": seconds, "restarts": getattr(solver, "restarts", 0)}
     for difficulty in ("same", "harder"):
         new = kind.graphs(TEST, seed=seed + 1, harder=difficulty == "harder")
         right = torch.cat([each.y for each in new])
         counts = [len(each.y) for each in new]
-        solution = solver.solve([_asked(each) for each in new])
+        solution = solver.solve(new)
+        others = plain(new)
         assert solution.energy is not None
         error = _by_graph((solution.y - right).square(), counts)
         scores[difficulty] = {
             "error": float((solution.y - right).square().mean()),
-            "plain": float((plain(new) - right).square().mean()),
+            "plain": float((others - right).square().mean()),
             "constant": float(right.var(correction=0)),
             "exact": _exact(solution.y, right, counts),
-            "plain_exact": _exact(plain(new), right, counts),
+            "plain_exact": _exact(others, right, counts),
             "steps": float(solution.steps.double().mean()),
             "auroc": auroc(solution.energy, error, share=0.1),
         }
     return scores
-
-
-def _asked(graph: Data) -> Data:
-    bare = graph.clone()
-    del bare.y
-    return bare
 
 
 def _by_graph(values: Tensor, counts: list[int]) -> Tensor:

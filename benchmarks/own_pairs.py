@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +28,7 @@ from torch import Tensor, nn
 
 from irem_core import fit_pairs
 from irem_core.evaluation.scores import auroc
-from irem_core.files.storage import replacing
-from irem_core.runs.provenance import provenance
+from measuring import keep_each
 from pair_sets import SETS
 
 RESULTS = Path(__file__).parent.parent / "results" / "pairs"
@@ -47,23 +44,12 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="of the run; its default if unset")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    options.results.mkdir(parents=True, exist_ok=True)
-    for name in options.set or SETS:
-        file = options.results / f"{name}-{options.seed}.json"
-        if file.exists():
-            continue
-        record = {
-            "set": name,
-            "kind": SETS[name].kind,
-            "seed": options.seed,
-            "command": " ".join(["python", *sys.argv]),
-            **provenance(),
-            **measure(name, options.seed, options.iterations),
-        }
-        with replacing(file) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        print(f"{name}: {record['same']}, {record['harder']}", flush=True)
+    keep_each(
+        options.set or SETS,
+        options.seed,
+        options.results,
+        lambda name: measure(name, options.seed, options.iterations),
+    )
 
 
 def measure(name: str, seed: int, iterations: int | None) -> dict[str, Any]:
@@ -74,7 +60,8 @@ def measure(name: str, seed: int, iterations: int | None) -> dict[str, Any]:
     solver = fit_pairs(x, y, seed=seed, **asked).solver
     seconds = time.process_time() - begin
     plain = [Plain(x, y, seconds, seed=seed + 1000 * member) for member in range(3)]
-    scores: dict[str, Any] = {"seconds": seconds, "restarts": getattr(solver, "restarts", 0)}
+    scores: dict[str, Any] = {"kind": SETS[name].kind, "seconds": seconds}
+    scores |= {"restarts": getattr(solver, "restarts", 0)}
     for difficulty in ("same", "harder"):
         new, right = SETS[name].pairs(TEST, seed=seed + 1, harder=difficulty == "harder")
         solution = solver.solve(new)

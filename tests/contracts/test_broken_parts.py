@@ -432,7 +432,7 @@ BROKEN_OBJECTIVES = {
     ),
     "writes into the answers": (asked(loss=lost(moving_target)), "changes the problems"),
     "descends in secret": (asked(loss=lost(in_secret)), "says descends=False"),
-    "teaches nothing": (asked(loss=lost(lambda found, *_: 0 * found)), "reaches none of the weigh"),
+    "teaches nothing": (asked(loss=lost(lambda found, *_: 0 * found)), "reaches none of its weigh"),
 }
 
 

@@ -178,7 +178,7 @@ def test_the_split_is_by_a_seed_and_covers_all() -> None:
     assert PairsTask.of(x, y, held_out=0.4).held.sum() == 23
     assert PairsTask.of(x, y, held_out=1e-9).held.sum() == 1
     assert PairsTask.of(x, y, held_out=0.96).held.sum() == 55
-    with pytest.raises(SettingError, match="less than 1"):
+    with pytest.raises(SettingError, match="between 0 and 1"):
         PairsTask.of(x, y, held_out=1.0)
 
 

@@ -256,12 +256,12 @@ def _solve(
     layout, trace = problem.layout, []
 
     # Whose steps are told.
-    first_one = trees.select(problem, layout, torch.arange(1, device=problem.device))
+    alone = trees.select(problem, layout, torch.arange(1, device=problem.device))
 
     def error(y: Tensor, rows: Tensor) -> float | None:
         if target is None:
             return None
-        return float((y - first_one.wanted(y, target[rows])).double().square().mean())
+        return float((y - alone.wanted(y, target[rows])).double().square().mean())
 
     def follow(step: int, problems: Tensor, evaluation: Any) -> None:
         if watch is not None:

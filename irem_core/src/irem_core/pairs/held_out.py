@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,24 +13,18 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from irem_core import checks
+from irem_core.distributed import derive
 from irem_core.pairs import answers
+from irem_core.pairs.split import Halves, held_out
 from irem_core.problems.problem import Problem
+from irem_core.problems.space import Space
 from irem_core.tasks.difficulty import Difficulty
 from irem_core.tasks.task import Task
 
 _BATCH = 250
 # How often training may see each pair at least, and how long it waits for better weights.
 _SEEN, _PATIENCE = 20, 2.0
-
-
-class Rows(Protocol):
-    """Pairs of training and held-out ones, by their numbers."""
-
-    def rows(self, held_out: int, device: torch.device) -> Int[Tensor, " rows"]:
-        """Return the numbers of held-out pairs, or of those of training, in their order."""
-
-    def take(self, rows: Int[Tensor, " rows"], device: torch.device) -> tuple[Any, Tensor]:
-        """Return the questions of some pairs, and their answers."""
 
 
 class HeldOut(Task):
@@ -40,18 +35,44 @@ class HeldOut(Task):
     """
 
     difficulties: ClassVar = {"train": {}, "same": {"held_out": 1}}
-    discrete: str | None = None
-    """The kind of answers that are of 0 and 1 alone (see `discrete_kind`)."""
+
+    def __init__(
+        self,
+        data: str | None,
+        *,
+        question: Space,
+        answer: Space,
+        digest: str | None,
+        held_out: float,
+        split_seed: int,
+        discrete: str | None,
+    ) -> None:
+        """Take over what both arrays and graphs have (see `PairsTask`)."""
+        owner = type(self).__name__
+        checks.check(checks.one_of(None, *answers.DISCRETE), owner, discrete=discrete)
+        checks.check(checks.proper_fraction, owner, held_out=held_out)
+        self.question = question
+        self.answer = answer
+        self.data = data
+        self.digest = digest
+        self.held_out = held_out
+        self.split_seed = split_seed
+        self.discrete = discrete
 
     @property
     @abstractmethod
-    def held(self) -> NDArray[np.bool_]:
-        """Which pairs are held out, `(n,)`: all pairs of a question, or none."""
+    def questions(self) -> NDArray[np.int64]:
+        """Which question each pair asks, `(n,)`: the same number where it is the same."""
 
     @property
     @abstractmethod
-    def split(self) -> Rows:
+    def split(self) -> Halves:
         """The pairs, of training or held out."""
+
+    @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """Which pairs are held out, `(n,)`: all pairs of a question, or none (see `held_out`)."""
+        return held_out(self.questions, self.held_out, derive(self.split_seed, "held out"))
 
     def _asked(self, rows: Int[Tensor, " rows"], device: torch.device) -> tuple[Problem, Tensor]:
         x, y = self.split.take(rows, device)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import attrs
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,8 +36,24 @@ def held_out(questions: NDArray[np.int64], share: float, seed: int) -> NDArray[n
     return spread
 
 
+class Halves(ABC):
+    """Pairs of training and held-out ones, by their numbers."""
+
+    held: NDArray[np.bool_]
+    """`(n,)` which are held out."""
+
+    def rows(self, held_out: int, device: torch.device) -> Int[Tensor, " rows"]:
+        """Return the numbers of held-out pairs, or of those of training, in their order."""
+        chosen = self.held if held_out else ~self.held
+        return torch.from_numpy(chosen.nonzero()[0]).to(device)
+
+    @abstractmethod
+    def take(self, rows: Int[Tensor, " rows"], device: torch.device) -> tuple[Any, Tensor]:
+        """Return the questions of some pairs, and their answers."""
+
+
 @attrs.frozen(eq=False)
-class Split:
+class Split(Halves):
     """Pairs as tensors, which stay on each device where they are few enough.
 
     Args:
@@ -49,12 +67,7 @@ class Split:
     fine: tuple[bool, bool]
     _on: dict[torch.device, tuple[Tensor, Tensor]] = attrs.field(factory=dict, init=False)
 
-    def rows(self, held_out: int, device: torch.device) -> Tensor:
-        """Return the rows of held-out pairs, or of those of training, in their order."""
-        chosen = self.held if held_out else ~self.held
-        return torch.from_numpy(chosen.nonzero()[0]).to(device)
-
-    def take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    def take(self, rows: Int[Tensor, " rows"], device: torch.device) -> tuple[Tensor, Tensor]:
         """Return x and y of some rows."""
         pairs = self.pairs
         if pairs.x.size + pairs.y.size > _HELD:

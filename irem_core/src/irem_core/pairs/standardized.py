@@ -251,8 +251,8 @@ class Standardized(Solver):
             # Size-free energies take images and matrices of other heights and widths.
             question = question.sized(tuple(asked.shape[1:]))
         if isinstance(question, FactorSpace):
-            question.check_features("x", asked)
-            question.check_graphs("The run", asked)
+            # What is linked to what the energy checks itself.
+            question.check_features("The run", asked)
         else:
             question.check("x", asked)
         layout = x.layout if isinstance(x, Problem) else None

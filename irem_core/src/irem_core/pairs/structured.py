@@ -14,24 +14,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from irem_core import checks
-from irem_core.distributed import derive
 from irem_core.errors import InputFileError, NonFiniteError, ShapeError
 from irem_core.files.arrays import write_arrays
 from irem_core.pairs import answers, structured_split, structured_summary
 from irem_core.pairs.files import LEAST, Pairs
 from irem_core.pairs.held_out import HeldOut
-from irem_core.pairs.split import held_out
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.structured_answers import (
     answers_of,
     as_input,
     check_rows,
-    filled,
     found_about,
-    values,
+    known_answers,
 )
-from irem_core.pairs.structured_files import ENDINGS, read_named
+from irem_core.pairs.structured_files import ENDINGS, read_problems
 from irem_core.pairs.structured_split import StructuredSplit
 from irem_core.problems import factor_graphs, graph_parts
 from irem_core.problems.columns import Column
@@ -80,15 +76,15 @@ class StructuredPairs(HeldOut):
         discrete: str | None = None,
     ) -> None:
         """Set the spaces; the problems are read when they are first needed."""
-        checks.check(checks.one_of(None, *answers.DISCRETE), "StructuredPairs", discrete=discrete)
-        checks.check(checks.proper_fraction, "StructuredPairs", held_out=held_out)
-        self.question = question
-        self.answer = answer
-        self.data = data
-        self.digest = digest
-        self.held_out = held_out
-        self.split_seed = split_seed
-        self.discrete = discrete
+        super().__init__(
+            data,
+            question=question,
+            answer=answer,
+            digest=digest,
+            held_out=held_out,
+            split_seed=split_seed,
+            discrete=discrete,
+        )
         self._left_out: list[str] = []
 
     @classmethod
@@ -128,7 +124,7 @@ class StructuredPairs(HeldOut):
             InputFileError: a file cannot be read, or they are no problems to learn from.
             SettingError: answers could be about nodes as well as edges.
         """
-        return cls._made(*read_named(data), data, settings)
+        return cls._made(*read_problems(Path(data)), data, settings)
 
     @classmethod
     def _made(
@@ -149,7 +145,7 @@ class StructuredPairs(HeldOut):
             y = answers_of(several, names)
             about = found_about(several, y, about, names)
             batch = graph_parts.factored(several, about, names=names)
-            check_rows(batch, y, names)
+            check_rows(batch[ENTRY].ptr.diff(), y, names)
             question = graph_parts.space_of(batch)
             question.check_graphs(source, batch)
         rows = y.values.numpy()
@@ -189,7 +185,7 @@ class StructuredPairs(HeldOut):
                 "in Python on StructuredPairs.of(problems), or give them as a folder with --data."
             )
         try:
-            columns, y = self._read_again(*read_named(self.data))
+            columns, y = self._read_again(*read_problems(Path(self.data)))
         except InputFileError as error:
             raise InputFileError(
                 f"The problems of this run cannot be read: {error} Solving does without; where "
@@ -211,27 +207,22 @@ class StructuredPairs(HeldOut):
         with as_input():
             y = answers_of(several, names)
             batch = graph_parts.factored(several, question, names=names)
-            check_rows(batch, y, names)
+            check_rows(batch[ENTRY].ptr.diff(), y, names)
             question.check_graphs(str(self.data), batch)
-        self._check_channels(y, names[0])
+        self._check_channels(y.values, names[0])
         return factor_graphs.take_apart(batch), y
 
-    def _check_channels(self, y: Column, name: str) -> None:
-        if y.values.shape[1] != self.answer.size:
+    def _check_channels(self, y: Float[Tensor, "rows channels"], name: str) -> None:
+        if y.shape[1] != self.answer.size:
             raise InputFileError(
-                f"{name}: y has {y.values.shape[1]} numbers in a row; expected {self.answer.size}, "
-                "as in training."
+                f"{name}: y has {y.shape[1]} numbers in a row; expected {self.answer.size}, as in "
+                "training."
             )
 
     @cached_property
     def questions(self) -> NDArray[np.int64]:
         """Which question each problem asks, `(n,)`: the same number where it is the same."""
         return structured_split.numbered(self._held[0])
-
-    @cached_property
-    def held(self) -> NDArray[np.bool_]:
-        """Which problems are held out, `(n,)`: all of a question, or none."""
-        return held_out(self.questions, self.held_out, derive(self.split_seed, "held out"))
 
     @cached_property
     def split(self) -> StructuredSplit:
@@ -336,20 +327,16 @@ class StructuredPairs(HeldOut):
         Raises:
             InputFileError: a file cannot be read, or holds another kind of problem.
         """
-        several, names = read_named(str(file))
-        known = [values(each) is not None for each in several]
+        several, names = read_problems(file)
         try:
             problem = self.problem(several, names=names)
             cast(FactorSpace, self.question).check_graphs(str(file), problem.x)
         except (ShapeError, NonFiniteError) as error:
             raise InputFileError(f"{file} cannot be solved: {error}") from error
-        target = None
-        if any(known):
-            answered = [each for each, has in zip(several, known, strict=True) if has]
-            some = [name for name, has in zip(names, known, strict=True) if has]
-            y = answers_of(answered, some)
-            self._check_channels(y, some[0])
-            target = filled(problem, y, torch.tensor(known), names).to(device)
+        target = known_answers(several, problem.x[ENTRY].ptr.diff(), names)
+        if target is not None:
+            self._check_channels(target, str(file))
+            target = target.to(device)
         return Problem(problem.x.to(device), self.answer), target
 
     def write(self, file: Path, problem: Problem, y: Tensor) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from irem_core import checks
@@ -14,9 +16,8 @@ from irem_core.errors import InputFileError, NonFiniteError, SettingError, Shape
 from irem_core.problems import graph_parts
 from irem_core.problems.columns import Column
 from irem_core.problems.factor_graphs import ENTRY
-from irem_core.problems.graph_checks import is_graph, is_of_parts, numbers
+from irem_core.problems.graph_checks import is_graph, is_of_parts, nodes_of, numbers
 from irem_core.problems.graph_parts import EDGES, NODES
-from irem_core.problems.problem import Problem
 
 
 def values(problem: Any) -> Any:
@@ -78,7 +79,7 @@ def found_about(
         return None
     counts = y.lengths.tolist()
     fits = {
-        NODES: [each.num_nodes == count for each, count in zip(several, counts, strict=True)],
+        NODES: [nodes_of(each) == count for each, count in zip(several, counts, strict=True)],
         EDGES: [each.num_edges == count for each, count in zip(several, counts, strict=True)],
     }
     possible = [name for name in (NODES, EDGES) if all(fits[name]) and about in (None, name)]
@@ -92,19 +93,23 @@ def found_about(
         first = fits[wanted].index(False)
         graph = several[first]
         raise InputFileError(
-            f"{names[first]} has {counts[first]} rows of answers y, {graph.num_nodes} "
+            f"{names[first]} has {counts[first]} rows of answers y, {nodes_of(graph)} "
             f"nodes and {graph.num_edges} edges; expected one for each of its {wanted}."
         )
     return possible[0]
 
 
-def check_rows(batch: Any, y: Column, names: Sequence[str]) -> None:
+def check_rows(entries: Int[Tensor, " problems"], y: Column, names: Sequence[str]) -> None:
     """Check that problems have an answer for each of their entries.
+
+    Args:
+        entries: of each problem.
+        y: the answers.
+        names: of the problems, for errors.
 
     Raises:
         InputFileError: one has fewer or more.
     """
-    entries = batch[ENTRY].ptr.diff()
     wrong = (entries != y.lengths).nonzero()
     if wrong.numel():
         first = int(wrong[0, 0])
@@ -127,26 +132,25 @@ def as_input() -> Iterator[None]:
         raise InputFileError(str(error)) from error
 
 
-def filled(problem: Problem, y: Column, known: Tensor, names: Sequence[str]) -> Tensor:
-    """Return answers of all problems, NaN for those that are not known.
+def known_answers(
+    several: Sequence[Any], entries: Int[Tensor, " problems"], names: Sequence[str]
+) -> Float[Tensor, "rows channels"] | None:
+    """Return the answers of all problems, NaN for those without; None where none has any.
 
     Args:
-        problem: all of them.
-        y: the answers of some.
-        known: `(B,)` of which.
-        names: of all, for errors.
+        several: the problems.
+        entries: of each.
+        names: of them, for errors.
 
     Raises:
-        InputFileError: one has fewer or more answers than entries.
+        InputFileError: answers are not as they should be (see `answers_of`, `check_rows`).
     """
-    counts = problem.x[ENTRY].ptr.diff()
-    wrong = (counts[known] != y.lengths).nonzero()
-    if wrong.numel():
-        first = int(known.nonzero()[int(wrong[0, 0]), 0])
-        raise InputFileError(
-            f"{names[first]} has {int(y.lengths[int(wrong[0, 0])])} rows of answers y and "
-            f"{int(counts[first])} entries; expected a row for each."
-        )
-    held = torch.full((int(counts.sum()), y.values.shape[1]), torch.nan)
-    held[known.repeat_interleave(counts)] = y.values.to(held)
+    has = [values(each) is not None for each in several]
+    if not any(has):
+        return None
+    some = list(compress(names, has))
+    y, known = answers_of(list(compress(several, has)), some), torch.tensor(has)
+    check_rows(entries[known], y, some)
+    held = torch.full((int(entries.sum()), y.values.shape[1]), torch.nan)
+    held[known.repeat_interleave(entries)] = y.values.to(held)
     return held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from irem_core.errors import InputFileError
 from irem_core.files.arrays import Array, read_arrays
 from irem_core.problems.factor_graphs import ENTRY, ROLE
+from irem_core.problems.graph_checks import nodes_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
@@ -47,8 +48,8 @@ def files_of(place: Path) -> list[Path]:
     return [place]
 
 
-def read_problems(place: Path) -> list[Data | HeteroData]:
-    """Read the problems of a folder, or of one file.
+def read_problems(place: Path) -> tuple[list[Data | HeteroData], list[str]]:
+    """Read the problems of a folder, or of one file, and name each by its file.
 
     A graph is the arrays `edge_index` `(2, edges)`, `x` `(nodes, features)` and `edge_attr`
     `(edges, features)`, of which the last two may be missing. A factor graph is an array `x`
@@ -57,20 +58,13 @@ def read_problems(place: Path) -> list[Data | HeteroData]:
     perhaps features `KIND.x` `(factors, features)`. Answers `y` have a row for each node, edge or
     entry.
 
+    What graphs hold is checked where they are put together (see `graph_checks.cleaned`).
+
     Raises:
         InputFileError: a file cannot be read as one of these.
     """
-    return [_problem(file, read_arrays(file)) for file in files_of(place)]
-
-
-def read_named(data: str) -> tuple[list[Data | HeteroData], list[str]]:
-    """Read problems likewise, and name each by its file.
-
-    Raises:
-        InputFileError: a file cannot be read.
-    """
-    place = Path(data)
-    return read_problems(place), [str(file) for file in files_of(place)]
+    files = files_of(place)
+    return [_problem(file, read_arrays(file)) for file in files], [str(file) for file in files]
 
 
 def _problem(file: Path, arrays: Mapping[str, Array]) -> Data | HeteroData:
@@ -101,34 +95,22 @@ def _graph(file: Path, arrays: Mapping[str, Array]) -> Data:
             "alone: put what is known of nodes into x, and of edges into edge_attr."
         )
     edges = arrays["edge_index"]
-    if edges.ndim != 2 or edges.shape[0] != 2 or edges.dtype.kind not in "iu":
-        raise InputFileError(
-            f"{file}: edge_index is {edges.dtype} of shape {edges.shape}; expected whole numbers "
-            "(2, edges), from which node to which."
-        )
-    known = {name: arrays[name].shape[0] for name in ("x", "y") if name in arrays}
-    known["edges"] = int(edges.max(initial=-1)) + 1
+    held = {name: _tensor(array) for name, array in arrays.items() if name != "edge_index"}
+    graph = Data(edge_index=torch.from_numpy(edges), **held)
+    graph.num_nodes = nodes_of(graph)
     # Without x, answers about nodes say how many there are; those about edges are of another size.
-    nodes = known.get("x", known["edges"])
-    if "x" not in arrays and known.get("y") != edges.shape[1]:
-        nodes = max(nodes, known.get("y", 0))
-    if edges.size and (edges.min() < 0 or edges.max() >= nodes):
-        raise InputFileError(
-            f"{file}: edge_index goes from {edges.min()} to {edges.max()}; there are {nodes} "
-            "nodes, counted from 0."
-        )
-    held = {name: tensor(array) for name, array in arrays.items() if name != "edge_index"}
-    index = torch.from_numpy(edges.astype(np.int64))
-    return Data(edge_index=index, num_nodes=nodes, **held)
+    if "x" not in arrays and "y" in arrays and len(arrays["y"]) != edges.shape[-1]:
+        graph.num_nodes = max(graph.num_nodes, len(arrays["y"]))
+    return graph
 
 
 def _factor_graph(file: Path, arrays: Mapping[str, Array]) -> HeteroData:
     from torch_geometric.data import HeteroData
 
     problem = HeteroData()
-    problem[ENTRY].x = tensor(arrays["x"])
+    problem[ENTRY].x = _tensor(arrays["x"])
     if "y" in arrays:
-        problem[ENTRY].y = tensor(arrays["y"])
+        problem[ENTRY].y = _tensor(arrays["y"])
     entries, counts = len(arrays["x"]), dict[str, int]()
     for name, array in arrays.items():
         kind, _, role = name.partition(".")
@@ -140,7 +122,7 @@ def _factor_graph(file: Path, arrays: Mapping[str, Array]) -> HeteroData:
                 f"{counts[kind]}; expected a row for each factor."
             )
         if role == "x":
-            problem[kind].x = tensor(array)
+            problem[kind].x = _tensor(array)
         else:
             links = _links(f"{file}: {name}", array, entries)
             problem[kind, role or ROLE, ENTRY].edge_index = links
@@ -161,7 +143,5 @@ def _links(what: str, array: Array, entries: int) -> Tensor:
     return torch.from_numpy(np.stack([factor, members[factor, place].astype(np.int64)]))
 
 
-def tensor(array: Any) -> Tensor:
-    """Copy an array as rows of floating-point numbers."""
-    values = np.array(array, np.float64, order="C")
-    return torch.from_numpy(values[:, None] if values.ndim == 1 else values)
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.array(array, np.float64, order="C"))

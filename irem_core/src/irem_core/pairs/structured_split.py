@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irem_core.pairs.files import Moments
+from irem_core.pairs.split import Halves
 from irem_core.problems import factor_graphs
 from irem_core.problems.columns import Column
 from irem_core.problems.space import VectorSpace
@@ -23,7 +24,7 @@ _FITTED = 20_000
 
 
 @attrs.frozen(eq=False)
-class StructuredSplit:
+class StructuredSplit(Halves):
     """Factor graphs and the answers of their entries, which stay on each device they were on.
 
     Args:
@@ -39,12 +40,7 @@ class StructuredSplit:
         factory=dict, init=False
     )
 
-    def rows(self, held_out: int, device: torch.device) -> Int[Tensor, " problems"]:
-        """Return the numbers of held-out problems, or of those of training, in their order."""
-        chosen = self.held if held_out else ~self.held
-        return torch.from_numpy(chosen.nonzero()[0]).to(device)
-
-    def take(self, rows: Int[Tensor, " problems"], device: torch.device) -> tuple[Any, Tensor]:
+    def take(self, rows: Int[Tensor, " rows"], device: torch.device) -> tuple[Any, Tensor]:
         """Return some problems as a batch of factor graphs, and `(rows, channels)` answers."""
         if device not in self._on:
             moved = {name: each.to(device) for name, each in self.columns.items()}

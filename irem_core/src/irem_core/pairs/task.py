@@ -12,8 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from irem_core import checks
-from irem_core.distributed import derive
 from irem_core.errors import InputFileError, SettingError
 from irem_core.files.arrays import Array
 from irem_core.files.tables import ENDINGS
@@ -30,7 +28,7 @@ from irem_core.pairs.files import (
     space_of,
 )
 from irem_core.pairs.held_out import HeldOut
-from irem_core.pairs.split import Split, held_out
+from irem_core.pairs.split import Split
 from irem_core.pairs.standardized import Standardized
 from irem_core.pairs.summary import summary
 from irem_core.pairs.unanswered import (
@@ -90,17 +88,15 @@ class PairsTask(HeldOut):
         y_columns: Sequence[str] | None = None,
     ) -> None:
         """Set the spaces; the pairs are read when they are first needed."""
-        checks.check(checks.one_of(None, *answers.DISCRETE), "PairsTask", discrete=discrete)
-        checks.check(checks.positive, "PairsTask", held_out=held_out)
-        if held_out >= 1:
-            raise SettingError(f"PairsTask got held_out={held_out}; expected less than 1.")
-        self.question = question
-        self.answer = answer
-        self.data = data
-        self.digest = digest
-        self.held_out = held_out
-        self.split_seed = split_seed
-        self.discrete = discrete
+        super().__init__(
+            data,
+            question=question,
+            answer=answer,
+            digest=digest,
+            held_out=held_out,
+            split_seed=split_seed,
+            discrete=discrete,
+        )
         self.cost = cost
         self.unanswered = unanswered
         self.columns: Columns = (x_columns, y_columns)
@@ -258,11 +254,6 @@ class PairsTask(HeldOut):
     def questions(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Which question each pair asks, `(n,)`: the same number where x is the same."""
         return numbered_questions(self.pairs.x)
-
-    @cached_property
-    def held(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which pairs are held out, `(n,)`: all pairs of a question, or none (see `held_out`)."""
-        return held_out(self.questions, self.held_out, derive(self.split_seed, "held out"))
 
     @cached_property
     def split(self) -> Split:

@@ -13,12 +13,7 @@ from irem_core import checks
 from irem_core.errors import SettingError, ShapeError
 from irem_core.problems import factor_graphs
 from irem_core.problems.factor_graphs import ENTRY, ROLE
-from irem_core.problems.space import RaggedSpace, Space, require_finite
-
-_MADE = (
-    "such as factor_graphs.build or torch-geometric's Batch.from_data_list makes of HeteroData "
-    f"with nodes of the type {ENTRY!r}"
-)
+from irem_core.problems.space import RaggedSpace, Space
 
 
 @attrs.frozen
@@ -89,30 +84,8 @@ class FactorSpace(Space):
             for role in self.roles_of(kind):
                 yield kind, role
 
-    def check_features(self, name: str, value: Any) -> None:
-        """Check that a batch of factor graphs has finite features.
-
-        What energies need besides is for them to ask (`check_graphs`).
-
-        Args:
-            name: what to call it in an error.
-            value: the batch.
-
-        Raises:
-            ShapeError: it is no such batch.
-            NonFiniteError: a feature is NaN or infinite.
-        """
-        if not factor_graphs.is_one(value):
-            raise ShapeError(
-                f"{name} is a {type(value).__name__}; expected factor graphs, {_MADE}."
-            )
-        for kind in value.node_types:
-            features = value[kind].get("x")
-            if features is not None:
-                require_finite(f"{name}, in the features of {kind!r} nodes,", features)
-
-    def check_graphs(self, title: str, x: Any, weight: Tensor | None = None) -> None:
-        """Check that x is a batch of factor graphs of these kinds, as long as anything is linked.
+    def check_features(self, title: str, x: Any, weight: Tensor | None = None) -> None:
+        """Check that x is a batch of factor graphs of these kinds, with features of these widths.
 
         Args:
             title: who is asked, named in errors.
@@ -120,12 +93,13 @@ class FactorSpace(Space):
             weight: whose type and device the features must have; None for any.
 
         Raises:
-            ShapeError: x is anything else, or something is linked to nothing or twice.
+            ShapeError: x is anything else.
         """
         if not factor_graphs.is_one(x):
             raise ShapeError(
                 f"{title} got x of type {type(x).__name__}; expected a batch of factor graphs, "
-                f"{_MADE}."
+                "such as factor_graphs.build or torch-geometric's Batch.from_data_list makes of "
+                f"HeteroData with nodes of the type {ENTRY!r}."
             )
         widths = {ENTRY: self.features, **dict(self.kinds)}
         for kind in x.node_types:
@@ -136,6 +110,19 @@ class FactorSpace(Space):
                     "training, so train it on problems that have this one."
                 )
             _check_features(title, x[kind], kind, widths[kind], weight)
+
+    def check_graphs(self, title: str, x: Any, weight: Tensor | None = None) -> None:
+        """Check features (see `check_features`), and that all is linked, by links that are known.
+
+        Args:
+            title: who is asked, named in errors.
+            x: what it was given.
+            weight: as for `check_features`.
+
+        Raises:
+            ShapeError: x is no such batch, or something is linked to nothing or twice.
+        """
+        self.check_features(title, x, weight)
         known = {(kind, role, ENTRY) for kind, role in self.links()}
         for key in x.edge_types:
             if tuple(key) not in known:

@@ -52,11 +52,7 @@ def _of_nodes(graph: Data, name: str) -> Data:
     from torch_geometric.data import Data
 
     edges = _edges(graph.get("edge_index"), f"{name}: edge_index")
-    given = graph.get("x")
-    known = graph.get("num_nodes")
-    if known is None:
-        known = len(given) if given is not None else int(edges.max()) + 1 if edges.numel() else 0
-    nodes = int(known)
+    nodes = nodes_of(graph)
     _check_ends(edges, (nodes, nodes), f"{name}: edge_index")
     made = Data(edge_index=edges, num_nodes=nodes)
     for field, count in (("x", nodes), ("edge_attr", edges.shape[1])):
@@ -64,6 +60,17 @@ def _of_nodes(graph: Data, name: str) -> Data:
         if values is not None:
             made[field] = features(values, count, f"{name}: {field}")
     return made
+
+
+def nodes_of(graph: Data) -> int:
+    """Count the nodes of a graph, up to the last that an edge ends at where nothing else says it.
+
+    `Data.num_nodes` would warn there.
+    """
+    known, x, edges = (graph.get(name) for name in ("num_nodes", "x", "edge_index"))
+    if known is not None or x is not None:
+        return int(len(x) if known is None else known)
+    return int(edges.max()) + 1 if isinstance(edges, Tensor) and edges.numel() else 0
 
 
 def _of_parts(graph: HeteroData, name: str) -> HeteroData:

@@ -60,7 +60,8 @@ def factored(
     if not are_graphs(x):
         return x
     if factor_graphs.is_one(x):
-        return x if device is None else x.to(device)
+        # torch-geometric moves in place, and the batch is the caller's.
+        return x if device is None else copy(x).to(device)
     about = question
     if isinstance(question, FactorSpace):
         about = EDGES if is_about_edges(question) else NODES

@@ -36,8 +36,17 @@ def _several(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+class _Direct(Objective):
+    """An objective that asks nothing of where a descent arrives."""
+
+    @property
+    def descends(self) -> bool:
+        """Nothing is descended."""
+        return False
+
+
 @attrs.frozen(kw_only=True)
-class Denoising(Objective):
+class Denoising(_Direct):
     """The gradient at an answer with noise points along the noise, at several levels.
 
     With noise e of level s, a standard normal number an entry, the loss is the mean of
@@ -53,11 +62,6 @@ class Denoising(Objective):
     levels: tuple[float, ...] = attrs.field(
         default=(0.1, 0.3, 1.0), converter=_several, validator=_levels
     )
-
-    @property
-    def descends(self) -> bool:
-        """Nothing is descended."""
-        return False
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the mean squared error of the gradients (see `Objective.loss`)."""
@@ -151,17 +155,12 @@ class Calibrated(Objective):
 
 
 @attrs.frozen(kw_only=True)
-class Regression(Objective):
+class Regression(_Direct):
     """What an energy proposes by itself is the answer: a network's loss, without a descent.
 
     Of answers on a bound of their space it is only known that they would be there or beyond, so
     that proposals beyond are not wrong (see `EnsembleEnergy`).
     """
-
-    @property
-    def descends(self) -> bool:
-        """Nothing is descended."""
-        return False
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the mean squared error of the proposals (see `Objective.loss`)."""
@@ -179,17 +178,12 @@ class Regression(Objective):
 
 
 @attrs.frozen(kw_only=True)
-class Grounded(Objective):
+class Grounded(_Direct):
     """Right answers have the energy 0, so that energies of different problems can be compared.
 
     Only the level of the energies learns, which moves no minimum: the loss is the mean of
     `(E(x, y*) / n)^2` for n entries.
     """
-
-    @property
-    def descends(self) -> bool:
-        """Nothing is descended."""
-        return False
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the loss, whose gradient reaches the level alone (see `Objective.loss`)."""

@@ -15,6 +15,7 @@ from irem_core.solvers.objective import Lesson, Objective
 from irem_core.tasks.task import Task
 from irem_core.testing.parts import check_part
 from irem_core.testing.support import (
+    check_loss,
     contents,
     contract,
     copied,
@@ -65,21 +66,9 @@ def check_objective(
         f"{title} changes the problems, the answers or the weights that it is given"
     )
     again, _ = taught(2)
-    assert isinstance(loss, Tensor) and loss.shape == (), (
-        f"{title} has a loss that is {loss!r}; expected one number"
-    )
-    assert bool(loss.isfinite()), f"{title} has the loss {loss.item()} before any training"
-    assert loss.requires_grad, f"{title} has a loss that depends on no weight"
+    check_loss(loss, energy, title)
     assert torch.equal(loss, again), f"{title} has another loss with a generator of the same seed"
     assert objective.descends == (last is not None), (
         f"{title} says descends={objective.descends}, and a descent was "
         f"{'not ' * (last is None)}taken; problems are replayed where it says so"
-    )
-    loss.backward()
-    slopes = [weight.grad for weight in energy.parameters() if weight.grad is not None]
-    assert any(bool((slope != 0).any()) for slope in slopes), (
-        f"{title} has a loss whose gradient reaches none of the weights"
-    )
-    assert all(bool(slope.isfinite().all()) for slope in slopes), (
-        f"{title} has a loss whose gradient is not finite"
     )

@@ -15,6 +15,7 @@ from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
 from irem_core.testing.support import (
+    check_loss,
     check_preset,
     contents,
     contract,
@@ -61,21 +62,10 @@ def check_solver(
 def _check_loss(solver: Solver, problem: Problem, target: Tensor, title: str) -> None:
     kept = copied((problem, target))
     loss = solver(problem, target, seeded_generator(0))
-    assert loss.shape == (), f"{title} has a loss of shape {tuple(loss.shape)}; expected one number"
-    assert bool(loss.isfinite()), f"{title} has the loss {loss.item()} before any training"
-    assert loss.requires_grad, f"{title} has a loss that depends on no weight"
     assert same(kept, contents((problem, target))), (
         f"{title} changes the problems or the answers that it learns from"
     )
-    loss.backward()
-    slopes = [weight.grad for weight in solver.parameters() if weight.grad is not None]
-    assert any(bool((slope != 0).any()) for slope in slopes), (
-        f"{title} has a loss whose gradient reaches none of its weights"
-    )
-    assert all(bool(slope.isfinite().all()) for slope in slopes), (
-        f"{title} has a loss whose gradient is not finite"
-    )
-    solver.zero_grad()
+    check_loss(loss, solver, title)
 
 
 def _check_resuming(solver: Solver, title: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irem_core.errors import IremError
 from irem_core.part import Preset
@@ -152,6 +152,33 @@ def _random_states() -> dict[str, bytes]:
         on_gpu = (state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
         states["torch.cuda"] = b"".join(on_gpu)
     return states
+
+
+def check_loss(loss: Any, learning: nn.Module, title: str) -> None:
+    """Check that a loss is one finite number, whose finite gradient reaches a weight.
+
+    Args:
+        loss: what was returned; its gradient is taken.
+        learning: whose weights it should reach.
+        title: of the part that it is of.
+
+    Raises:
+        AssertionError: it is not so.
+    """
+    assert isinstance(loss, Tensor) and loss.shape == (), (
+        f"{title} has a loss of shape {tuple(getattr(loss, 'shape', ()))}; expected one number"
+    )
+    assert bool(loss.isfinite()), f"{title} has the loss {loss.item()} before any training"
+    assert loss.requires_grad, f"{title} has a loss that depends on no weight"
+    loss.backward()
+    slopes = [weight.grad for weight in learning.parameters() if weight.grad is not None]
+    assert any(bool((slope != 0).any()) for slope in slopes), (
+        f"{title} has a loss whose gradient reaches none of its weights"
+    )
+    assert all(bool(slope.isfinite().all()) for slope in slopes), (
+        f"{title} has a loss whose gradient is not finite"
+    )
+    learning.zero_grad()
 
 
 def check_preset(preset: Any, what: str) -> None:

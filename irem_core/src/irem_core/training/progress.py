@@ -91,10 +91,10 @@ class Training:
         Raises:
             SettingError: the schedule is to be another one before it is finished.
         """
-        constant = self.schedule == "constant"
-        if before["schedule"] != self.schedule or (constant and not over):
-            return attrs.evolve(self, since=before["since"]) if constant else self
-        if before["iterations"] == self.iterations:
+        if before["schedule"] != self.schedule:
+            return self  # to be refused, as all settings that differ
+        more = before["iterations"] != self.iterations
+        if not more or (self.schedule == "constant" and not over):
             return attrs.evolve(self, since=before["since"])
         if iteration < before["iterations"] and not over:
             raise SettingError(
