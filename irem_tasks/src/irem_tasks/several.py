@@ -26,8 +26,8 @@ class Roots(DenseTask):
     (-scale, scale): 1 in training and on "same", 1.25 on "harder". The answer that is drawn is one
     of them, each as likely, so that the mean of the answers to a question is no answer.
 
-    An answer holds if the polynomial is there less than a thousandth of its scale, |y|^n + sum_i
-    |x_i| |y|^i.
+    An answer holds if the polynomial is there less than a thousandth of its scale,
+    ``|y|^n + sum_i |x_i| |y|^i``.
 
     Args:
         degree: n, at least 2.
