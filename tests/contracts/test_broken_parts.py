@@ -20,6 +20,7 @@ from irem_core import (
     LastStep,
     MLPEnergy,
     Momentum,
+    NoiseSchedule,
     Outcome,
     Settled,
     VectorSpace,
@@ -32,6 +33,7 @@ from irem_core.testing import (
     check_halting,
     check_objective,
     check_part,
+    check_schedule,
     check_space,
     halting,
 )
@@ -442,6 +444,27 @@ def test_a_broken_objective_is_found(name):
     task = load_task("add(size=3)")
     with pytest.raises(AssertionError, match=words):
         check_objective(objective, MLPEnergy.for_task(task, width=8, depth=2), task)
+
+
+# Schedules of noise
+
+
+def levels(*noise):
+    return attrs.frozen(type("Levels", (NoiseSchedule,), {"noise": property(lambda _: noise)}))()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (levels(), "no level"),
+        (levels(0.0, 0.5), "expected some above 0"),
+        (levels(0.5, 1.0), "below 1"),
+        (levels(0.5, 0.2), "ascending"),
+    ],
+)
+def test_a_broken_schedule_is_found(schedule, words):
+    with pytest.raises(AssertionError, match=words):
+        check_schedule(schedule)
 
 
 # Spaces

@@ -3,7 +3,7 @@
 import pytest
 
 from irem_core import build, load_task
-from irem_core.registry import ENERGIES, OBJECTIVES, SOLVERS, TASKS, Target
+from irem_core.registry import ENERGIES, OBJECTIVES, SOLVERS, TASKS, Target, find
 from irem_core.testing import check_energy, check_objective, check_solver, check_task
 from official import cases, missing
 
@@ -133,6 +133,13 @@ SOLVER_CASES = {
         ("edge_copy()", "iterative_feedforward(width=8, trained_by='unroll')", None),
         ("sparse_components()", "iterative_feedforward(width=8)", None),
     ],
+    "ired": [
+        ("add(size=3)", "ired()", None),
+        ("matrix_inverse(size=3)", "ired(corruption='entries', clip=2)", None),
+        ("edge_copy()", "ired(contrast=0)", "gine(width=8)"),
+        ("sudoku(size=4)", "ired(restarts=1)", "factor(width=4)"),
+        ("denoise(patch=8)", "ired(steps=1)", "mlp(width=8)"),
+    ],
     "ponder": [
         ("add(size=3)", "ponder(width=8, depth=1)", None),
         ("matrix_inverse(size=3)", "ponder(width=8, steps=3)", None),
@@ -207,7 +214,7 @@ def test_energies(name, case):
 def test_solvers(name, case):
     text, solver, energy = case
     task = load_task(text)
-    target = Target(task)
+    target = Target(find(SOLVERS, name).load().posed(task))
     settings = {} if energy is None else {"energy": build(ENERGIES, energy, target=target)}
     built = build(SOLVERS, solver, settings=settings, target=target)
     check_solver(built, task, trains=any(True for _ in built.parameters()))

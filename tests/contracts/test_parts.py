@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from irem_core import Layout, build
-from irem_core.registry import BACKPROPS, DESCENTS, HALTING, SPACES
-from irem_core.testing import check_backprop, check_descent, check_halting, check_space
+from irem_core.registry import BACKPROPS, DESCENTS, HALTING, SCHEDULES, SPACES
+from irem_core.testing import (
+    check_backprop,
+    check_descent,
+    check_halting,
+    check_schedule,
+    check_space,
+)
 from official import cases, missing
 
 DESCENT_CASES = {
@@ -14,6 +20,7 @@ DESCENT_CASES = {
     "nesterov": ["nesterov(step_size=0.5, momentum=0.2)"],
     "adam": ["adam(step_size=0.2, decay=0.5, square_decay=0.99)"],
     "coordinate-flip": ["coordinate_flip()", "coordinate_flip(tenure=0)"],
+    "monotone": ["monotone(step_size=0.4)", "monotone(step_size=0.3, shrink=1)"],
     "barzilai-borwein": ["barzilai_borwein()"],
     "backtracking": ["backtracking(decrease=0.4)"],
     "levenberg-marquardt": ["levenberg_marquardt()", "levenberg_marquardt(dense=0)"],
@@ -51,12 +58,17 @@ SPACE_CASES = {
     "product": ["product(simplex(3), ball(2), matrix(2, 2, low=0.0))"],
     "image": ["image(3, 4, 5)", "image(1, 2, 2, low=0.0, high=1.0)"],
 }
+SCHEDULE_CASES = {
+    "cosine": ["cosine()", "cosine(levels=1)", "cosine(levels=300, offset=0.1)"],
+    "levels": ["levels(noise=0.5)", "levels(noise=(0.1, 0.2, 0.9))"],
+}
 STRUCTURED = {"simplex", "ball", "affine", "product"}
 TABLES = {
     DESCENTS: DESCENT_CASES,
     HALTING: HALTING_CASES,
     BACKPROPS: BACKPROP_CASES,
     SPACES: SPACE_CASES,
+    SCHEDULES: SCHEDULE_CASES,
 }
 
 
@@ -78,6 +90,11 @@ def test_halting_rules(name, text):
 @pytest.mark.parametrize(("name", "text"), cases(BACKPROP_CASES))
 def test_backprops(name, text):
     check_backprop(build(BACKPROPS, text))
+
+
+@pytest.mark.parametrize(("name", "text"), cases(SCHEDULE_CASES))
+def test_schedules(name, text):
+    check_schedule(build(SCHEDULES, text))
 
 
 @pytest.mark.parametrize(("name", "text"), cases(SPACE_CASES))

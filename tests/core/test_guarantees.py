@@ -11,6 +11,7 @@ from irem_core import (
     EnergyPlateau,
     FixedSteps,
     LevenbergMarquardt,
+    Monotone,
     NewtonCG,
     Outcome,
     Settled,
@@ -20,6 +21,7 @@ from irem_core.testing.zoo import ZOO, SquaresEnergy
 
 FALLING = {
     "backtracking": Backtracking(),
+    "monotone": Monotone(step_size=1e-2),
     "barzilai-borwein": BarzilaiBorwein(memory=1),
     "lbfgs": LBFGS(),
     "newton-cg": NewtonCG(),
@@ -27,7 +29,7 @@ FALLING = {
     "levenberg-marquardt": LevenbergMarquardt(),
 }
 # The others accept a step by its slope where energies differ by rounding alone.
-EXACTLY = ("backtracking", "barzilai-borwein")
+EXACTLY = ("backtracking", "barzilai-borwein", "monotone")
 QUICK = ("rosenbrock", "bard", "absolute", "bounded-quadratic")
 WALKS = [
     pytest.param(descent, name, marks=() if name in QUICK else pytest.mark.slow)

@@ -36,7 +36,7 @@ from trainings import TASK, DropoutEnergy, run_python, small_solver
 
 BUILT_IN = {
     reg.TASKS: {"add", "negate"},
-    reg.SOLVERS: {"irem", "feedforward"},
+    reg.SOLVERS: {"ired", "irem", "feedforward"},
     reg.ENERGIES: {"mlp", "scratchpad-mlp"},
     reg.DESCENTS: {
         "gradient",
@@ -51,6 +51,7 @@ BUILT_IN = {
         *("calibrated", "contrastive", "denoising", "descent", "grounded", "regression"),
         "weighted",
     },
+    reg.SCHEDULES: {"cosine", "levels"},
     reg.BACKPROPS: {"last-step", "full-unroll", "gradient-free", "implicit"},
     reg.SPACES: {"vector", "matrix", "edge"},
 }
@@ -300,6 +301,8 @@ PARTS = [
     AllOf(FixedSteps(steps=2)),
     *(build(reg.BACKPROPS, name) for name in sorted(BUILT_IN[reg.BACKPROPS])),
     *(build(reg.OBJECTIVES, name) for name in sorted(BUILT_IN[reg.OBJECTIVES] - {"weighted"})),
+    build(reg.SCHEDULES, "cosine(levels=3)"),
+    build(reg.SCHEDULES, "levels(noise=(0.1, 0.9))"),
     build(reg.OBJECTIVES, "weighted(objectives=(descent(), denoising()), weights=(1, 0.5))"),
     VectorSpace(3, low=-0.1),
     MatrixSpace(2, 3, high=7.25),
@@ -326,7 +329,14 @@ def test_energies_solvers_and_tasks_survive_description():
 def test_every_built_in_part_is_among_those_tested_above():
     described = [description.describe(part) for part in PARTS]
     named = {(each["group"], each["name"]) for each in described}
-    for group in (reg.DESCENTS, reg.HALTING, reg.BACKPROPS, reg.OBJECTIVES, reg.SPACES):
+    for group in (
+        reg.DESCENTS,
+        reg.HALTING,
+        reg.BACKPROPS,
+        reg.OBJECTIVES,
+        reg.SCHEDULES,
+        reg.SPACES,
+    ):
         assert {name for found, name in named if found == group} == BUILT_IN[group]
 
 

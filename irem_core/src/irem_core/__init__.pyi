@@ -14,6 +14,7 @@ from .descent import Descent as Descent
 from .descent import GradientDescent as GradientDescent
 from .descent import LevenbergMarquardt as LevenbergMarquardt
 from .descent import Momentum as Momentum
+from .descent import Monotone as Monotone
 from .descent import Nesterov as Nesterov
 from .descent import NewtonCG as NewtonCG
 from .descent import Probe as Probe
@@ -124,6 +125,7 @@ from .solvers.base import Solver as Solver
 from .solvers.composition import Composition as Composition
 from .solvers.composition import compose as compose
 from .solvers.implicit import Implicit as Implicit
+from .solvers.ired import IRED as IRED
 from .solvers.irem import IREM as IREM
 from .solvers.layer import SolverLayer as SolverLayer
 from .solvers.objective import DescentError as DescentError
@@ -140,6 +142,9 @@ from .solvers.recipes import recipe as recipe
 from .solvers.recipes import solver_for as solver_for
 from .solvers.replay import Example as Example
 from .solvers.replay import ReplayBuffer as ReplayBuffer
+from .solvers.schedules import CosineSchedule as CosineSchedule
+from .solvers.schedules import NoiseLevels as NoiseLevels
+from .solvers.schedules import NoiseSchedule as NoiseSchedule
 from .solving.constrained import Constrained as Constrained
 from .solving.constrained import ConstrainedSolution as ConstrainedSolution
 from .solving.constrained import constrained as constrained

@@ -38,6 +38,7 @@ DESCENTS = "irem.descents"
 HALTING = "irem.halting"
 BACKPROPS = "irem.backprops"
 OBJECTIVES = "irem.objectives"
+SCHEDULES = "irem.schedules"
 SPACES = "irem.spaces"
 COMMANDS = "irem.commands"
 
@@ -49,6 +50,7 @@ KINDS = {
     HALTING: "halting rule",
     BACKPROPS: "backpropagation rule",
     OBJECTIVES: "objective",
+    SCHEDULES: "schedule",
     SPACES: "space",
     COMMANDS: "command",
 }
@@ -64,6 +66,7 @@ _GROUP_OF_SETTING = {
     "backprop": BACKPROPS,
     "objective": OBJECTIVES,
     "objectives": OBJECTIVES,
+    "schedule": SCHEDULES,
     "question": SPACES,
     "answer": SPACES,
     "task": TASKS,

@@ -10,6 +10,7 @@ from irem_core.descent.gradient import GradientDescent
 from irem_core.descent.lbfgs import LBFGS
 from irem_core.descent.levenberg_marquardt import LevenbergMarquardt
 from irem_core.descent.momentum import Momentum, Nesterov
+from irem_core.descent.monotone import Monotone
 from irem_core.descent.newton_cg import NewtonCG
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "GradientDescent",
     "LevenbergMarquardt",
     "Momentum",
+    "Monotone",
     "Nesterov",
     "NewtonCG",
     "Probe",

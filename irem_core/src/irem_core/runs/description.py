@@ -24,6 +24,7 @@ from irem_core.registry import (
     HALTING,
     KINDS,
     OBJECTIVES,
+    SCHEDULES,
     SOLVERS,
     SPACES,
     TASKS,
@@ -36,6 +37,7 @@ from irem_core.registry import (
 from irem_core.solvers.backprop import Backprop
 from irem_core.solvers.base import Solver
 from irem_core.solvers.objective import Objective
+from irem_core.solvers.schedules import NoiseSchedule
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.tasks.task import Task
 
@@ -47,6 +49,7 @@ _GROUPS = {
     HaltingCriterion: HALTING,
     Backprop: BACKPROPS,
     Objective: OBJECTIVES,
+    NoiseSchedule: SCHEDULES,
     Space: SPACES,
 }
 

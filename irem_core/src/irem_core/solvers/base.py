@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from irem_core.descent.base import Descent
 from irem_core.errors import CompileError, SettingError, ShapeError
-from irem_core.part import Preset, Recorded
+from irem_core.part import Preset, Recorded, Source
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
 from irem_core.problems.questions import as_questions
@@ -53,6 +53,15 @@ class Solver(Recorded, nn.Module, ABC):
     def for_task(cls, task: Task, *, seed: int = 0, **settings: Any) -> Self:
         """Build the solver for a task (see `Recorded.for_task`), of which it may ask anything."""
         return super().for_task(task, seed=seed, **settings)
+
+    @classmethod
+    def posed(cls, task: Source) -> Source:
+        """Return what the solver's energies are built for: the task itself by default.
+
+        Args:
+            task: what to solve.
+        """
+        return task
 
     def compile(self, **options: Any) -> None:
         """Have torch compile what the solver spends its time on; only some solvers can.

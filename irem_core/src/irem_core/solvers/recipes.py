@@ -78,7 +78,8 @@ def recipe(
         raise UnknownNameError(
             f"The solver {name!r} has no preset {preset!r}. {near_matches(preset, kind.presets)}"
         )
-    target = Target(task, seed)
+    posed = kind.posed(task)
+    target = Target(posed, seed)
     if energy is None and preset is None and "energy" in inspect.signature(kind).parameters:
         energy = task.preferred
     if energy is not None:
@@ -86,7 +87,7 @@ def recipe(
         settings = {**settings, "energy": made}
     named, chosen = _preset(kind, preset, task, settings.get("energy"))
     if chosen.energy is not None and "energy" not in settings:
-        settings = {**settings, "energy": chosen.energy.for_task(task, seed=seed)}
+        settings = {**settings, "energy": chosen.energy.for_task(posed, seed=seed)}
     settings = {**built_parts(chosen.solver), **settings}
     built = build(SOLVERS, solver, settings=settings, target=target)
     return Recipe(preset=named, solver=task.adapted(built), training=task.training(chosen.training))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -153,15 +153,19 @@ def minimize(
     attached = context_of(energy, attached_problem(energy, x)) if carrying else None
     with solving():
         problem, generator = prepared(energy, x, generator)
-        recorder = _recorder(record, problem)
+        recorder = recorder_of(record, problem)
         watch = [each for each in (recorder, observer) if each is not None]
         context = ordinary(attached) if carrying else context_of(energy, problem)
         begin = first_iterate(energy, problem, start, generator)
         parts: dict[str, Any] = {"descent": descent, "halting": halting, "max_steps": max_steps}
         solution = descend(energy, problem, context, begin, **parts, watch=watch)
         solution = attrs.evolve(solution, restarts=torch.zeros_like(solution.steps))
-        held = (problem, context, begin, solution)
-        _restart(restarts, energy, held, generator, parts)
+        restart(
+            restarts,
+            (problem, context, solution),
+            draw=lambda left: _another(energy, left, begin, generator),
+            again=functools.partial(descend, energy, **parts),
+        )
         if recorder is not None:
             solution = attrs.evolve(solution, trace=recorder.trace())
         if differentiable is None or not carrying:
@@ -200,37 +204,34 @@ def descend(
     return found.solution(problem.layout).checked(problem)
 
 
-def _restart(
+def restart(
     restarts: int,
-    energy: Landscape,
-    held: tuple[Problem, Any, Iterate, Solution],
-    generator: torch.Generator,
-    parts: Mapping[str, Any],
+    held: tuple[Problem, Any, Solution],
+    draw: Callable[[Problem], Iterate],
+    again: Callable[[Problem, Any, Iterate], Solution],
 ) -> None:
     """Descend again and again, and write better answers into the solution.
 
     Args:
         restarts: how often.
-        energy: what to descend.
-        held: problems, their context, the first starts, and what was found from these.
-        generator: where starts come from.
-        parts: how to descend.
+        held: problems, their context, and what was found from their first starts.
+        draw: returns another start of problems.
+        again: descends problems with their context from a start.
     """
-    solution, layout = held[3], held[0].layout
+    solution, layout = held[2], held[0].layout
     numbers = torch.arange(layout.count, device=solution.y.device)
     for _ in range(restarts):
-        found = held[3]
+        found = held[2]
         if found.verified is not None:
             left = (~found.verified).nonzero().squeeze(1)
             if not left.numel():
                 return
             held = trees.select(held, held[0].layout, left)
             numbers = numbers[left]
-        problem, context, start, found = held
-        start = _another(energy, problem, start, generator)
-        again = descend(energy, problem, context, start, **parts)
-        found = found.or_better(attrs.evolve(again, restarts=torch.ones_like(again.steps)))
-        held = (problem, context, start, found)
+        problem, context, found = held
+        other = again(problem, context, draw(problem))
+        found = found.or_better(attrs.evolve(other, restarts=torch.ones_like(other.steps)))
+        held = (problem, context, found)
         trees.put(solution, layout, numbers, found)
 
 
@@ -307,14 +308,20 @@ def _check_digits(name: str, dtype: torch.dtype) -> None:
 def _another(
     energy: Landscape, problem: Problem, start: Iterate, generator: torch.Generator
 ) -> Iterate:
-    """Draw another start; without a space of answers, of the shape of the one that was given."""
+    """Draw another start; without a space of answers, of entries as the first ones have."""
     if problem.answer is not None:
         return energy.start(problem, generator)
-    y = uniform(tuple(start.y.shape), generator, start.y.device, start.y.dtype)
+    shape = (problem.layout.rows, *start.y.shape[1:])
+    y = uniform(shape, generator, start.y.device, start.y.dtype)
     return energy.with_scratchpad(Iterate(y, problem.layout), generator)
 
 
-def _recorder(record: Sequence[str], problem: Problem) -> Recorder | None:
+def recorder_of(record: Sequence[str], problem: Problem) -> Recorder | None:
+    """Return what keeps of every step what was asked for, None where that is nothing.
+
+    Raises:
+        SettingError: it cannot be kept.
+    """
     names = (record,) if isinstance(record, str) else tuple(record)
     for name in names:
         checks.one_of(*RECORDABLE)("minimize", _Record, name)

@@ -13,7 +13,7 @@ from irem_core.testing.descents import check_backprop, check_descent
 from irem_core.testing.energies import check_energy
 from irem_core.testing.halting import check_halting
 from irem_core.testing.objectives import check_objective
-from irem_core.testing.parts import check_part, check_space
+from irem_core.testing.parts import check_part, check_schedule, check_space
 from irem_core.testing.solvers import check_solver
 from irem_core.testing.tasks import check_task
 
@@ -24,6 +24,7 @@ __all__ = [
     "check_halting",
     "check_objective",
     "check_part",
+    "check_schedule",
     "check_solver",
     "check_space",
     "check_task",

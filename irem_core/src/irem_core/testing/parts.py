@@ -1,8 +1,9 @@
-"""What parts keep to: those with settings alone in general, and spaces."""
+"""What parts keep to: those with settings alone in general, schedules of noise and spaces."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from irem_core.part import settings_of
 from irem_core.problems.layout import Layout
 from irem_core.problems.space import Space
+from irem_core.solvers.schedules import NoiseSchedule
 from irem_core.testing.support import (
     contract,
     no_global_randomness,
@@ -44,6 +46,25 @@ def check_part(part: Any) -> None:
         require_error(frozen, AttributeError, setattr, part, name, value)
     typo = f"{title} takes no_such_setting=1; a setting that it does not have must be a TypeError"
     require_error(typo, TypeError, type(part), **settings, no_such_setting=1)
+
+
+@contract
+def check_schedule(schedule: NoiseSchedule) -> None:
+    """Check that the levels of a schedule of noise can be trained at and descended.
+
+    Args:
+        schedule: the schedule.
+
+    Raises:
+        AssertionError: it breaks its contract.
+    """
+    check_part(schedule)
+    title, noise = type(schedule).__name__, schedule.noise
+    assert len(noise) > 0, f"{title} has no level of noise"
+    ends = (0.0, *noise, 1.0)
+    assert all(low < high for low, high in pairwise(ends)), (
+        f"{title} has the levels {noise}; expected some above 0 and below 1, ascending"
+    )
 
 
 @contract
