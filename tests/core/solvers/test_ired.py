@@ -179,7 +179,7 @@ def test_restarts_keep_the_answer_of_the_lowest_energy():
     once, again = (solver.solve(asked(30), restarts=each) for each in (0, 8))
     assert (once.y < 0).any()
     assert (again.y > 0).all()
-    assert (again.restarts >= 0).all() and (again.evaluations > once.evaluations).all()
+    assert (again.evaluations > once.evaluations).all()
 
 
 def test_a_start_is_scaled_as_answers_are():
