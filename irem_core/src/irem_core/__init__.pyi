@@ -162,6 +162,7 @@ from .solving.halting import all_of as all_of
 from .solving.halting import any_of as any_of
 from .solving.minimization import minimize as minimize
 from .solving.outcome import Outcome as Outcome
+from .solving.particles import Resampling as Resampling
 from .solving.settled import Settled as Settled
 from .solving.solution import Observer as Observer
 from .solving.solution import Recorder as Recorder

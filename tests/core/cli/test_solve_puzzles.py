@@ -165,7 +165,8 @@ def test_the_curve_is_shown_printed_and_drawn(irem: Irem, untrained: Path, tmp_p
     assert "<svg" in drawn.read_text()
     assert "expected an ending" in irem("evaluate", untrained, *options, "--figure", "a").mistake()
     said = irem("evaluate", untrained, "--figure", drawn).mistake()
-    assert "draws a curve" in said
+    assert "is of a curve" in said
+    assert "is of a curve" in irem("evaluate", untrained, "--particles").mistake()
 
 
 def test_weights_that_come_with_a_package_solve_by_the_name_of_the_task(

@@ -116,6 +116,24 @@ def test_starts_after_the_first_are_those_of_restarts():
     assert made.solve(torch.zeros(1, 2), restarts=3).energy < made.solve(torch.zeros(1, 2)).energy
 
 
+def test_particles_stand_beside_as_many_starts():
+    task = Checked()
+    plain, curve = (
+        compute_curve(solver(task), task, starts=2, particles=each, **OPTIONS)
+        for each in (False, True)
+    )
+    one, two = curve.by_starts
+    assert one == plain.by_starts[0]
+    assert two.energy == plain.by_starts[1].energy
+    # Two particles that are never drawn anew: the better of two descents.
+    assert two.particles >= one.energy
+    assert two.by_particles > one.evaluations
+    assert curve.lines()["particles"] == [(two.by_particles, two.particles)]
+    assert Curve.from_dict(json.loads(json.dumps(curve.to_dict()))) == curve
+    with pytest.raises(SettingError, match="descends none"):
+        compute_curve(build(SOLVERS, "constant", target=Target(task)), task, particles=True)
+
+
 def test_without_a_check_errors_are_what_counts():
     task = Corner()
     curve = compute_curve(solver(task), task, starts=2, **OPTIONS)

@@ -60,6 +60,9 @@ def evaluate(
             "1, 2, 4, ... starts up to this many.",
         ),
     ] = None,
+    particles: Annotated[
+        bool, typer.Option("--particles", help="Show in the --curve as many particles too.")
+    ] = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw the --curve too, as .png or .svg.")
     ] = None,
@@ -88,9 +91,10 @@ def evaluate(
     from irem_core.tasks.elsewhere import with_data
     from irem_core.training.callbacks import best_evaluation
 
+    if curve is None and (figure is not None or particles):
+        given = "--particles" if figure is None else f"--figure {figure}"
+        raise SettingError(f"{given} is of a curve; give --curve too, or leave it out.")
     if figure is not None:
-        if curve is None:
-            raise SettingError(f"--figure {figure} draws a curve; give --curve too, or leave it.")
         check_figure(figure)
     loading.threads(threads)
     ranks = Ranks.from_environment()
@@ -108,7 +112,10 @@ def evaluate(
     options |= {"problems": problems or 1000, "seed": seed}
     if curve is not None:
         curves = [
-            compute_curve(solver, task, difficulty=name, starts=curve, **options) for name in names
+            compute_curve(
+                solver, task, difficulty=name, starts=curve, particles=particles, **options
+            )
+            for name in names
         ]
         if figure is not None:
             write_curves(curves, figure)

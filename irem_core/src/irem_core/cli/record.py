@@ -45,6 +45,7 @@ _NOTES = {
     "that of the nearest entry.",
     "AUROC": "AUROC: how well the energy tells the worst tenth of answers; 0.5 is chance.",
 }
+_PARTICLES = "as particles"
 # What training on problems that can be held out found of restarts (see `IREM.calibrate`).
 _PAYS = (
     "Restarts pay: the run descends each question 8 times again and takes the lowest energy, which "
@@ -211,9 +212,13 @@ def show_curves(curves: Sequence[Curve], *, as_json: bool) -> None:
             ["steps", curve.measure],
             [[step, curve.by_step[step]] for step in (*steps, last)],
         )
+        swarms = any(each.particles is not None for each in curve.by_starts)
         show.table(
             f"{curve.difficulty}: {curve.measure}, chosen among starts",
-            ["starts", "evaluations", "by energy", "until verified", "evaluations then", "oracle"],
+            [
+                *("starts", "evaluations", "by energy", "until verified", "evaluations then"),
+                *("oracle", *((_PARTICLES, "evaluations") if swarms else ())),
+            ],
             [
                 [
                     each.starts,
@@ -222,6 +227,7 @@ def show_curves(curves: Sequence[Curve], *, as_json: bool) -> None:
                     each.verification,
                     each.until_verified,
                     each.oracle,
+                    *((each.particles, each.by_particles) if swarms else ()),
                 ]
                 for each in curve.by_starts
             ],

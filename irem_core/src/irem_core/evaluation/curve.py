@@ -17,6 +17,7 @@ from irem_core.errors import SettingError
 from irem_core.evaluation.evaluation import evaluate
 from irem_core.problems import trees
 from irem_core.solvers.base import Solver, budget, place_of, restarts_of
+from irem_core.solvers.irem import IREM
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
 from irem_core.solving.solution import Solution
 from irem_core.tasks.difficulty import Difficulty
@@ -36,6 +37,9 @@ class Chosen:
         until_verified: evaluations of that, likewise.
         oracle: likewise of the best answers, which nobody can choose without knowing them: what is
             lost by the other ways.
+        particles: how good the answers of as many particles are (see `minimize`); None where that
+            was not asked for, and of one start.
+        by_particles: evaluations of that, likewise.
     """
 
     starts: int
@@ -44,6 +48,8 @@ class Chosen:
     verification: float | None
     until_verified: float | None
     oracle: float
+    particles: float | None = None
+    by_particles: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +103,11 @@ class Curve:
                 for each in self.by_starts
                 if each.until_verified is not None and each.verification is not None
             ],
+            "particles": [
+                (each.by_particles, each.particles)
+                for each in self.by_starts
+                if each.by_particles is not None and each.particles is not None
+            ],
             "starts, oracle": [(each.evaluations, each.oracle) for each in self.by_starts],
         }
         return {name: points for name, points in lines.items() if points}
@@ -109,6 +120,7 @@ def compute_curve(
     difficulty: str | Difficulty = "same",
     problems: int = 200,
     starts: int = 64,
+    particles: bool = False,
     seed: int = 1,
     max_steps: int | None = None,
     descent: Descent | None = None,
@@ -122,16 +134,22 @@ def compute_curve(
         difficulty: a name, or free parameters.
         problems: how many.
         starts: of each, at least 1.
+        particles: whether problems are solved by as many particles too, in place of starts.
         seed: of problems and starts.
         max_steps: the most steps of any descent; the solver's own if None.
         descent: how to step; the solver's own if None.
         halting: when a problem has arrived; the solver's own rule if None, but never for `by_step`.
 
     Raises:
-        SettingError: a number is out of range, or the solver has no energy.
+        SettingError: a number is out of range, or the solver has no energy, or no particles.
         UnknownNameError: the task has no such difficulty.
     """
     checks.check(checks.count, "compute_curve", problems=problems, starts=starts)
+    if particles and not isinstance(solver, IREM):
+        raise SettingError(
+            f"compute_curve got particles=True and {type(solver).__name__}, which descends none; "
+            "expected IREM. Leave them out."
+        )
     wanted, place = task.difficulty(difficulty), place_of(solver)[0]
     most = budget(solver, task, max_steps)
     options: dict[str, Any] = {"max_steps": most, "descent": descent}
@@ -147,7 +165,9 @@ def compute_curve(
         **options,
     )
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
+    counts = [1 << power for power in range(starts.bit_length())]
     batches = []
+    swarms: list[list[_Descents]] = [[] for _ in counts]
     for problem, target in task.batches(problems, wanted, generator=generator, device=place):
         descents = []
         for number in range(starts):
@@ -157,16 +177,23 @@ def compute_curve(
             )
             descents.append(_Descents.of(solution, target, type(solver).__name__))
         batches.append(trees.map_leaves(_by(lambda rows: torch.stack(rows)), *descents))
+        if particles and isinstance(solver, IREM):
+            drawn = torch.Generator(place).manual_seed(derive(seed, "particles", wanted.name))
+            way = {"halting": halting, "generator": drawn, **options}
+            for count, found in zip(counts[1:], swarms[1:], strict=True):
+                solution = solver.solve(problem, particles=count, **way)
+                found.append(_Descents.of(solution, target, type(solver).__name__))
     together = trees.map_leaves(_by(lambda parts: torch.cat(parts, 1)), *batches)
     checked = together.verified is not None
-    counts = [1 << power for power in range(starts.bit_length())]
     return Curve(
         difficulty=wanted.name,
         problems=scores.problems,
         measure="solved" if checked else "mse",
         evaluations_by_step=(scores.evaluations_mean - 1) / max(scores.steps_mean, 1),
         by_step=scores.measures_by_step["solved"] if checked else scores.mse_by_step,
-        by_starts=tuple(together.chosen(count) for count in counts),
+        by_starts=tuple(
+            together.chosen(count, swarm) for count, swarm in zip(counts, swarms, strict=True)
+        ),
     )
 
 
@@ -193,17 +220,24 @@ class _Descents:
         error = solution.layout.mean((solution.y - target).double().square())
         return cls(solution.energy, solution.evaluations, error, solution.verified)
 
-    def chosen(self, count: int) -> Chosen:
-        """Choose among the first few starts."""
+    @property
+    def good(self) -> Float[Tensor, "*starts problems"]:
+        """How good answers are: whether they hold, or how wrong they are."""
+        return self.error if self.verified is None else self.verified.double()
+
+    def chosen(self, count: int, swarms: list[_Descents]) -> Chosen:
+        """Choose among the first few starts.
+
+        Args:
+            count: how many.
+            swarms: what as many particles came to, batch by batch; perhaps nothing.
+        """
         spent = self.evaluations[:count]
         lowest = self.energy[:count].nan_to_num(torch.inf).argmin(0, keepdim=True)
         verification = until = None
-        if self.verified is None:
-            values = self.error[:count]
-            best = values.amin(0)
-        else:
-            values = self.verified[:count].double()
-            best = values.amax(0)
+        values = self.good[:count]
+        best = values.amin(0) if self.verified is None else values.amax(0)
+        if self.verified is not None:
             # A start is made where none before it was verified.
             made = values.cumsum(0) - values == 0
             verification, until = _mean(best), _mean((spent * made).sum(0))
@@ -214,6 +248,10 @@ class _Descents:
             verification=verification,
             until_verified=until,
             oracle=_mean(best),
+            particles=_mean(torch.cat([each.good for each in swarms])) if swarms else None,
+            by_particles=_mean(torch.cat([each.evaluations for each in swarms]))
+            if swarms
+            else None,
         )
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 FIGURES = (".png", ".svg")
 """Endings of the files that a figure is written to."""
-_COLOURS = ("#8a8a8a", "#0b6e8f", "#3f8f4f", "#d1792c")
-_MARKS = ("-", "o-", "s-", "^-")
+_COLOURS = ("#8a8a8a", "#0b6e8f", "#3f8f4f", "#d1792c", "#8c5aa8")
+_MARKS = ("-", "o-", "s-", "^-", "d-")
 
 
 def write_curves(curves: Sequence[Curve], file: Path) -> None:

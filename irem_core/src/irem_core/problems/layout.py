@@ -105,12 +105,13 @@ class Layout:
         return per_row.reshape(-1, *(1 for _ in like.shape[1:]))
 
     def rows_of(self, problems: Int[Tensor, " kept"]) -> Int[Tensor, " kept_rows"]:
-        """List the rows that belong to the problems of an ascending list."""
+        """List the rows that belong to the problems of a list, some perhaps more than once."""
         if self.owner is None:
             return problems
-        keep = torch.zeros(self.count, dtype=torch.bool, device=self.owner.device)
-        keep[problems] = True
-        return keep[self.owner].nonzero().squeeze(1)
+        rows = torch.bincount(self.owner, minlength=self.count)
+        first, kept = (rows.cumsum(0) - rows)[problems], rows[problems]
+        ahead = first - (kept.cumsum(0) - kept)
+        return torch.arange(int(kept.sum()), device=kept.device) + ahead.repeat_interleave(kept)
 
     def joined(self, other: Layout) -> Layout:
         """Return the layout of both batches as one, this one's problems first."""
@@ -120,13 +121,12 @@ class Layout:
         return Layout(count, torch.cat([self.owner, other.owner + self.count]))
 
     def select(self, problems: Int[Tensor, " kept"]) -> Layout:
-        """Return the layout of the problems of an ascending list alone."""
+        """Return the layout of the problems of a list alone, some perhaps more than once."""
+        count = problems.shape[0]
         if self.owner is None:
-            return Layout(problems.shape[0])
-        number = torch.full((self.count,), -1, device=self.owner.device)
-        number[problems] = torch.arange(problems.shape[0], device=self.owner.device)
-        owner = number[self.owner]
-        return Layout(problems.shape[0], owner[owner >= 0])
+            return Layout(count)
+        rows = torch.bincount(self.owner, minlength=self.count)[problems]
+        return Layout(count, torch.arange(count, device=rows.device).repeat_interleave(rows))
 
 
 def _row_sums(values: Shaped[Tensor, "rows entries"]) -> Shaped[Tensor, " rows"]:

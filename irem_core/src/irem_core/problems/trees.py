@@ -156,7 +156,7 @@ def leads_with_rows(leaf: Tensor, layout: Layout) -> bool:
 
 
 def select(tree: Tree, layout: Layout, problems: Int[Tensor, " kept"]) -> Tree:
-    """Keep the problems of an ascending list.
+    """Keep the problems of a list, in its order and some perhaps more than once.
 
     Raises:
         ShapeError: a tensor leads with neither problems nor rows.

@@ -26,6 +26,7 @@ from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import minimize
+from irem_core.solving.particles import Resampling
 from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Observer, Solution
 from irem_core.solving.streaming import minimize_many
@@ -193,6 +194,8 @@ class IREM(Solver):
         halting: HaltingCriterion | None = None,
         start: Tensor | Iterate | None = None,
         restarts: int | None = None,
+        particles: int = 1,
+        resampling: Resampling = Resampling(),  # noqa: B008 (frozen)
         generator: torch.Generator | None = None,
         record: Sequence[str] = (),
         observer: Observer | None = None,
@@ -200,11 +203,11 @@ class IREM(Solver):
     ) -> Solution:
         """Descend the energy of each question until it halts (Algorithm 2; see `minimize`).
 
-        Where nothing is said it is the solver's own descent, halting rule, most steps and, from
-        starts of its own, restarts.
+        Where nothing is said it is the solver's own descent, halting rule, most steps and, of one
+        particle from starts of its own, restarts.
         """
         if restarts is None:
-            restarts = self.restarts if start is None else 0
+            restarts = self.restarts if start is None and particles == 1 else 0
         return minimize(
             self.energy,
             x,
@@ -213,6 +216,8 @@ class IREM(Solver):
             max_steps=self.max_steps if max_steps is None else max_steps,
             start=start,
             restarts=restarts,
+            particles=particles,
+            resampling=resampling,
             generator=generator,
             record=record,
             observer=observer,

@@ -14,9 +14,9 @@ from irem_core.descent.base import Descent
 from irem_core.energies.landscape import Evaluation, Landscape, check_problem
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
-from irem_core.solving.descending import context_of, ordinary, solving
+from irem_core.solving.descending import context_of, descend, ordinary, restart, solving
 from irem_core.solving.halting import HaltingCriterion
-from irem_core.solving.minimization import by_itself, descend, recorder_of, restart
+from irem_core.solving.minimization import by_itself, recorder_of
 from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Observer, Solution, total
 

@@ -16,7 +16,14 @@ from irem_core.errors import SettingError
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.problem import Problem
-from irem_core.solving.descending import check_parts, context_of, copied, ordinary, solving
+from irem_core.solving.descending import (
+    check_parts,
+    context_of,
+    copied,
+    descend,
+    ordinary,
+    solving,
+)
 from irem_core.solving.differentiation import (
     Differentiation,
     Unrolled,
@@ -39,7 +46,6 @@ from irem_core.solving.lagrangian import (
 from irem_core.solving.minimization import (
     attached_problem,
     by_itself,
-    descend,
     first_iterate,
     prepared,
 )

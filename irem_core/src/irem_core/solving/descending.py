@@ -1,8 +1,8 @@
-"""What is held of problems while their energies are descended, and one step of all of them."""
+"""Descents: what is held of problems on the way, one step of all of them, and whole descents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, Self
@@ -22,7 +22,11 @@ from irem_core.problems.problem import Problem
 from irem_core.problems.space import Space
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.outcome import Outcome
-from irem_core.solving.solution import Solution
+from irem_core.solving.solution import Observer, Solution
+
+# Rows that have halted are dropped from the batch once they are more than this share of it: early
+# enough that few are evaluated in vain, late enough that copying stays a small part of the work.
+_HALTED_SHARE = 0.1
 
 
 @attrs.frozen(eq=False)
@@ -85,6 +89,78 @@ def check_parts(title: str, energy: Any, descent: Any, halting: Any) -> None:
 def context_of(energy: Landscape, problem: Problem) -> Any:
     """Return the context of problems; None of no problems, which need not be encoded."""
     return encoded(energy, problem) if problem.layout.count else None
+
+
+def descend(
+    energy: Landscape,
+    problem: Problem,
+    context: Any,
+    start: Iterate,
+    *,
+    descent: Descent,
+    halting: HaltingCriterion,
+    max_steps: int,
+    watch: Sequence[Observer] = (),
+) -> Solution:
+    """Descend from one start of each problem."""
+    held = begin(energy, problem, context, start, descent, halting)
+    found = trees.map_leaves(copied, held.found)
+    for step in range(max_steps + 1):
+        running = held.found.outcome == Outcome.RUNNING
+        # At the start every problem is shown; later those that have just taken a step.
+        shown = running | (held.found.steps == step)
+        for each in watch:
+            _show(each, step, held, shown)
+        active = int(running.sum())
+        if step == max_steps or not active:
+            break
+        if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
+            trees.put(found, problem.layout, held.problems, held.found)
+            held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
+        held = advance(energy, problem.answer, held, descent, halting)
+    trees.put(found, problem.layout, held.problems, held.found)
+    return found.solution(problem.layout).checked(problem)
+
+
+def _show(observer: Observer, step: int, held: Descending, shown: Tensor) -> None:
+    if bool(shown.all()):
+        observer(step, held.problems, held.current)
+        return
+    chosen = shown.nonzero().squeeze(1)
+    layout = held.current.iterate.layout
+    if chosen.numel():
+        observer(step, held.problems[chosen], trees.select(held.current, layout, chosen))
+
+
+def restart(
+    restarts: int,
+    held: tuple[Problem, Any, Solution],
+    draw: Callable[[Problem], Iterate],
+    again: Callable[[Problem, Any, Iterate], Solution],
+) -> None:
+    """Descend again and again, and write better answers into the solution.
+
+    Args:
+        restarts: how often.
+        held: problems, their context, and what was found from their first starts.
+        draw: returns another start of problems.
+        again: descends problems with their context from a start.
+    """
+    solution, layout = held[2], held[0].layout
+    numbers = torch.arange(layout.count, device=solution.y.device)
+    for _ in range(restarts):
+        found = held[2]
+        if found.verified is not None:
+            left = (~found.verified).nonzero().squeeze(1)
+            if not left.numel():
+                return
+            held = trees.select(held, held[0].layout, left)
+            numbers = numbers[left]
+        problem, context, found = held
+        other = again(problem, context, draw(problem))
+        found = found.or_better(attrs.evolve(other, restarts=torch.ones_like(other.steps)))
+        held = (problem, context, found)
+        trees.put(solution, layout, numbers, found)
 
 
 def begin(

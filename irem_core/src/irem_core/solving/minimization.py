@@ -15,18 +15,15 @@ from irem_core.descent.base import Descent
 from irem_core.energies.landscape import Landscape, check_problem
 from irem_core.energies.precision import full_products
 from irem_core.errors import SettingError, ShapeError
-from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
 from irem_core.problems.space import VectorSpace, require_finite, uniform
 from irem_core.solving.descending import (
-    Descending,
-    advance,
-    begin,
     check_parts,
     context_of,
-    copied,
+    descend,
     ordinary,
+    restart,
     solving,
 )
 from irem_core.solving.differentiation import (
@@ -36,7 +33,7 @@ from irem_core.solving.differentiation import (
 )
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.in_units import InStandardUnits
-from irem_core.solving.outcome import Outcome
+from irem_core.solving.particles import Resampling, swarm
 from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Observer, Recorder, Solution
 
@@ -44,10 +41,6 @@ _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found", bound=Solution)
 
 RECORDABLE = ("energy", "gradient_norm", "y")
-
-# Rows that have halted are dropped from the batch once they are more than this share of it: early
-# enough that few are evaluated in vain, late enough that copying stays a small part of the work.
-_HALTED_SHARE = 0.1
 
 
 def by_itself(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
@@ -85,6 +78,8 @@ def minimize(
     max_steps: int = 1000,
     start: Tensor | Iterate | None = None,
     restarts: int = 0,
+    particles: int = 1,
+    resampling: Resampling = Resampling(),  # noqa: B008 (frozen)
     generator: torch.Generator | None = None,
     record: Sequence[str] = (),
     observer: Observer | None = None,
@@ -110,9 +105,14 @@ def minimize(
             is that of the lowest energy; steps and outcome are of the descent that found it, energy
             evaluations of all. Problems whose answers can be checked are descended again only until
             one holds, which then is the answer.
+        particles: how many candidates of each problem are descended side by side, all but the first
+            from random starts, and drawn anew between rounds by how low their energies are; each
+            restart has as many. The answer is chosen as among restarts; energy evaluations are of
+            all, steps and outcome of the particle that found it.
+        resampling: the rounds of particles, of which the last leaves them to the halting rule.
         generator: where random starts come from; seed 0 if None.
         record: what to keep of every step: any of "energy", "gradient_norm", "y" (dense answers);
-            with restarts, of the first descent.
+            with restarts or particles, of the first descent.
         observer: called after the start and after every step of the first descent.
         differentiable: gives y, and z, a gradient in x, in the weights of the energy and in all
             else that its `encode` reads, such as `Implicit()`; they are constants if None, and
@@ -122,13 +122,15 @@ def minimize(
         The lowest-energy iterate of each problem, with its energy, steps and outcome.
 
     Raises:
-        SettingError: a part is none, `max_steps`, `restarts` or `record` is out of range, or
-            answers of the descent cannot be differentiated.
+        SettingError: a part is none, `max_steps`, `restarts`, `particles` or `record` is out of
+            range, or answers of the descent cannot be differentiated.
         ShapeError: x, the start or the energy has the wrong shape, or no start can be drawn.
         NonFiniteError: x or the start holds NaN or infinity.
         EnergyError: the energy does not depend on y.
     """
     checks.check(checks.count_or_zero, "minimize", max_steps=max_steps, restarts=restarts)
+    checks.check(checks.count, "minimize", particles=particles)
+    checks.check(checks.part_of(Resampling), "minimize", resampling=resampling)
     halting = Settled() if halting is None else halting
     check_parts("minimize", energy, descent, halting)
     carrying = differentiable is not None and torch.is_grad_enabled()
@@ -144,6 +146,8 @@ def minimize(
             max_steps=max_steps,
             start=inside.conversion.standard(start),
             restarts=restarts,
+            particles=particles,
+            resampling=resampling,
             generator=generator,
             record=record,
             observer=inside.conversion.observer(observer),
@@ -158,81 +162,23 @@ def minimize(
         context = ordinary(attached) if carrying else context_of(energy, problem)
         begin = first_iterate(energy, problem, start, generator)
         parts: dict[str, Any] = {"descent": descent, "halting": halting, "max_steps": max_steps}
-        solution = descend(energy, problem, context, begin, **parts, watch=watch)
+        go: Callable[..., Solution] = functools.partial(descend, energy, **parts)
+        if particles > 1:
+            parts |= {"particles": particles, "resampling": resampling, "generator": generator}
+            go = functools.partial(swarm, energy, **parts)
+        solution = go(problem, context, begin, watch=watch)
         solution = attrs.evolve(solution, restarts=torch.zeros_like(solution.steps))
         restart(
             restarts,
             (problem, context, solution),
             draw=lambda left: _another(energy, left, begin, generator),
-            again=functools.partial(descend, energy, **parts),
+            again=go,
         )
         if recorder is not None:
             solution = attrs.evolve(solution, trace=recorder.trace())
         if differentiable is None or not carrying:
             return solution
         return differentiated(differentiable, energy, attached, problem.answer, solution)
-
-
-def descend(
-    energy: Landscape,
-    problem: Problem,
-    context: Any,
-    start: Iterate,
-    *,
-    descent: Descent,
-    halting: HaltingCriterion,
-    max_steps: int,
-    watch: Sequence[Observer] = (),
-) -> Solution:
-    """Descend from one start of each problem."""
-    held = begin(energy, problem, context, start, descent, halting)
-    found = trees.map_leaves(copied, held.found)
-    for step in range(max_steps + 1):
-        running = held.found.outcome == Outcome.RUNNING
-        # At the start every problem is shown; later those that have just taken a step.
-        shown = running | (held.found.steps == step)
-        for each in watch:
-            _show(each, step, held, shown)
-        active = int(running.sum())
-        if step == max_steps or not active:
-            break
-        if active < (1 - _HALTED_SHARE) * held.problems.shape[0]:
-            trees.put(found, problem.layout, held.problems, held.found)
-            held = trees.select(held, held.current.iterate.layout, running.nonzero().squeeze(1))
-        held = advance(energy, problem.answer, held, descent, halting)
-    trees.put(found, problem.layout, held.problems, held.found)
-    return found.solution(problem.layout).checked(problem)
-
-
-def restart(
-    restarts: int,
-    held: tuple[Problem, Any, Solution],
-    draw: Callable[[Problem], Iterate],
-    again: Callable[[Problem, Any, Iterate], Solution],
-) -> None:
-    """Descend again and again, and write better answers into the solution.
-
-    Args:
-        restarts: how often.
-        held: problems, their context, and what was found from their first starts.
-        draw: returns another start of problems.
-        again: descends problems with their context from a start.
-    """
-    solution, layout = held[2], held[0].layout
-    numbers = torch.arange(layout.count, device=solution.y.device)
-    for _ in range(restarts):
-        found = held[2]
-        if found.verified is not None:
-            left = (~found.verified).nonzero().squeeze(1)
-            if not left.numel():
-                return
-            held = trees.select(held, held[0].layout, left)
-            numbers = numbers[left]
-        problem, context, found = held
-        other = again(problem, context, draw(problem))
-        found = found.or_better(attrs.evolve(other, restarts=torch.ones_like(other.steps)))
-        held = (problem, context, found)
-        trees.put(solution, layout, numbers, found)
 
 
 def prepared(
@@ -334,13 +280,3 @@ def recorder_of(record: Sequence[str], problem: Problem) -> Recorder | None:
 
 class _Record:
     name = "record"
-
-
-def _show(observer: Observer, step: int, held: Descending, shown: Tensor) -> None:
-    if bool(shown.all()):
-        observer(step, held.problems, held.current)
-        return
-    chosen = shown.nonzero().squeeze(1)
-    layout = held.current.iterate.layout
-    if chosen.numel():
-        observer(step, held.problems[chosen], trees.select(held.current, layout, chosen))
