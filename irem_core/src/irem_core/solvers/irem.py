@@ -26,6 +26,7 @@ from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import minimize
+from irem_core.solving.outcome import Outcome
 from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Observer, Solution
 from irem_core.solving.streaming import minimize_many
@@ -278,6 +279,20 @@ class IREM(Solver):
         if again < _PAYS * once:
             self.restarts = _RESTARTS
             self._recorded = {**self._recorded, "restarts": _RESTARTS}
+
+    @property
+    def calibrated(self) -> bool:  # type: ignore[override]
+        """Whether training, or the energy's own making, has 2 E / n mean expected errors."""
+        return self.objective.calibrates or self.energy.calibrated
+
+    def expected_error(self, solution: Solution) -> Float[Tensor, " problems"]:
+        """Return 2 E / n of each answer, of n entries, where energies mean it (see `Solver`)."""
+        energy = solution.energy
+        if not self.calibrated or energy is None:
+            return super().expected_error(solution)
+        expected = (2 * energy / solution.layout.entries(solution.y)).clamp(min=0)
+        known = energy.isfinite() & (solution.outcome != int(Outcome.NONFINITE))
+        return expected.masked_fill(~known, torch.inf)
 
     def training_state(self) -> dict[str, Tensor]:
         """Return the replay buffer's content."""
