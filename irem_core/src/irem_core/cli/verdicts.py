@@ -76,9 +76,9 @@ def show_verdicts(scores: Mapping[str, Mapping[str, Any]]) -> None:
             )
         if "trust" in each:
             found = each["trust"]
-            errors = (show.cell(found[of]) for of in ("error_trusted", "error_others"))
+            these, others = (show.cell(found[of]) for of in ("error_trusted", "error_others"))
             typer.echo(
-                f"{name}: {100 * found['share']:.3g} % of the answers may be trusted at an error of "
-                f"{found['error']:g}; mean squared error of these {next(errors)}, of the others "
-                f"{next(errors)}."
+                f"{name}: {100 * found['share']:.3g} % of the answers may be trusted at an error "
+                f"of {found['error']:g}; mean squared error of these: {these}; of the others: "
+                f"{others}."
             )

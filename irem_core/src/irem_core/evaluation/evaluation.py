@@ -87,8 +87,7 @@ def evaluate(
 
     Raises:
         SettingError: a number is out of range, there is no such protocol, the published one is to
-            take other steps, the solver does not start again, or its answers can neither be trusted by
-            their energies nor be checked.
+            take other steps, or the solver does not start again or say what to trust.
         UnknownNameError: the task has no such difficulty.
         ShapeError: the solver cannot take problems of this size.
     """

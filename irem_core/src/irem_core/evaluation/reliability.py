@@ -13,7 +13,7 @@ _BINS = 10
 
 
 @attrs.frozen(kw_only=True)
-class Bin:
+class ReliabilityBin:
     """Problems whose answers are expected to be about as wrong as each other.
 
     Args:
@@ -50,7 +50,7 @@ class Reliability:
     real: Float[Tensor, " problems"]
     relative: bool = False
 
-    def bins(self, count: int = _BINS) -> list[Bin]:
+    def bins(self, count: int = _BINS) -> list[ReliabilityBin]:
         """Return bins of equally many problems, up to one, by rising expected error.
 
         Problems of which no error is known, as of NONFINITE answers, are left out.
@@ -63,7 +63,7 @@ class Reliability:
         order = expected.argsort(stable=True)
         parts = order.tensor_split(min(count, len(order))) if len(order) else ()
         return [
-            Bin(
+            ReliabilityBin(
                 problems=len(rows),
                 expected=float(expected[rows].mean()),
                 real=float(real[rows].mean()),
