@@ -226,8 +226,8 @@ class Solver(Recorded, nn.Module, ABC):
         raise SettingError(
             f"{type(self).__name__} does not say how wrong its answers are likely to be; expected "
             "a solver whose energies mean expected errors. Train irem with --objective "
-            '"weighted(objectives=(descent(), calibrated()), weights=(1, 0.3))", or learn pairs '
-            "with --energy ensemble or distance."
+            '"weighted(objectives=(descent(), calibrated()), weights=(1, 0.3))", or on pairs '
+            "(--pairs) of which twenty or more are held out."
         )
 
     def trust(self, solution: Solution, *, error: float) -> Bool[Tensor, " problems"]:
