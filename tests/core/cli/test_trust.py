@@ -63,7 +63,7 @@ def test_solve_tells_which_answers_to_trust(irem: Irem, there: Path) -> None:
     assert shown.status == 0, shown.err
     said = " ".join(shown.out.split())
     assert f"{sum(trusted(told))} of 30 answers may be trusted: their expected mean" in said
-    assert "at most 0.3, relative to the variance of each y" in said
+    assert "at most 0.3, over the variance of each y" in said
     assert {"expected", "trusted"} <= set(shown.out.replace("┃", " ").split())
     assert "trust" not in irem(*given[:-2]).out
 
@@ -111,7 +111,7 @@ def test_evaluate_shows_expected_beside_real_errors(irem: Irem, there: Path) -> 
     shown = irem(*given)
     assert shown.status == 0, shown.err
     said = " ".join(shown.out.split())
-    assert "same: expected and real errors, by energy, relative to the variance of each y" in said
+    assert "same: expected and real errors, by energy, over the variance of each y" in said
     assert "real over expected" in said
     assert f"may be trusted at an error of {error:g}; mean squared error of these: " in said
 

@@ -40,7 +40,7 @@ Trust = Annotated[
         metavar="ERROR",
         help="Say which answers may be trusted: those whose expected mean squared error is at most "
         "this, and where answers can be checked those that hold. Of pairs with several y of "
-        "different spreads, errors are relative to the variance of each.",
+        "different spreads, each error counts over the variance of its y.",
     ),
 ]
 MaxSteps = Annotated[

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from irem_core.solvers.base import Solver
 
 # Behind a sentence or a title, where errors have no unit.
-_RELATIVE = ", relative to the variance of each y"
+_RELATIVE = ", over the variance of each y"
 
 
 def check_trust(trust: float | None, command: str, *, curve: int | None = None) -> None:
