@@ -26,8 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from irem_core import fit_pairs
-from irem_core.evaluation.scores import auroc
+from irem_core import Reliability, Solution, auroc, fit_pairs
 from measuring import keep_each
 from pair_sets import SETS
 
@@ -85,7 +84,7 @@ def measure(name: str, seed: int, iterations: int | None) -> dict[str, Any]:
                 by: auroc(torch.from_numpy(rank), torch.from_numpy(error), share=0.1)
                 for by, rank in ranks.items()
             },
-            "expected": expected(solver, solution.energy.numpy(), answers, right),
+            "expected": expected(solver, solution, answers, right),
         }
     return scores
 
@@ -139,15 +138,15 @@ def exact(answers: NDArray[Any], right: NDArray[Any]) -> float | None:
 
 
 def expected(
-    solver: Any, energy: NDArray[Any], answers: NDArray[Any], right: NDArray[Any]
-) -> list[float]:
+    solver: Any, solution: Solution, answers: NDArray[Any], right: NDArray[Any]
+) -> list[float | None]:
     """Return real over expected squared error, standardised, in ten bins of rising energy."""
-    scale = solver.answer_units.scale.double().numpy()
-    varies = scale > 0
-    error = np.square((answers - right)[:, varies] / scale[varies]).sum(1) / right.shape[1]
-    told = 2 * energy / right.shape[1]
-    bins = np.array_split(np.argsort(told), 10)
-    return [float(error[rows].mean() / told[rows].mean()) for rows in bins]
+    units = solver.answer_units
+    deviation = units.standard(torch.from_numpy(answers)) - units.standard(torch.from_numpy(right))
+    told = Reliability(
+        expected=solver.solver.expected_error(solution), real=deviation.square().mean(1)
+    )
+    return [each.ratio for each in told.bins()]
 
 
 if __name__ == "__main__":

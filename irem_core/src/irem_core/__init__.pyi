@@ -67,6 +67,9 @@ from .evaluation.curve import Curve as Curve
 from .evaluation.curve import compute_curve as compute_curve
 from .evaluation.curve_figure import write_curves as write_curves
 from .evaluation.evaluation import evaluate as evaluate
+from .evaluation.reliability import Reliability as Reliability
+from .evaluation.reliability import ReliabilityBin as ReliabilityBin
+from .evaluation.reliability import Trust as Trust
 from .evaluation.scores import Scores as Scores
 from .evaluation.scores import auroc as auroc
 from .evaluation.scores import rank_correlation as rank_correlation

@@ -43,6 +43,7 @@ class SolvedFile:
             knows no exact answers. Problems without an answer add nothing.
         verified: how many answers were checked and hold; None where they cannot be checked.
         unanswered: how many have no answer, as their questions are not finite.
+        trusted: how many answers may be trusted; None where that was not asked for.
     """
 
     problems: int = attrs.field(validator=_whole)
@@ -55,6 +56,7 @@ class SolvedFile:
     )
     verified: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
     unanswered: int = attrs.field(default=0, validator=_whole)
+    trusted: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
 
     @property
     def mse(self) -> float | None:
@@ -70,10 +72,13 @@ class SolvedFile:
         if target is not None:
             error = (solution.y - target).double().square()
             squared = float(solution.layout.mean(error).nansum())
-        holds = None if solution.verified is None else int(solution.verified.sum())
+        holds, trusted = (
+            None if each is None else int(each.sum())
+            for each in (solution.verified, solution.trusted)
+        )
         missing = int((solution.layout.mean(solution.y.isnan().double()) > 0).sum())
         steps = int(solution.steps.sum())
-        return cls(solution.layout.count, names, steps, squared, holds, missing)
+        return cls(solution.layout.count, names, steps, squared, holds, missing, trusted)
 
     def plus(self, other: SolvedFile) -> SolvedFile:
         """Sum up two sets of problems."""
@@ -84,6 +89,7 @@ class SolvedFile:
             _sum(self.squared_error, other.squared_error),
             _sum(self.verified, other.verified),
             self.unanswered + other.unanswered,
+            _sum(self.trusted, other.trusted),
         )
 
 
@@ -97,7 +103,7 @@ def _sum(first: Known | None, second: Known | None) -> Known | None:
 
 def total(found: Iterable[SolvedFile]) -> SolvedFile:
     """Sum up any number of sets of problems."""
-    return functools.reduce(SolvedFile.plus, found, SolvedFile(0, {}, 0, 0.0, 0))
+    return functools.reduce(SolvedFile.plus, found, SolvedFile(0, {}, 0, 0.0, 0, trusted=0))
 
 
 class Journal:

@@ -28,7 +28,7 @@ from irem_core.problems.problem import Problem
 from irem_core.runs.checkpoint import digest_of
 from irem_core.runs.description import describe
 from irem_core.runs.provenance import versions
-from irem_core.solvers.base import Solver, budget, place_of
+from irem_core.solvers.base import Solver, budget, judged, place_of
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.solution import Solution
 from irem_core.tasks.task import Task
@@ -46,6 +46,7 @@ def solve_file(
     capacity: int = 1024,
     block: int = 16_384,
     seed: int = 0,
+    trust: float | None = None,
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda solved, problems: None,
 ) -> SolvedFile:
@@ -64,12 +65,14 @@ def solve_file(
             named y has right answers to them, which errors are measured by.
         answers: .npy for the answers alone; .safetensors for y, energy, steps and outcome. The
             answers to questions that hold NaN or infinity are NaN, with the outcome NONFINITE.
+            Where `trust` is given, also trusted, 1 or 0.
         max_steps: the most steps of any problem; the solver's own if None.
         descent: how to step; that of training if None.
         halting: when a problem has arrived; that of the solver if None.
         capacity: how many problems are descended at a time.
         block: how many are solved between two marks that resuming starts from.
         seed: of random starts, which depend on `capacity` and `block` too.
+        trust: also say which answers may be trusted not to exceed this error (`Solver.trust`).
         resume: whether to go on with what an interrupted call left.
         progress: called with the number of problems solved and to be solved.
 
@@ -78,7 +81,8 @@ def solve_file(
             one and all, or the answers would replace them.
         RunExistsError: an interrupted call left answers, and `resume` is false.
         InUseError: another process writes the same file of answers.
-        SettingError: it had other settings, or a number is out of range.
+        SettingError: it had other settings, a number is out of range, or answers can neither be
+            trusted by their energies nor be checked.
         StorageError: writing failed; the blocks that were solved before are kept.
     """
     checks.check(checks.count, "solve_file", capacity=capacity, block=block)
@@ -101,11 +105,12 @@ def solve_file(
         "capacity": capacity,
         "block": block,
         "seed": seed,
+        "trust": trust,
         "threads": torch.get_num_threads(),
         "torch": versions()["torch"],
     }
     ranks = Ranks.from_environment()
-    work = _Work(solver, task, reader, target.suffix, options, capacity, block, seed)
+    work = _Work(solver, task, reader, target.suffix, options, capacity, block, seed, trust)
     journal = Journal(target, ranks)
     with ranks.joined(place_of(solver)[0]), journal.alone(), journal.storing():
         if ranks.leads:
@@ -164,10 +169,13 @@ def answer_arrays(
 
 
 def about(solution: Solution) -> dict[str, Array]:
-    """Return what is told of answers beside them: steps, outcome and, where known, energy."""
+    """Return what is told of answers: steps, outcome and, where known, energy and trust."""
     found = {"steps": solution.steps, "outcome": solution.outcome}
     if solution.energy is not None:
         found["energy"] = solution.energy
+    if solution.trusted is not None:
+        # A number, as the others are: 1 or 0.
+        found["trusted"] = solution.trusted.to(torch.int64)
     return {name: tensor.numpy(force=True) for name, tensor in found.items()}
 
 
@@ -183,6 +191,7 @@ class _Work:
     capacity: int
     block: int
     seed: int
+    trust: float | None
 
     @property
     def blocks(self) -> int:
@@ -205,7 +214,7 @@ class _Work:
         """Return what an answer consists of."""
         problem = self.problem(0, 1)
         solution = tried(self.solver, problem, self.reader.file, **self.options)
-        return self.arrays([(problem, solution)])
+        return self.arrays([(problem, judged(self.solver, solution, self.trust))])
 
     def ends(self) -> Iterator[tuple[int, int]]:
         """Yield where blocks begin and end."""
@@ -270,7 +279,8 @@ class _Work:
         pairs, found = [], []
         for solution in solutions:
             problem, bad, first = given.popleft()
-            pairs.append((problem, unanswered(solution, bad)))
+            told = judged(self.solver, unanswered(solution, bad), self.trust)
+            pairs.append((problem, told))
             found.append(SolvedFile.of(pairs[-1][1], self.target(problem, first)))
         return total(found), self.arrays(pairs)
 

@@ -22,6 +22,7 @@ from irem_core.cli.options import (
     RunArgument,
     TestSeed,
     Threads,
+    Trust,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def evaluate(
     halting: Halting = None,
     protocol: Protocol = "solve",
     restarts: Restarts = None,
+    trust: Trust = None,
     curve: Annotated[
         int | None,
         typer.Option(
@@ -77,10 +79,12 @@ def evaluate(
 
     Problems halt by the run's own rule. With --protocol paper every problem takes all steps (80,
     or 40 on graphs), and none halts. The answer is the lowest-energy iterate. Under torchrun the
-    processes share the problems between them.
+    processes share the problems between them. Where energies mean expected errors, a table shows
+    these beside the real ones.
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import show_curves, show_scores
+    from irem_core.cli.verdicts import check_trust, show_verdicts
     from irem_core.distributed import Ranks
     from irem_core.errors import SettingError
     from irem_core.evaluation.curve import compute_curve
@@ -96,6 +100,7 @@ def evaluate(
         raise SettingError(f"{given} is of a curve; give --curve too, or leave it out.")
     if figure is not None:
         check_figure(figure)
+    check_trust(trust, "irem evaluate", curve=curve)
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
@@ -123,7 +128,7 @@ def evaluate(
         if figure is not None and not as_json:
             typer.echo(f"The figure is {figure}.")
         return
-    options |= {"restarts": restarts, "ranks": ranks, "protocol": protocol}
+    options |= {"restarts": restarts, "trust": trust, "ranks": ranks, "protocol": protocol}
     with ranks.joined(place):
         scores = {name: score(solver, task, difficulty=name, **options).to_dict() for name in names}
     if not ranks.leads:
@@ -137,6 +142,7 @@ def evaluate(
     else:
         floors = None if on is None else _floors(task, names)
         show_scores(task, str(metadata["solver"].get("name")), scores, floors=floors)
+        show_verdicts(scores)
 
 
 def _other(task: Task, on: str, difficulty: list[str] | None) -> HeldOut:

@@ -209,6 +209,8 @@ def _named(columns: Sequence[str], solution: Solution) -> dict[str, Array]:
     said = {"steps": solution.steps.numpy(force=True), "outcome": np.array(names, object)}
     if solution.energy is not None:
         said = {"energy": solution.energy.numpy(force=True), **said}
+    if solution.trusted is not None:
+        said["trusted"] = solution.trusted.numpy(force=True).astype(np.int64)
     answers = dict(zip(columns, solution.y.numpy(force=True).T, strict=True))
     # A column of the user's may bear one of these names.
     return answers | {f"irem {each}" if each in answers else each: said[each] for each in said}

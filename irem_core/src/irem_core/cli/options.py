@@ -34,6 +34,15 @@ Restarts = Annotated[
         "checked, those alone whose answer does not hold yet. The run's own if unset.",
     ),
 ]
+Trust = Annotated[
+    float | None,
+    typer.Option(
+        metavar="ERROR",
+        help="Say which answers may be trusted: those whose expected mean squared error is at most "
+        "this, and where answers can be checked those that hold. Of pairs with several y of "
+        "different spreads, each error counts over the variance of its y.",
+    ),
+]
 MaxSteps = Annotated[
     int | None,
     typer.Option(min=0, help="The most steps of any problem; as the run has it if unset."),

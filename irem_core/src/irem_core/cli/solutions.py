@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from irem_core.bulk.answer_journal import SolvedFile
     from irem_core.problems.problem import Problem
+    from irem_core.solvers.base import Solver
     from irem_core.solving.solution import Solution
     from irem_core.tasks.task import Task
 
@@ -36,9 +37,20 @@ def show_solution(
         typer.echo(report)
 
 
-def show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
-    """Show what became of the problems of a large file."""
+def show_sum(
+    found: SolvedFile, solver: Solver, output: Path, *, trust: float | None, as_json: bool
+) -> None:
+    """Show what became of the problems of a large file.
+
+    Args:
+        found: that.
+        solver: what solved them.
+        output: where the answers are.
+        trust: the error that answers are trusted not to exceed, where that was asked for.
+        as_json: whether to print JSON.
+    """
     from irem_core.cli import show
+    from irem_core.cli.verdicts import trusted_told
 
     count = found.problems
     outcomes = {name.lower().replace("_", " "): many for name, many in found.outcomes.items()}
@@ -48,6 +60,7 @@ def show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
         "steps_mean": found.steps / count,
         "mse": found.mse,
         "verified": found.verified,
+        **({} if found.trusted is None else {"trusted": found.trusted}),
     }
     if as_json:
         show.json_document({"answers": str(output), **summary})
@@ -58,6 +71,9 @@ def show_sum(found: SolvedFile, output: Path, *, as_json: bool) -> None:
         ["outcomes", "steps, mean", "error, mean", "verified"],
         [[ends, summary["steps_mean"], summary["mse"], found.verified]],
     )
+    if trust is not None and found.trusted is not None:
+        checked = found.verified is not None
+        typer.echo(trusted_told(solver, count, found.trusted, trust, checked=checked))
     typer.echo(f"The answers are in {output}.")
 
 
@@ -75,11 +91,19 @@ def listed(solution: Solution) -> list[Any] | None:
     )
 
 
-def rows_of(solution: Solution, errors: list[float] | None) -> list[dict[str, Any]]:
-    """Say what each problem came to."""
+def rows_of(
+    solution: Solution, errors: list[float] | None, expected: Tensor | None = None
+) -> list[dict[str, Any]]:
+    """Say what each problem came to.
+
+    Args:
+        solution: the answers.
+        errors: of each, where known.
+        expected: `(B,)` the errors to expect, where these are asked for.
+    """
     from irem_core.solving.outcome import Outcome
 
-    energies, checked = solution.energy, solution.verified
+    energies, checked, trusted = solution.energy, solution.verified, solution.trusted
     return [
         {
             "problem": index,
@@ -87,15 +111,17 @@ def rows_of(solution: Solution, errors: list[float] | None) -> list[dict[str, An
             "steps": int(solution.steps[index]),
             "energy": None if energies is None else known(float(energies[index])),
             "error": None if errors is None else known(errors[index]),
+            **({} if expected is None else {"expected": known(float(expected[index]))}),
             **({} if checked is None else {"verified": bool(checked[index])}),
+            **({} if trusted is None else {"trusted": bool(trusted[index])}),
         }
         for index, outcome in enumerate(solution.outcome)
     ]
 
 
 def known(value: float) -> float | None:
-    """Return a number, and None in place of NaN, which JSON does not have."""
-    return None if math.isnan(value) else value
+    """Return a finite number, and None in place of others, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def _show_trace(

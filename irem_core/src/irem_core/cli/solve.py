@@ -19,6 +19,7 @@ from irem_core.cli.options import (
     Restarts,
     TestSeed,
     Threads,
+    Trust,
 )
 from irem_core.cli.solutions import known, listed, rows_of, show_solution, show_sum
 from irem_core.errors import SettingError
@@ -60,6 +61,7 @@ def solve(
     descent: Descent = None,
     halting: Halting = None,
     restarts: Restarts = None,
+    trust: Trust = None,
     capacity: Annotated[
         int, typer.Option(min=1, help="How many problems of a large file are solved at a time.")
     ] = 1024,
@@ -92,13 +94,15 @@ def solve(
     In --json an answer that was checked and does not hold is null.
     """
     from irem_core.cli import files, loading, show
+    from irem_core.cli.verdicts import check_trust, trusted_told
     from irem_core.cli.watching import Watch
     from irem_core.distributed import Ranks
-    from irem_core.solvers.base import budget
+    from irem_core.solvers.base import budget, judged
 
     _check_source(file, difficulty)
     if watch and as_json:
         raise SettingError("--watch draws, and --json prints for programs; give one of them.")
+    check_trust(trust, "irem solve")
     loading.threads(threads)
     ranks = Ranks.from_environment()
     place = ranks.device(loading.device(device))
@@ -114,7 +118,7 @@ def solve(
     if file is not None and output is None:
         files.check_size(file, task)
     if file is not None and output is not None:
-        many = {**options, "capacity": capacity, "seed": seed}
+        many = {**options, "capacity": capacity, "seed": seed, "trust": trust}
         if files.in_lines(file, output, task, capacity):
             files.check_alone(file, ranks, resume=resume)
             _solve_lines(solver, task, file, output, many | again, as_json=as_json)
@@ -132,15 +136,20 @@ def solve(
         )
     asked = _problems(solver, task, file, difficulty, count, seed, place)
     problem, target = asked.problem, asked.target
+    if trust is not None:
+        # Refused before any work is spent on answers of which nothing can be said.
+        solver.trust(solver.solve(problem, max_steps=0), error=trust)
     with Watch(task, problem, target) if watch else nullcontext() as watching:
         solution, errors, trace = _solve(solver, asked, options | again, seed, watching)
         if rounding:
             solution = _rounded(task, solution)
+        solution = judged(solver, solution, trust)
         if watching is not None:
             watching.end(solution)
     if output is not None:
         files.write_answers(output, task, problem, solution)
-    rows = rows_of(solution, errors)
+    expected = None if trust is None or not solver.calibrated else solver.expected_error(solution)
+    rows = rows_of(solution, errors, expected)
     if as_json:
         answers = listed(solution) if output is None else str(output)
         show.json_document({"answers": answers, "problems": rows, "trace": trace})
@@ -148,6 +157,9 @@ def solve(
     if target is not None:
         target = problem.wanted(solution.y, target)
     show_solution(task, problem, target, solution, trace, rows)
+    if trust is not None:
+        trusted, checked = sum(row["trusted"] for row in rows), solution.verified is not None
+        typer.echo(trusted_told(solver, len(rows), trusted, trust, checked=checked))
     if output is not None:
         typer.echo(f"The answers are in {output}.")
 
@@ -304,7 +316,7 @@ def _solve_in_parts(
         found = solve_file(solver, task, file, output, **options, progress=progress)
     if not leads:
         return
-    show_sum(found, output, as_json=as_json)
+    show_sum(found, solver, output, trust=options["trust"], as_json=as_json)
 
 
 def _solve_lines(
@@ -318,4 +330,4 @@ def _solve_lines(
         found = solve_text(
             solver, task, file, output, **options, progress=lambda solved: progress(solved, None)
         )
-    show_sum(found, output, as_json=as_json)
+    show_sum(found, solver, output, trust=options["trust"], as_json=as_json)

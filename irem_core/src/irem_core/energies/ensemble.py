@@ -23,6 +23,8 @@ from irem_core.problems.space import Space, require_dense
 
 # Variances of an entry below this are rounding, where answers spread by about 1.
 _FLOOR = 1e-10
+# a and b of p = a v^b, a by its logarithm, before answers that training did not see are known.
+_UNJUDGED = (0.0, 1.0)
 
 
 @attrs.frozen(eq=False)
@@ -86,7 +88,7 @@ class EnsembleEnergy(EnergyFn):
         pairs = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(_uniform(members, *pair, fan_in=pair[0]) for pair in pairs)
         self.biases = nn.ParameterList(_uniform(members, 1, b, fan_in=a) for a, b in pairs)
-        self.register_buffer("judgement", torch.tensor([0.0, 1.0]))
+        self.register_buffer("judgement", torch.tensor(_UNJUDGED))
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
@@ -103,6 +105,11 @@ class EnsembleEnergy(EnergyFn):
                 "average": 0.998,
             },
         )
+
+    @property
+    def calibrated(self) -> bool:  # type: ignore[override]
+        """Whether a and b are of `calibrate`; p = v of before is far too sure."""
+        return bool((self.judgement != torch.tensor(_UNJUDGED).to(self.judgement)).any())
 
     def proposals(self, problem: Problem) -> Float[Tensor, "members problems entries"]:
         """Return what each network answers, flat, as if there were no bounds."""

@@ -89,9 +89,10 @@ class Landscape(Recorded, nn.Module, ABC):
     """Whether products are in bfloat16 (see `autocast`)."""
     exacting: bool = False
     """Whether the energy says nothing of answers once its products are rounded."""
+    calibrated: bool = False
+    """Whether 2 E / n is by its making the squared error to expect of an entry, of n entries."""
     trained_within_bounds: bool = False
-    """Whether training on pairs is told the bounds of answers. Steps that these cut hide by how
-    much they led beyond, so that most energies learn more without."""
+    """Whether training on pairs knows of bounds, which hide from most how far steps lead beyond."""
 
     @property
     def units(self) -> Units | None:
@@ -103,9 +104,7 @@ class Landscape(Recorded, nn.Module, ABC):
 
         A bare x may be an array or hold numbers of another type (see `Solver.solve`). What has a
         method `problem`, such as `Constraints`, is asked for it, in the type and on the device of
-        the weights.
-
-        The answers of a size-free energy are as large as the questions.
+        the weights. The answers of a size-free energy are as large as the questions.
 
         Raises:
             ShapeError: x has another number of dimensions or channels than the energy takes, or

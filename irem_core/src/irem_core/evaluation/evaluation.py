@@ -17,6 +17,7 @@ from irem_core.descent.base import Descent
 from irem_core.distributed import Ranks, derive
 from irem_core.energies.landscape import Evaluation
 from irem_core.errors import SettingError, ShapeError
+from irem_core.evaluation.reliability import Reliability, Trust
 from irem_core.evaluation.scores import Scores
 from irem_core.problems.problem import Problem
 from irem_core.solvers.base import (
@@ -54,6 +55,7 @@ def evaluate(
     halting: HaltingCriterion | None = None,
     protocol: str = "solve",
     restarts: int | None = None,
+    trust: float | None = None,
     device: torch.device | str | None = None,
     ranks: Ranks | None = None,
 ) -> Scores:
@@ -77,6 +79,7 @@ def evaluate(
             `restarts`.
         restarts: how often problems are descended again, as the solver's own default if None;
             errors by step are those of the first descents.
+        trust: also say which answers may be trusted not to exceed this error (`Solver.trust`).
         device: where to solve; where the solver is, if None.
         ranks: this process among those that share the problems between them, batch by batch; all
             return the scores of all. Solvers that draw random numbers for their starts alone get
@@ -84,7 +87,7 @@ def evaluate(
 
     Raises:
         SettingError: a number is out of range, there is no such protocol, the published one is to
-            take other steps, or the solver does not start again.
+            take other steps, or the solver does not start again or say what to trust.
         UnknownNameError: the task has no such difficulty.
         ShapeError: the solver cannot take problems of this size.
     """
@@ -107,7 +110,7 @@ def evaluate(
     generator = torch.Generator(place).manual_seed(derive(seed, "evaluation", wanted.name))
     solver = solver.to(place)
     ranks = Ranks() if ranks is None else ranks
-    tally = _Tally()
+    tally = _Tally(solver, trust)
     batches = task.batches(problems, wanted, generator=generator, device=place)
     for number, (problem, target) in enumerate(batches):
         if number % ranks.count != ranks.rank:
@@ -224,7 +227,11 @@ class _Watch:
 
     def squares(self, y: Tensor) -> Tensor:
         """Return the squared errors of answers, of several right ones those to the nearest."""
-        return (y - self.problem.wanted(y, self.target)).double().square()
+        return self.deviation(y).square()
+
+    def deviation(self, y: Tensor) -> Tensor:
+        """Return answers less the right ones."""
+        return (y - self.problem.wanted(y, self.target)).double()
 
 
 @attrs.frozen(eq=False)
@@ -240,6 +247,9 @@ class _Batch:
         errors: `(B,)` the mean squared error of each problem; likewise below.
         energies: None for a solver without one.
         verified: None where answers cannot be checked.
+        expected: the error of each, as it was expected; None where nothing is.
+        real: likewise as it is, in the unit of `expected`.
+        trusted: None where that was not asked for.
     """
 
     entries: int
@@ -253,17 +263,23 @@ class _Batch:
     outcomes: Tensor
     energies: Tensor | None
     verified: Tensor | None
+    expected: Tensor | None
+    real: Tensor
+    trusted: Tensor | None
 
 
 class _Tally:
     """The batches that were scored, by their numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, solver: Solver, trust: float | None) -> None:
+        self.solver, self.trust = solver, trust
         self.held: dict[int, _Batch] = {}
 
     def add(self, number: int, solution: Solution, watch: _Watch) -> None:
         """Add the solution of a batch."""
-        target, energies = watch.target, solution.energy
+        target, energies, solver = watch.target, solution.energy, self.solver
+        expected = solver.expected_error(solution) if solver.calibrated else None
+        trusted = None if self.trust is None else solver.trust(solution, error=self.trust)
         sums = watch.sums(solution.y)
         self.held[number] = _Batch(
             entries=target.numel(),
@@ -278,7 +294,18 @@ class _Tally:
             outcomes=solution.outcome.cpu(),
             energies=None if energies is None else energies.cpu(),
             verified=None if solution.verified is None else solution.verified.cpu(),
+            expected=None if expected is None else expected.cpu(),
+            real=solution.layout.mean(self._in_spreads(watch.deviation(solution.y))).cpu(),
+            trusted=None if trusted is None else trusted.cpu(),
         )
+
+    def _in_spreads(self, deviation: Tensor) -> Tensor:
+        """Return squared errors in the unit that the solver expects them in."""
+        spread = self.solver.error_spread
+        if spread is None:
+            return deviation.square()
+        # What never varied in training is answered as it is, and takes no part.
+        return torch.where(spread > 0, deviation / spread, 0.0).square()
 
     def share(self, ranks: Ranks) -> None:
         """Take over the batches of all processes, and give them this one's."""
@@ -332,7 +359,23 @@ class _Tally:
             energies=energies,
             steps=steps,
             verified=_joined([each.verified for each in batches]),
+            **self._verdicts(batches),
         )
+
+    def _verdicts(self, batches: Sequence[_Batch]) -> dict[str, Any]:
+        """Return what energies say of errors, as far as they do."""
+        real = torch.cat([each.real for each in batches])
+        expected = _joined([each.expected for each in batches])
+        trusted = _joined([each.trusted for each in batches])
+        relative = self.solver.error_spread is not None
+        return {
+            "reliability": None
+            if expected is None
+            else Reliability(expected=expected, real=real, relative=relative),
+            "trust": None
+            if trusted is None or self.trust is None
+            else Trust(error=self.trust, trusted=trusted, real=real),
+        }
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from irem_core.errors import SettingError
+from irem_core.evaluation.reliability import Reliability, Trust
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -44,6 +45,9 @@ class Scores:
         energies: `(problems,)` the energy of each answer, where there is one.
         steps: `(problems,)` the steps of each problem.
         verified: `(problems,)` which answers hold; None where they cannot be checked.
+        reliability: expected errors beside real ones; None for a solver whose energies say nothing
+            of errors.
+        trust: which answers may be trusted; None where that was not asked for.
     """
 
     difficulty: str
@@ -66,6 +70,8 @@ class Scores:
     energies: Float[Tensor, " problems"] | None
     steps: Int[Tensor, " problems"]
     verified: Bool[Tensor, " problems"] | None = None
+    reliability: Reliability | None = None
+    trust: Trust | None = None
 
     @property
     def energy_error_correlation(self) -> float | None:
@@ -117,6 +123,8 @@ class Scores:
             "energy_error_correlation": self.energy_error_correlation,
             "worst_tenth_auroc": self.worst_tenth_auroc,
             **({} if self.verified is None else {"solved_auroc": self.solved_auroc}),
+            **({} if self.reliability is None else {"reliability": self.reliability.to_dict()}),
+            **({} if self.trust is None else {"trust": self.trust.to_dict()}),
             **self.measures,
             **{
                 f"{name}_by_step": {str(step): value for step, value in by_step.items()}

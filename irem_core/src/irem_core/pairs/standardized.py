@@ -187,6 +187,27 @@ class Standardized(Solver):
         standard = self.answer_units.standard(target)
         self.solver.calibrate(self.standard(problem), standard, generator)
 
+    @property
+    def calibrated(self) -> bool:  # type: ignore[override]
+        """Whether energies of the solver inside are."""
+        return self.solver.calibrated
+
+    @property
+    def error_spread(self) -> Tensor | None:  # type: ignore[override]
+        """The spread of each entry in training; None where all that vary have the same one."""
+        scale = self.answer_units.scale
+        return scale if scale[scale > 0].unique().numel() > 1 else None
+
+    def expected_error(self, solution: Solution) -> Float[Tensor, " problems"]:
+        """Return what the solver inside expects, in the user's units where these are of one spread.
+
+        Otherwise errors count in the spreads of their entries (see `Solver.expected_error`).
+        """
+        expected = self.solver.expected_error(solution)
+        if self.error_spread is not None:
+            return expected
+        return expected * self.answer_units.scale.max().square()
+
     def draw_start(self, x: Any, generator: torch.Generator) -> Iterate | None:
         """Draw what restarts of the solver inside begin at, in the user's units."""
         start = self.solver.draw_start(self.standard(x), generator)

@@ -16,6 +16,7 @@ from torch import Tensor
 from irem_core import __version__
 from irem_core.report.drawing import FRAME, Chart, Series, chart, number
 from irem_core.report.gathering import Difficulty, Points, Run
+from irem_core.report.reliability import reliability
 from irem_core.report.section import Section, Table
 from irem_core.report.stepping import Followed
 
@@ -95,6 +96,7 @@ def _error(value: float | None) -> str:
 
 def _sections(run: Run) -> list[Section]:
     sections = [_training(run), _by_step(run), _compute(run), _halting(run), _calibration(run)]
+    sections.append(reliability(run))
     return [each for each in sections if each is not None]
 
 

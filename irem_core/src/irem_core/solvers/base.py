@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from irem_core import checks
 from irem_core.descent.base import Descent
 from irem_core.errors import CompileError, SettingError, ShapeError
 from irem_core.part import Preset, Recorded, Source
@@ -20,6 +22,7 @@ from irem_core.problems.questions import as_questions
 from irem_core.problems.space import Space
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
+from irem_core.solving.outcome import Outcome
 from irem_core.solving.solution import Observer, Solution
 from irem_core.solving.streaming import starts_of
 from irem_core.tasks.task import Task
@@ -43,6 +46,11 @@ class Solver(Recorded, nn.Module, ABC):
     """Whether products are in bfloat16."""
     max_steps: int | None = None
     """The most steps of a solve where nothing is said; None for as many as the task's protocol."""
+    calibrated: bool = False
+    """Whether energies of answers say how wrong they are likely to be (see `expected_error`)."""
+    error_spread: Tensor | None = None
+    """What the errors of entries are divided by in `expected_error`, `(...)` as wide as an answer
+    or shared between entries; None where it is in the squared units of answers."""
 
     @property
     def question_dtype(self) -> torch.dtype:
@@ -208,6 +216,52 @@ class Solver(Recorded, nn.Module, ABC):
         """
         return float(functional.mse_loss(self.solve(problem, generator=generator).y, target))
 
+    def expected_error(self, solution: Solution) -> Float[Tensor, " problems"]:
+        """Return the mean squared error to expect of each answer, by its energy.
+
+        It is in the squared units of answers. Where a run of pairs has entries of several spreads,
+        which need have no unit in common, each error counts in the spread of its entry instead
+        (`error_spread`): an error of 0.01 is then a hundredth of the variance.
+
+        Args:
+            solution: what this solver found.
+
+        Returns:
+            `(B,)`, at least 0; infinity where an energy is not finite or an answer is NONFINITE.
+
+        Raises:
+            SettingError: energies of this solver say nothing of errors, or there are none.
+        """
+        raise SettingError(
+            f"{type(self).__name__} does not say how wrong its answers are likely to be; expected "
+            "a solver whose energies mean expected errors. Train irem with --objective "
+            '"weighted(objectives=(descent(), calibrated()), weights=(1, 0.3))", or on pairs '
+            "(--pairs) of which twenty or more are held out."
+        )
+
+    def trust(self, solution: Solution, *, error: float) -> Bool[Tensor, " problems"]:
+        """Say which answers may be trusted to be as good as is asked for.
+
+        Where answers can be checked (`Solution.verified`) those that hold may be, whatever the
+        solver. Others may be where their `expected_error` is no more than `error`, however their
+        descent ended, but for NONFINITE ones.
+
+        Args:
+            solution: what this solver found.
+            error: the mean squared error to put up with, above 0, in the unit of `expected_error`.
+
+        Returns:
+            `(B,)`.
+
+        Raises:
+            SettingError: the error is not above 0, or answers cannot be checked and energies say
+                nothing of errors.
+        """
+        checks.check(checks.positive, "trust", error=error)
+        if solution.verified is not None:
+            return solution.verified & (solution.outcome != int(Outcome.NONFINITE))
+        return self.expected_error(solution) <= error
+
     def calibrate(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
         """Set what answers of training would flatter, once it is over; by default nothing.
 
@@ -240,6 +294,19 @@ class Solver(Recorded, nn.Module, ABC):
 
     def restore_training_state(self, state: dict[str, Tensor]) -> None:
         """Take over what `training_state` returned."""
+
+
+def judged(solver: Solver, solution: Solution, error: float | None) -> Solution:
+    """Return a solution that says which answers may be trusted, where that is asked for.
+
+    Args:
+        solver: what found it.
+        solution: the answers.
+        error: as `Solver.trust` takes it; None to say nothing.
+    """
+    if error is None:
+        return solution
+    return attrs.evolve(solution, trusted=solver.trust(solution, error=error))
 
 
 def place_of(solver: Solver) -> tuple[torch.device, torch.dtype]:

@@ -21,11 +21,13 @@ from irem_core.problems.problem import Problem
 from irem_core.solvers import presets
 from irem_core.solvers.backprop import Backprop, LastStep
 from irem_core.solvers.base import Solver
+from irem_core.solvers.isotonic import as_curve, fitted_curve, read_off
 from irem_core.solvers.objective import DescentError, Lesson, Objective
 from irem_core.solvers.replay import Example, ReplayBuffer, half_precision
 from irem_core.solving.differentiation import Differentiation
 from irem_core.solving.halting import HaltingCriterion
 from irem_core.solving.minimization import minimize
+from irem_core.solving.outcome import Outcome
 from irem_core.solving.particles import Resampling
 from irem_core.solving.settled import Settled
 from irem_core.solving.solution import Observer, Solution
@@ -62,6 +64,9 @@ class IREM(Solver):
             (Eq. 6).
         restarts: how often problems are descended again by default in solving, the answer of the
             lowest energy being kept. Training on pairs sets it to what pays (`calibrate`).
+        expected_errors: knots (E / n, error) of a rising curve that says how wrong answers of n
+            entries are likely to be, for energies that do not mean it; none if there are none.
+            Training on pairs fits them (`calibrate`).
 
     Raises:
         SettingError: a setting is out of range.
@@ -90,6 +95,7 @@ class IREM(Solver):
         replay_dtype: str | None = None,
         objective: Objective = DescentError(),  # noqa: B008 (frozen)
         restarts: int = 0,
+        expected_errors: Sequence[Sequence[float]] = (),
     ) -> None:
         """Take the parts over; the replay buffer is empty."""
         super().__init__()
@@ -121,6 +127,7 @@ class IREM(Solver):
         self.replayed = replayed
         self.objective = objective
         self.restarts = restarts
+        self.expected_errors = as_curve(expected_errors)
         self.question = getattr(energy, "question", None)
         self.answer = energy.answer
 
@@ -274,15 +281,54 @@ class IREM(Solver):
 
         Restarts pay where answers of the lowest of nine energies have errors that are by a tenth
         less than those of one descent; `restarts` is then 8, in what is saved too, unless more than
-        0 were asked for.
+        0 were asked for. Where energies do not mean expected errors, `expected_errors` become the
+        rising curve that fits those of the answers.
         """
         self.energy.calibrate(problem, target)
-        if self.restarts:
+        if not self.restarts:
+            tried = (0, _RESTARTS)
+            once, again = (self._error(problem, target, each, generator) for each in tried)
+            if again < _PAYS * once:
+                self._settle(restarts=_RESTARTS)
+        if not self._means_errors:
+            self._learn_errors(problem, target, generator)
+
+    def _learn_errors(self, problem: Problem, target: Tensor, generator: torch.Generator) -> None:
+        found = self.solve(problem, max_steps=min(self.max_steps, _JUDGED), generator=generator)
+        if found.energy is None:
             return
-        once, again = (self._error(problem, target, each, generator) for each in (0, _RESTARTS))
-        if again < _PAYS * once:
-            self.restarts = _RESTARTS
-            self._recorded = {**self._recorded, "restarts": _RESTARTS}
+        error = (found.y - problem.wanted(found.y, target)).square()
+        entry = found.energy / found.layout.entries(found.y)
+        self._settle(expected_errors=fitted_curve(entry, found.layout.mean(error)))
+
+    def _settle(self, **settings: Any) -> None:
+        """Take over settings, in what is saved too."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self._recorded = {**self._recorded, **settings}
+
+    @property
+    def _means_errors(self) -> bool:
+        return self.objective.calibrates or self.energy.calibrated
+
+    @property
+    def calibrated(self) -> bool:  # type: ignore[override]
+        """Whether 2 E / n means expected errors, or a curve of `expected_errors` says them."""
+        return self._means_errors or bool(self.expected_errors)
+
+    def expected_error(self, solution: Solution) -> Float[Tensor, " problems"]:
+        """Return 2 E / n of each answer, of n entries, or what `expected_errors` say of E / n."""
+        energy = solution.energy
+        if not self.calibrated or energy is None:
+            return super().expected_error(solution)
+        entry = energy / solution.layout.entries(solution.y)
+        expected = (
+            (2 * entry).clamp(min=0)
+            if self._means_errors
+            else read_off(self.expected_errors, entry)
+        )
+        known = energy.isfinite() & (solution.outcome != int(Outcome.NONFINITE))
+        return expected.masked_fill(~known, torch.inf)
 
     def training_state(self) -> dict[str, Tensor]:
         """Return the replay buffer's content."""

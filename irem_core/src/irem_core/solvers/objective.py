@@ -115,6 +115,11 @@ class Objective(ABC):
         """Whether it hangs on where a descent arrives; such problems are replayed."""
         return True
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether it makes 2 E / n the squared error to expect of an entry, of n entries."""
+        return False
+
     @abstractmethod
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the loss, with a graph to the weights of the energy.
@@ -199,6 +204,11 @@ class WeightedObjectives(Objective):
     def descends(self) -> bool:
         """Whether one of them does."""
         return any(objective.descends for _, objective in self.terms())
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether one of them does that has a weight."""
+        return any(weight > 0 and objective.calibrates for weight, objective in self.terms())
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the weighted sum of the losses (see `Objective.loss`).

@@ -146,6 +146,11 @@ class Calibrated(Objective):
     least where p is the mean of e over all that look alike. Energies below 0 count as 0.
     """
 
+    @property
+    def calibrates(self) -> bool:
+        """It does."""
+        return True
+
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the loss on the energies alone, not on where they lead (see `Objective.loss`)."""
         arrived, layout = lesson.arrived(), lesson.problem.layout

@@ -72,6 +72,7 @@ class Solution:
             is found by; NaN until it has been, by `backward`.
         verified: `(B,)` which answers were checked and hold; None where they cannot be checked.
         restarts: `(B,)` how often it was descended again; None for a solver that cannot.
+        trusted: `(B,)` which answers may be trusted, where that was asked for (`Solver.trust`).
     """
 
     y: Tensor
@@ -89,6 +90,7 @@ class Solution:
     residual: Float[Tensor, " problems"] | None = None
     verified: Bool[Tensor, " problems"] | None = None
     restarts: Int[Tensor, " problems"] | None = None
+    trusted: Bool[Tensor, " problems"] | None = None
 
     @classmethod
     def answered(cls, y: Tensor, layout: Layout) -> Self:
