@@ -50,7 +50,7 @@ def check_part(part: Any) -> None:
 
 @contract
 def check_schedule(schedule: NoiseSchedule) -> None:
-    """Check that the levels of a schedule of noise can be trained at and descended.
+    """Check that a schedule of noise has levels that can be trained at and descended.
 
     Args:
         schedule: the schedule.
