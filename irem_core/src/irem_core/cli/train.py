@@ -14,6 +14,7 @@ from irem_core.errors import CheckpointError, SettingError, UnknownSettingError,
 
 if TYPE_CHECKING:
     from irem_core.tasks.task import Task
+    from irem_core.training.callbacks import EvaluateEvery
 
 
 # Updates from which on a training is called long.
@@ -153,9 +154,9 @@ def train(
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
-    from irem_core.registry import OBJECTIVES, build, folder_name
+    from irem_core.registry import folder_name
     from irem_core.solvers.recipes import recipe
-    from irem_core.training.callbacks import EvaluateEvery, ProgressBar
+    from irem_core.training.callbacks import ProgressBar
     from irem_core.training.fit import fit
     from irem_core.training.pace import updates_within
 
@@ -173,11 +174,7 @@ def train(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
             f"irem solve {task}."
         )
-    written = {
-        name: part for name, part in loading.parts(descent, halting).items() if part is not None
-    }
-    if objective is not None:
-        written["objective"] = build(OBJECTIVES, objective)
+    written = _parts(descent, halting, objective)
     made = recipe(trained, solver, energy=energy, preset=preset, seed=seed, **written)
     loading.quicken(made.solver, compiled=compiled, autocast=autocast)
     settings = dict(made.training)
@@ -201,15 +198,7 @@ def train(
     elif pairs is not None and iterations is None and not as_json:
         _tell_length(settings.get("iterations", 0))
     watching = [ProgressBar(), *loading.loggers(log or ())]
-    # Ten evaluations of a long training, which whole images would make longer still.
-    every = max(1000, settings.get("iterations", 0) // 10)
-    difficulties = [name for name in trained.difficulties if name != "train"]
-    scoring = EvaluateEvery(
-        every,
-        difficulties=difficulties,
-        problems=min(problems, trained.interim),
-        protocol=protocol,
-    )
+    scoring = _scoring(trained, settings.get("iterations", 0), problems, protocol)
     with show.resumable(f"the run is kept in {folder}"):
         progress = fit(
             made.solver,
@@ -231,6 +220,32 @@ def train(
             protocol=protocol,
             as_json=as_json,
         )
+
+
+def _parts(descent: str | None, halting: str | None, objective: str | None) -> dict[str, Any]:
+    """Build the parts of the solver that were written."""
+    from irem_core.cli import loading
+    from irem_core.registry import OBJECTIVES, build
+
+    parts = loading.parts(descent, halting)
+    if objective is not None:
+        parts["objective"] = build(OBJECTIVES, objective)
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _scoring(task: Task, iterations: int, problems: int, protocol: str) -> EvaluateEvery:
+    """Return what scores a training on the way.
+
+    That is ten times in a long training, which whole images would make longer still.
+    """
+    from irem_core.training.callbacks import EvaluateEvery
+
+    return EvaluateEvery(
+        max(1000, iterations // 10),
+        difficulties=[name for name in task.difficulties if name != "train"],
+        problems=min(problems, task.interim),
+        protocol=protocol,
+    )
 
 
 def _check_settings(settings: Mapping[str, Any], *, known: Iterable[str]) -> None:
