@@ -210,6 +210,13 @@ class Task(Recorded, ABC):
         """
         return None
 
+    def as_learned(self, energy: type[Any]) -> Task:
+        """Return the task as an energy of a class can learn it: by default as it is.
+
+        A task that can be asked in several forms says here which one `irem train --energy` takes.
+        """
+        return self
+
     def adapted(self, solver: Any) -> Any:
         """Return what `recipe` trains for this task: the solver, or one wrapped around it."""
         return solver
