@@ -153,7 +153,7 @@ def train(
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
-    from irem_core.registry import OBJECTIVES, build, folder_name
+    from irem_core.registry import ENERGIES, OBJECTIVES, build, find, folder_name, plain_name
     from irem_core.solvers.recipes import recipe
     from irem_core.training.callbacks import EvaluateEvery, ProgressBar
     from irem_core.training.fit import fit
@@ -165,13 +165,16 @@ def train(
     said |= {"about": about}
     known = {name: value for name, value in said.items() if value is not None}
     trained, title = _trained(task, pairs, data, known)
+    if energy is not None:
+        trained = trained.as_learned(find(ENERGIES, plain_name(energy)).load())
     if not as_json:
         for remark in trained.remarks:
             typer.echo(remark)
     if trained.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
-            f"irem solve {task}."
+            f"irem solve {task}, or name with --energy one that irem describe {task} says is "
+            "learned in its place."
         )
     written = {
         name: part for name, part in loading.parts(descent, halting).items() if part is not None

@@ -166,10 +166,7 @@ class Task(Recorded, ABC):
         return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
 
     def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings of `fit` that suit this task, made from those of a preset.
-
-        As by default these, where problems are drawn anew for ever.
-        """
+        """Return settings of `fit`, made of a preset's: these, where draws go on for ever."""
         return dict(settings)
 
     def unseen(
@@ -204,17 +201,11 @@ class Task(Recorded, ABC):
         return None
 
     def solver(self) -> nn.Module | None:
-        """Return a `Solver` of the task's own that needs no training, else None.
-
-        Tasks with a written energy need none: `solver_for` descends that.
-        """
+        """Return a `Solver` of the task's own, else None; `solver_for` descends written energies."""
         return None
 
     def as_learned(self, energy: type[Any]) -> Task:
-        """Return the task as an energy of a class can learn it: by default as it is.
-
-        A task that can be asked in several forms says here which one `irem train --energy` takes.
-        """
+        """Return the task in the form in which a class of energies learns it: by default itself."""
         return self
 
     def adapted(self, solver: Any) -> Any:

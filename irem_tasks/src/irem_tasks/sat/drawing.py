@@ -11,18 +11,14 @@ from jaxtyping import Bool, Int
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
-from irem_core import Between, Problem, SettingError
+from irem_core import Between, SettingError
 from irem_tasks._declared import Range
-from irem_tasks.sat.clauses import assignments, places
-from irem_tasks.sat.energy import SatEnergy
-from irem_tasks.sat.solver import SatSolver
+from irem_tasks.sat.clauses import places
 
 WIDTH = 3
 EXPECTED = "a whole number of at least 3, since a clause has three different ones"
 # All assignments of formulas of so many variables fit in memory by the thousand formulas.
 _LISTED = 20
-# Steps of descent after which the others are handed to an exact method: few formulas are left.
-_STEPS = 2_000
 # Batches drawn in vain, one after the other, before a ratio is refused.
 _TRIES = 100
 
@@ -90,7 +86,7 @@ def satisfiable_formulas(
     """Draw uniform formulas until there are enough that can be satisfied; no other is left out.
 
     Of up to 20 variables the assignment is any of those that satisfy, all equally likely; of more
-    it is where descents lead, and an exact method decides on formulas that they do not satisfy.
+    it is the one that an integer program finds.
 
     Args:
         count: how many.
@@ -182,15 +178,18 @@ def _listed(
 def _decided(
     literals: Tensor, variables: int, generator: torch.Generator
 ) -> tuple[Bool[Tensor, " problems"], Bool[Tensor, "problems variables"]]:
-    """Say which formulas can be satisfied, by descents, and of those left by integer programs."""
-    problem = Problem(literals, assignments(variables))
-    found = SatSolver(SatEnergy()).solve(problem, max_steps=_STEPS, generator=generator)
-    holds, true = found.energy == 0, found.y > 0.5
-    for number in (~holds).nonzero()[:, 0].tolist():
-        answer = decide(literals[number], variables)
-        if answer is not None:
-            holds[number], true[number] = True, answer.to(true.device)
-    return holds, true
+    """Say which formulas can be satisfied, and by which assignment, one after the other.
+
+    Variables trade places with their negations at random, as programs prefer what is false.
+    """
+    shape = (len(literals), variables)
+    flipped = torch.randint(2, shape, generator=generator, device=literals.device)
+    sign = 1 - 2 * flipped.gather(1, places(literals).flatten(1)).view_as(literals)
+    found = [decide(each, variables) for each in sign * literals]
+    holds = torch.tensor([each is not None for each in found], device=literals.device)
+    nothing = torch.zeros(variables, dtype=torch.bool)
+    true = torch.stack([nothing if each is None else each for each in found])
+    return holds, true.to(literals.device) ^ (flipped > 0)
 
 
 def decide(

@@ -62,8 +62,9 @@ class Sat(DeclaredTask):
     that one descent leads to, and the squared error to it says nothing: `measures` has what
     counts. Nothing is trained, since the energy is written down.
 
-    With `parts` an energy of clauses is learned instead: x is a factor graph, with entries for
-    each variable being false and being true (see `irem_tasks.sat.parts`). Formulas are then drawn
+    With `parts`, which `irem train sat --energy factor` sets, an energy of clauses is learned
+    instead: x is a factor graph of the kinds that `Constraints` makes of Boolean variables. There
+    is an entry for each variable being false and one for its being true. Formulas are then drawn
     until they can be satisfied: 10 to 20 variables and ratios of 3.0 to 4.5 in "train" and "same",
     and in "harder" 20 variables and 91 clauses, as in SATLIB's uf20-91; `variables=50,ratio=4.36`
     is uf50-218. Of up to 20 variables y is any of their answers, all equally likely.
@@ -146,8 +147,7 @@ class Sat(DeclaredTask):
         """Return the formulas as factor graphs, if an energy is learned of such."""
         if self.parts or not issubclass(energy, FactorEnergy):
             return self
-        given = self._recorded["variables"]
-        return Sat(given, parts=True)
+        return Sat(self._recorded["variables"], parts=True)
 
     def energy(self) -> SatEnergy | None:
         """Return the energy of formulas; None with parts, of which it is learned."""
