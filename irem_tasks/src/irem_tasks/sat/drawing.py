@@ -7,7 +7,7 @@ from typing import Annotated
 import attrs
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from irem_tasks.sat.clauses import places
 WIDTH = 3
 EXPECTED = "a whole number of at least 3, since a clause has three different ones"
 # All assignments of formulas of so many variables fit in memory by the thousand formulas.
-_LISTED = 20
+LISTED = 20
 # Batches drawn in vain, one after the other, before a ratio is refused.
 _TRIES = 100
 
@@ -104,7 +104,7 @@ def satisfiable_formulas(
     shape = (count, int(lengths.max()))
     literals = torch.zeros(*shape, WIDTH, dtype=torch.int64, device=device)
     true = torch.zeros(count, int(sizes.max()), dtype=torch.bool, device=device)
-    listed = int(sizes.max()) <= _LISTED
+    listed = int(sizes.max()) <= LISTED
     left, in_vain = torch.arange(count, device=device), 0
     while len(left):
         drawn = random_clauses((len(left), shape[1]), sizes[left], generator)
@@ -158,6 +158,28 @@ def solutions(
         owner, true = owner[kept], true[kept]
     order = owner.argsort(stable=True)
     return owner[order], true[order]
+
+
+def preferred(
+    literals: Int[Tensor, "problems clauses width"],
+    sizes: Int[Tensor, " problems"],
+    leaning: Float[Tensor, "problems variables"],
+) -> Bool[Tensor, "problems variables"]:
+    """Return the assignments that satisfy formulas and whose true variables lean most to true.
+
+    Args:
+        literals: the clauses of formulas that can be satisfied (see `solutions`).
+        sizes: how many variables each formula has.
+        leaning: of each variable to being true; their sum is what counts.
+    """
+    owner, bits = solutions(literals, sizes)
+    number = torch.arange(leaning.shape[1], device=leaning.device)
+    true = (bits[:, None] >> number) % 2 > 0
+    total = torch.where(true, leaning[owner], 0).sum(1)
+    most = torch.full_like(leaning[:, 0], -torch.inf).scatter_reduce(0, owner, total, "amax")
+    best = (total == most[owner]).nonzero()[:, 0]
+    # Of equal ones any will do.
+    return torch.zeros_like(leaning, dtype=torch.bool).index_put((owner[best],), true[best])
 
 
 def _listed(

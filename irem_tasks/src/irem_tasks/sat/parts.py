@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from irem_core import FactorSpace, choices, factor_graphs, graphs
@@ -76,11 +76,20 @@ def sizes_of(x: Batch) -> Int[Tensor, " problems"]:
 
 def assignments_of(x: Batch, y: Float[Tensor, "rows 1"]) -> Float[Tensor, "problems variables"]:
     """Return 1 for variables that answers say are true; 0 where a formula has no more of them."""
+    return _filled(x, choices.decoded(x, y)[1::_VALUES].to(y))
+
+
+def leanings_of(x: Batch, y: Float[Tensor, "rows 1"]) -> Float[Tensor, "problems variables"]:
+    """Return by how much answers say of each variable that it is true rather than false."""
+    false, true = y.view(-1, _VALUES).unbind(1)
+    return _filled(x, true - false)
+
+
+def _filled(x: Batch, values: Shaped[Tensor, " all"]) -> Shaped[Tensor, "problems variables"]:
+    """Put a value for each variable side by side, with 0 where a formula has no more of them."""
     sizes = sizes_of(x)
-    true = choices.decoded(x, y)[1::_VALUES]
-    found = y.new_zeros(len(sizes), int(sizes.max()))
-    inside = torch.arange(found.shape[1], device=y.device) < sizes[:, None]
-    found[inside] = true.to(y)
+    found = values.new_zeros(len(sizes), int(sizes.max()))
+    found[torch.arange(found.shape[1], device=values.device) < sizes[:, None]] = values
     return found
 
 

@@ -28,9 +28,11 @@ from irem_tasks.sat.clauses import ClauseSpace, assignments, unsatisfied
 from irem_tasks.sat.dimacs import answer_lines, read_cnf, write_lines
 from irem_tasks.sat.drawing import (
     EXPECTED,
+    LISTED,
     WIDTH,
     Ratio,
     Variables,
+    preferred,
     random_clauses,
     satisfiable_formulas,
 )
@@ -130,7 +132,9 @@ class Sat(DeclaredTask):
         if self.parts:
             drawn = satisfiable_formulas(count, variables, ratio, generator)
             x = as_parts.graphs_of(drawn.literals, drawn.sizes)
-            return Problem(x, self.answer), as_parts.answers_of(drawn.true, drawn.sizes)
+            nearest = _nearest if int(drawn.sizes.max()) <= LISTED else None
+            answers = as_parts.answers_of(drawn.true, drawn.sizes)
+            return Problem(x, self.answer, nearest=nearest), answers
         if isinstance(ratio, Between) or isinstance(variables, Between):
             raise SettingError(
                 f"Sat got ratio={ratio} and variables={variables}; expected numbers: formulas of a "
@@ -248,3 +252,13 @@ class Sat(DeclaredTask):
 
 
 _size = checks.number(EXPECTED, low=WIDTH, whole=True)
+
+
+def _nearest(problem: Problem, y: Tensor) -> Tensor:
+    """Return the answers nearest to candidates, of formulas all of whose answers can be listed.
+
+    It is where variables that are said to be true rather than false are, by as much as they are.
+    """
+    sizes, leaning = as_parts.sizes_of(problem.x), as_parts.leanings_of(problem.x, y)
+    true = preferred(as_parts.clauses_of(problem.x), sizes, leaning)
+    return as_parts.answers_of(true, sizes).to(y)
