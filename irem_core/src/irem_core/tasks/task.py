@@ -201,7 +201,7 @@ class Task(Recorded, ABC):
         return None
 
     def solver(self) -> nn.Module | None:
-        """Return a `Solver` of the task's own, else None; `solver_for` descends written energies."""
+        """Return a `Solver` of the task's own, if any; `solver_for` descends written energies."""
         return None
 
     def as_learned(self, energy: type[Any]) -> Task:

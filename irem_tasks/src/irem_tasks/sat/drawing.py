@@ -25,9 +25,7 @@ _TRIES = 100
 Variables = Annotated[
     int | Between[int], Range(EXPECTED, lambda value: isinstance(value, int) and value >= WIDTH)
 ]
-Ratio = Annotated[
-    float | Between[float], Range("above 0", lambda value: 0 < value < float("inf"))
-]
+Ratio = Annotated[float | Between[float], Range("above 0", lambda value: 0 < value < float("inf"))]
 
 
 @attrs.frozen(eq=False)

@@ -46,7 +46,7 @@ _DRAWN_STEPS = 200
 _TRIES, _FLIPS = 5, 4
 _VARIABLES, _RATIO = 50, 3.0
 # Of formulas to learn from: all of their answers can be listed, and few are left of them.
-_LEARNED, _DENSE = Between(10, 20), Between(3.0, 4.5)
+_LEARNED, _DENSE = Between(8, 12), Between(4.0, 5.0)
 # As many clauses as SATLIB's uf20-91.
 _HARDER = {"variables": 20, "ratio": 4.55}
 _ALONE = {"variables": WIDTH, "ratio": 1 / WIDTH}
@@ -67,12 +67,13 @@ class Sat(DeclaredTask):
     With `parts`, which `irem train sat --energy factor` sets, an energy of clauses is learned
     instead: x is a factor graph of the kinds that `Constraints` makes of Boolean variables. There
     is an entry for each variable being false and one for its being true. Formulas are then drawn
-    until they can be satisfied: 10 to 20 variables and ratios of 3.0 to 4.5 in "train" and "same",
+    until they can be satisfied: 8 to 12 variables and ratios of 4.0 to 5.0 in "train" and "same",
     and in "harder" 20 variables and 91 clauses, as in SATLIB's uf20-91; `variables=50,ratio=4.36`
-    is uf50-218. Of up to 20 variables y is any of their answers, all equally likely.
+    is uf50-218. Of up to 20 variables y is any of their answers, all equally likely, and of all
+    the nearest is known, so that training asks for any of them.
 
     Args:
-        variables: of a formula, at least 3; 50 if None, with parts 10 to 20, and there a range.
+        variables: of a formula, at least 3; 50 if None, with parts 8 to 12, and there a range.
         parts: whether x is a factor graph, of which an energy is learned.
         alone: with parts, whether "train" draws single clauses, and an assignment that satisfies
             each, all equally likely: then energies of clauses add up that never met in training.
@@ -163,11 +164,18 @@ class Sat(DeclaredTask):
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the assignments of GSAT (Selman et al., 1992), the best where none satisfies."""
-        formulas, energy = self._formulas(problem), SatEnergy()
+        formulas, energy = self.clauses(problem), SatEnergy()
         flips = _FLIPS * energy.variables(formulas)
         gsat = SatSolver(energy, descent=CoordinateFlip(), renewal=1.0, steps=flips)
         y = gsat.solve(formulas, max_steps=_TRIES * flips).y
         return as_parts.answers_of(y > 0.5, as_parts.sizes_of(problem.x)) if self.parts else y
+
+    def clauses(self, problem: Problem) -> Problem:
+        """Return problems of clauses `(B, clauses, width)`, whatever the formulas are held as."""
+        if not self.parts:
+            return problem
+        most = int(as_parts.sizes_of(problem.x).max())
+        return Problem(as_parts.clauses_of(problem.x), assignments(most))
 
     def measures(
         self, problem: Problem, y: Tensor, target: Tensor
@@ -230,24 +238,17 @@ class Sat(DeclaredTask):
         lines.append(f"{broken.count(0)} of {len(broken)} formulas are satisfied.")
         return "\n".join(lines)
 
-    def _formulas(self, problem: Problem) -> Problem:
-        """Return formulas as clauses, whatever they are held as."""
-        if not self.parts:
-            return problem
-        most = int(as_parts.sizes_of(problem.x).max())
-        return Problem(as_parts.clauses_of(problem.x), assignments(most))
-
     def _assigned(self, problem: Problem, y: Tensor) -> Float[Tensor, "problems variables"]:
         return as_parts.assignments_of(problem.x, y) if self.parts else y
 
     def _broken(self, problem: Problem, y: Tensor) -> Bool[Tensor, "problems clauses"]:
-        return unsatisfied(self._formulas(problem).x, self._assigned(problem, y))
+        return unsatisfied(self.clauses(problem).x, self._assigned(problem, y))
 
     def _each(self, problem: Problem, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the clauses of each formula, and which of its variables are true."""
         true = self._assigned(problem, y) > 0.5
         sizes = as_parts.sizes_of(problem.x).tolist() if self.parts else [true.shape[1]] * len(true)
-        for literals, each, size in zip(self._formulas(problem).x, true, sizes, strict=True):
+        for literals, each, size in zip(self.clauses(problem).x, true, sizes, strict=True):
             yield literals, each[:size]
 
 
