@@ -225,7 +225,7 @@ def decide(
     least = 1 - (clauses < 0).sum(1)
     found = milp(
         np.zeros(variables),
-        integrality=np.ones(variables),
+        integrality=np.ones(variables, dtype=np.int64),
         bounds=Bounds(0, 1),
         constraints=LinearConstraint(rows[:, 1:].double().numpy(), least.double().numpy()),
     )

@@ -62,7 +62,7 @@ def clauses_of(x: Batch) -> Int[Tensor, "problems clauses width"]:
     local = entry - x[factor_graphs.ENTRY].ptr[problem[factor]]
     literal = (local // _VALUES + 1) * (2 * (local % _VALUES) - 1)
     width, most = (int(each.max()) if len(each) else 0 for each in (members, counts))
-    literals = literal.new_zeros(len(counts), most, max(width, 1))
+    literals: Tensor = literal.new_zeros(len(counts), most, max(width, 1))
     clause = factor - x[CLAUSE].ptr[problem[factor]]
     literals[problem[factor], clause, graphs.within(members)] = literal
     return literals
@@ -76,7 +76,8 @@ def sizes_of(x: Batch) -> Int[Tensor, " problems"]:
 
 def assignments_of(x: Batch, y: Float[Tensor, "rows 1"]) -> Float[Tensor, "problems variables"]:
     """Return 1 for variables that answers say are true; 0 where a formula has no more of them."""
-    return _filled(x, choices.decoded(x, y)[1::_VALUES].to(y))
+    true: Tensor = choices.decoded(x, y)[1::_VALUES]
+    return _filled(x, true.to(y))
 
 
 def leanings_of(x: Batch, y: Float[Tensor, "rows 1"]) -> Float[Tensor, "problems variables"]:

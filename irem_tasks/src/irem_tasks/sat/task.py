@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -51,6 +51,7 @@ _LEARNED, _DENSE = Between(8, 12), Between(4.0, 5.0)
 _HARDER = {"variables": 20, "ratio": 4.55}
 _ALONE = {"variables": WIDTH, "ratio": 1 / WIDTH}
 _PROTOCOL = 80
+_size = checks.number(EXPECTED, low=WIDTH, whole=True)
 
 
 class Sat(DeclaredTask):
@@ -97,11 +98,14 @@ class Sat(DeclaredTask):
         """Set the spaces."""
         if variables is None:
             variables = _LEARNED if parts else _VARIABLES
-        if parts and isinstance(variables, Between):
-            checks.check(_size, "Sat", variables=variables.low)
-            checks.check(_size, "Sat", variables=variables.high)
-        else:
-            checks.check(_size, "Sat", variables=variables)
+        sizes = Between.of(variables)
+        for each in (sizes.low, sizes.high):
+            checks.check(_size, "Sat", variables=each)
+        if isinstance(variables, Between) and not parts:
+            raise SettingError(
+                f"Sat got variables={variables} without parts; expected one number, since formulas "
+                "that are tensors are of one size, or parts=True."
+            )
         if alone and not parts:
             raise SettingError(
                 "Sat got alone=True without parts, so nothing is learned of single clauses; add "
@@ -118,8 +122,9 @@ class Sat(DeclaredTask):
                 "harder": _HARDER,
             }
         else:
-            self.answer = assignments(variables)
-            self.question = ClauseSpace(variables=variables, clauses=WIDTH * variables, width=WIDTH)
+            length = cast(int, variables)
+            self.answer = assignments(length)
+            self.question = ClauseSpace(variables=length, clauses=WIDTH * length, width=WIDTH)
 
     def generate(
         self, count: int, generator: torch.Generator, *, ratio: Ratio, variables: Variables
@@ -250,9 +255,6 @@ class Sat(DeclaredTask):
         sizes = as_parts.sizes_of(problem.x).tolist() if self.parts else [true.shape[1]] * len(true)
         for literals, each, size in zip(self.clauses(problem).x, true, sizes, strict=True):
             yield literals, each[:size]
-
-
-_size = checks.number(EXPECTED, low=WIDTH, whole=True)
 
 
 def _nearest(problem: Problem, y: Tensor) -> Tensor:
