@@ -226,8 +226,10 @@ def test_formulas_of_several_sizes_are_written_each_with_its_variables(tmp_path)
     ("settings", "message"),
     [
         ({"variables": 0, "parts": True}, "variables=0; expected a whole number of at least 3"),
-        ({"variables": Between(2, 9), "parts": True}, "variables=2"),
-        ({"variables": Between(5, 9)}, "without parts; expected one number"),
+        ({"variables": "2..9", "parts": True}, "variables=2"),
+        ({"variables": "5..9"}, "without parts; expected one number"),
+        ({"variables": "many"}, "at least 3"),
+        ({"variables": "9..5", "parts": True}, "is empty"),
         ({"alone": True}, "add parts=True"),
     ],
 )
@@ -257,7 +259,7 @@ def test_energies_of_other_questions_are_refused():
 
 
 def test_an_energy_of_clauses_learns():
-    task = Sat(Between(4, 6), parts=True)
+    task = Sat("4..6", parts=True)
     made = recipe(task, energy="factor(rounds=1, width=12)", replay=100)
     problem, y = task.sample(100, "same", generator=generator(5))
 

@@ -46,7 +46,7 @@ _DRAWN_STEPS = 200
 _TRIES, _FLIPS = 5, 4
 _VARIABLES, _RATIO = 50, 3.0
 # Of formulas to learn from: all of their answers can be listed, and few are left of them.
-_LEARNED, _DENSE = Between(8, 12), Between(4.0, 5.0)
+_LEARNED, _DENSE = "8..12", Between(4.0, 5.0)
 # As many clauses as SATLIB's uf20-91.
 _HARDER = {"variables": 20, "ratio": 4.55}
 _ALONE = {"variables": WIDTH, "ratio": 1 / WIDTH}
@@ -74,7 +74,8 @@ class Sat(DeclaredTask):
     the nearest is known, so that training asks for any of them.
 
     Args:
-        variables: of a formula, at least 3; 50 if None, with parts 8 to 12, and there a range.
+        variables: of a formula, at least 3; 50 if None. With parts it may be a range, and is
+            "8..12" if None.
         parts: whether x is a factor graph, of which an energy is learned.
         alone: with parts, whether "train" draws single clauses, and an assignment that satisfies
             each, all equally likely: then energies of clauses add up that never met in training.
@@ -90,7 +91,7 @@ class Sat(DeclaredTask):
 
     def __init__(
         self,
-        variables: int | Between[int] | None = None,
+        variables: int | str | None = None,
         *,
         parts: bool = False,
         alone: bool = False,
@@ -98,20 +99,18 @@ class Sat(DeclaredTask):
         """Set the spaces."""
         if variables is None:
             variables = _LEARNED if parts else _VARIABLES
-        sizes = Between.of(variables)
-        for each in (sizes.low, sizes.high):
-            checks.check(_size, "Sat", variables=each)
-        if isinstance(variables, Between) and not parts:
+        sizes = _sizes(variables)
+        if isinstance(sizes, Between) and not parts:
             raise SettingError(
-                f"Sat got variables={variables} without parts; expected one number, since formulas "
-                "that are tensors are of one size, or parts=True."
+                f"Sat got variables={variables!r} without parts; expected one number, since "
+                "formulas that are tensors are of one size, or parts=True."
             )
         if alone and not parts:
             raise SettingError(
                 "Sat got alone=True without parts, so nothing is learned of single clauses; add "
                 "parts=True."
             )
-        self.variables, self.parts, self.alone = variables, parts, alone
+        self.variables, self.parts, self.alone = sizes, parts, alone
         self.ratio: float | Between[float] = _DENSE if parts else _RATIO
         if parts:
             self.question, self.answer = as_parts.QUESTION, EntrySpace()
@@ -122,7 +121,7 @@ class Sat(DeclaredTask):
                 "harder": _HARDER,
             }
         else:
-            length = cast(int, variables)
+            length = cast(int, sizes)
             self.answer = assignments(length)
             self.question = ClauseSpace(variables=length, clauses=WIDTH * length, width=WIDTH)
 
@@ -255,6 +254,16 @@ class Sat(DeclaredTask):
         sizes = as_parts.sizes_of(problem.x).tolist() if self.parts else [true.shape[1]] * len(true)
         for literals, each, size in zip(self.clauses(problem).x, true, sizes, strict=True):
             yield literals, each[:size]
+
+
+def _sizes(variables: int | str) -> int | Between[int]:
+    """Read a number of variables, or from how many to how many."""
+    ends: list[Any] = [variables]
+    if isinstance(variables, str) and all(each.isdecimal() for each in variables.split("..", 1)):
+        ends = [int(each) for each in variables.split("..", 1)]
+    for each in ends:
+        checks.check(_size, "Sat", variables=each)
+    return Between(*ends) if len(ends) > 1 else cast(int, ends[0])
 
 
 def _nearest(problem: Problem, y: Tensor) -> Tensor:
