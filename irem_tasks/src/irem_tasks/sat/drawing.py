@@ -18,7 +18,7 @@ from irem_tasks.sat.clauses import places
 WIDTH = 3
 EXPECTED = "a whole number of at least 3, since a clause has three different ones"
 # All assignments of formulas of so many variables fit in memory by the thousand formulas.
-LISTED = 20
+_LISTED = 20
 # Batches drawn in vain, one after the other, before a ratio is refused.
 _TRIES = 100
 
@@ -102,7 +102,7 @@ def satisfiable_formulas(
     shape = (count, int(lengths.max()))
     literals = torch.zeros(*shape, WIDTH, dtype=torch.int64, device=device)
     true = torch.zeros(count, int(sizes.max()), dtype=torch.bool, device=device)
-    listed = int(sizes.max()) <= LISTED
+    listed = int(sizes.max()) <= _LISTED
     left, in_vain = torch.arange(count, device=device), 0
     while len(left):
         drawn = random_clauses((len(left), shape[1]), sizes[left], generator)

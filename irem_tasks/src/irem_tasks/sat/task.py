@@ -28,7 +28,6 @@ from irem_tasks.sat.clauses import ClauseSpace, assignments, unsatisfied
 from irem_tasks.sat.dimacs import answer_lines, read_cnf, write_lines
 from irem_tasks.sat.drawing import (
     EXPECTED,
-    LISTED,
     WIDTH,
     Ratio,
     Variables,
@@ -51,6 +50,8 @@ _LEARNED, _DENSE = "8..12", Between(4.0, 5.0)
 _HARDER = {"variables": 20, "ratio": 4.55}
 _ALONE = {"variables": WIDTH, "ratio": 1 / WIDTH}
 _PROTOCOL = 80
+# Variables of formulas whose answers are listed again for every step of training and evaluation.
+_MOST_NEAREST = 14
 _size = checks.number(EXPECTED, low=WIDTH, whole=True)
 
 
@@ -70,8 +71,8 @@ class Sat(DeclaredTask):
     is an entry for each variable being false and one for its being true. Formulas are then drawn
     until they can be satisfied: 8 to 12 variables and ratios of 4.0 to 5.0 in "train" and "same",
     and in "harder" 20 variables and 91 clauses, as in SATLIB's uf20-91; `variables=50,ratio=4.36`
-    is uf50-218. Of up to 20 variables y is any of their answers, all equally likely, and of all
-    the nearest is known, so that training asks for any of them.
+    is uf50-218. Of up to 20 variables y is any of their answers, all equally likely. Of up to 14
+    the nearest of all is known, so that training asks for any of them.
 
     Args:
         variables: of a formula, at least 3; 50 if None. With parts it may be a range, and is
@@ -137,7 +138,7 @@ class Sat(DeclaredTask):
         if self.parts:
             drawn = satisfiable_formulas(count, variables, ratio, generator)
             x = as_parts.graphs_of(drawn.literals, drawn.sizes)
-            nearest = _nearest if int(drawn.sizes.max()) <= LISTED else None
+            nearest = _nearest if int(drawn.sizes.max()) <= _MOST_NEAREST else None
             answers = as_parts.answers_of(drawn.true, drawn.sizes)
             return Problem(x, self.answer, nearest=nearest), answers
         if isinstance(ratio, Between) or isinstance(variables, Between):
