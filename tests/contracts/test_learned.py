@@ -28,7 +28,11 @@ TASK_CASES = {
     "parity": [("parity(bits=6)", {})],
     "qr": [("qr(size=3)", {})],
     # Squared errors to one of many answers say nothing, so neither do floors.
-    "sat": [("sat(variables=8)", {"floors": False})],
+    "sat": [
+        ("sat(variables=8)", {"floors": False}),
+        ("sat(parts=True)", {"floors": False}),
+        ("sat(variables=5, parts=True, alone=True)", {"floors": False}),
+    ],
     "shortest-path": [("shortest_path()", {})],
     "sort": [("sort(values=5)", {})],
     "roots": [("roots()", {}), ("roots(degree=2)", {})],
@@ -58,6 +62,7 @@ ENERGY_CASES = {
     "factor": [
         ("sudoku()", "factor(width=4)"),
         ("sudoku()", "factor(width=4, rounds=1, read='both')"),
+        ("sat(parts=True)", "factor(width=4, rounds=0)"),
     ],
     "gine": [
         ("edge_copy()", "gine(width=8)"),
@@ -160,6 +165,7 @@ OBJECTIVE_CASES = {
         ("descent()", "add(size=3)", MLP),
         ("descent(supervise='every')", "add(size=3)", SCRATCHPAD),
         ("descent()", "edge_copy()", "gine(width=8)"),
+        ("descent()", "sat(parts=True)", "factor(width=4)"),
     ],
     "denoising": [
         ("denoising()", "add(size=3)", MLP),

@@ -22,7 +22,7 @@ from irem_core import (
 )
 from irem_core.testing import check_solver
 from irem_tasks.sat import ClauseSpace, Sat, SatEnergy, SatSolver, unsatisfied
-from irem_tasks.sat.task import random_clauses
+from irem_tasks.sat.drawing import random_clauses
 
 
 def generator(seed=0):

@@ -133,7 +133,30 @@ def test_json_gives_no_assignment_that_does_not_satisfy(irem: Irem, tmp_path: Pa
 
 
 def test_nothing_is_trained(irem: Irem) -> None:
-    assert "nothing needs training" in irem("train", "sat").mistake()
+    for energy in ((), ("--energy", "mlp")):
+        assert "nothing needs training" in irem("train", "sat", *energy).mistake()
+
+
+def test_an_energy_of_clauses_is_learned_where_one_is_named(
+    irem: Irem, formula: Path, tmp_path: Path
+) -> None:
+    run, answer = tmp_path / "run", tmp_path / "answer.sol"
+    small = ("--iterations", 2, "--batch-size", 2, "--problems", 2, "--threads", 1)
+    trained = irem("train", "sat", "--energy", "factor(width=4)", *small, "--out", run)
+    assert trained.status == 0, trained.err
+    solved = irem(
+        "solve", run, "--input", formula, "--output", answer, "--restarts", 500, "--max-steps", 20
+    )
+    assert solved.status == 0, solved.err
+    lines = answer.read_text().splitlines()
+    found = model(lines)
+    told = irem("evaluate", run, "--difficulty", "variables=5,ratio=2.0", "--problems", 2, "--json")
+
+    assert "s SATISFIABLE" in lines
+    assert all(found & set(clause) for clause in CLAUSES)
+    assert "satisfied" in json.loads(told.out)["variables=5,ratio=2.0"]
+    other = irem("train", "sat(parts=True)", "--energy", "mlp", *small)
+    assert "MLPEnergy" in other.mistake()
 
 
 @pytest.mark.parametrize(

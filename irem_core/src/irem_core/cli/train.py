@@ -154,7 +154,7 @@ def train(
     """
     from irem_core.cli import loading, show
     from irem_core.cli.record import record_run
-    from irem_core.registry import folder_name
+    from irem_core.registry import ENERGIES, find, folder_name, plain_name
     from irem_core.solvers.recipes import recipe
     from irem_core.training.callbacks import ProgressBar
     from irem_core.training.fit import fit
@@ -166,13 +166,16 @@ def train(
     said |= {"about": about}
     known = {name: value for name, value in said.items() if value is not None}
     trained, title = _trained(task, pairs, data, known)
+    if energy is not None:
+        trained = trained.as_learned(find(ENERGIES, plain_name(energy)).load())
     if not as_json:
         for remark in trained.remarks:
             typer.echo(remark)
     if trained.energy() is not None:
         raise SettingError(
             f"The task {task!r} has its energy written down, so nothing needs training; use "
-            f"irem solve {task}."
+            f"irem solve {task}, or name with --energy one that irem describe {task} says is "
+            "learned in its place."
         )
     written = _parts(descent, halting, objective)
     made = recipe(trained, solver, energy=energy, preset=preset, seed=seed, **written)

@@ -166,10 +166,7 @@ class Task(Recorded, ABC):
         return {each.name: each.default for each in signature if each.kind is each.KEYWORD_ONLY}
 
     def training(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings of `fit` that suit this task, made from those of a preset.
-
-        As by default these, where problems are drawn anew for ever.
-        """
+        """Return settings of `fit`, made of a preset's: these, where draws go on for ever."""
         return dict(settings)
 
     def unseen(
@@ -204,11 +201,12 @@ class Task(Recorded, ABC):
         return None
 
     def solver(self) -> nn.Module | None:
-        """Return a `Solver` of the task's own that needs no training, else None.
-
-        Tasks with a written energy need none: `solver_for` descends that.
-        """
+        """Return a `Solver` of the task's own, if any; `solver_for` descends written energies."""
         return None
+
+    def as_learned(self, energy: type[Any]) -> Task:
+        """Return the task in the form in which a class of energies learns it: by default itself."""
+        return self
 
     def adapted(self, solver: Any) -> Any:
         """Return what `recipe` trains for this task: the solver, or one wrapped around it."""

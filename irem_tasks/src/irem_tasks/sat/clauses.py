@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from irem_core import ShapeError, Space, checks
+from irem_core import ShapeError, Space, VectorSpace, checks
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +64,11 @@ def formulas(x: Any, variables: int, name: str = "x") -> Int[Tensor, "problems c
             f"{expected}."
         )
     return literals
+
+
+def assignments(variables: int) -> VectorSpace:
+    """Return the space of the answers to formulas: a number from 0 to 1 for each variable."""
+    return VectorSpace(variables, low=0.0, high=1.0)
 
 
 def places(
