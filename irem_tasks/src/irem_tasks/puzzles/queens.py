@@ -67,7 +67,7 @@ class Queens(DeclaredTask):
     def __init__(self) -> None:
         """Set the spaces."""
         self.question = FactorSpace(choices.FEATURES, kinds=dict.fromkeys(_KINDS, 0))
-        self.answer = EntrySpace()
+        self.answer = EntrySpace(low=0.0, high=1.0)
 
     def generate(
         self,
