@@ -228,7 +228,7 @@ class Coloring(DeclaredTask):
         lines.append(f"{conflicts.count(0)} of {len(conflicts)} graphs are coloured and checked.")
         return "\n".join(lines)
 
-    def colours(self, problem: Problem, y: Tensor) -> list[Int[Tensor, " nodes"]]:
+    def colours(self, problem: Problem, y: Tensor) -> list[Int[Tensor, " _nodes"]]:
         """Return the colour of each node, from 0, graph by graph."""
         chosen = choices.decoded(problem.x, y).view(-1, _colors(problem))
         nodes = problem.x[choices.VARIABLE].ptr.diff().tolist()

@@ -134,7 +134,7 @@ def lines(sizes: Int[Tensor, " boards"]) -> tuple[Tensor, Tensor, Tensor]:
     return rows, rows.mT, torch.cat([falling, rising], 1)
 
 
-def read(file: Path) -> list[Bool[Tensor, "size size"]]:
+def read(file: Path) -> list[Bool[Tensor, "_size _size"]]:
     """Read boards, a line of `.` and `Q` for each row, with a blank line between boards.
 
     Lines that begin with # are comments.
@@ -184,7 +184,7 @@ def _board(file: Path, rows: list[tuple[int, str]]) -> Bool[Tensor, "size size"]
     return torch.tensor([[cell == "Q" for cell in row] for _, row in rows])
 
 
-def text_of(boards: Iterable[Bool[Tensor, "size size"]]) -> str:
+def text_of(boards: Iterable[Bool[Tensor, "_size _size"]]) -> str:
     """Write boards as `read` reads them."""
     return "\n".join("".join(f"{row}\n" for row in rows_of(board)) for board in boards)
 

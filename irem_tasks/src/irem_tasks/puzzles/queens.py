@@ -187,7 +187,7 @@ class Queens(DeclaredTask):
         cells = problem.layout.rows_of(torch.tensor([number], device=y.device))
         return _grid(problem, choices.decoded(problem.x, y)[cells], number)
 
-    def _answered(self, problem: Problem, y: Tensor) -> list[Bool[Tensor, " cells"]]:
+    def _answered(self, problem: Problem, y: Tensor) -> list[Bool[Tensor, " _cells"]]:
         """Return the queens of solved boards, and the given ones of others."""
         given = problem.x[factor_graphs.ENTRY].x[:, 0] > 0
         holds = self.verify(problem, y)[problem.x[factor_graphs.ENTRY].batch]
