@@ -98,8 +98,8 @@ class Contrastive(Objective):
         share: of the entries, of each answer, that are others'; a row at a time.
         tolerance: the root of the mean squared error from which on the end of a descent is wrong.
         temperature: t, the difference of energies that counts.
-        blur: level of noise that is added to both of each two, at least 0: what the energy is like
-            between answers is learned by it.
+        blur: the highest level of noise that is added to both of each two, at least 0, drawn from 0
+            on for each problem: what the energy is like between answers is learned by it.
     """
 
     against: tuple[str, ...] = attrs.field(
@@ -123,17 +123,22 @@ class Contrastive(Objective):
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the cross-entropy (see `Objective.loss`)."""
-        right = lesson.energies(self._blurred(lesson.target, generator), lesson.start)
+        right = lesson.energies(self._blurred(lesson.target, lesson, generator), lesson.start)
         losses = []
         for corruption in self.against:
             wrong, counts = self._corrupted(corruption, lesson, generator)
-            wrong = self._blurred(wrong, generator)
+            wrong = self._blurred(wrong, lesson, generator)
             excess = (right - lesson.energies(wrong, lesson.start)) / self.temperature
             losses.append((functional.softplus(excess) * counts).mean())
         return torch.stack(losses).mean()
 
-    def _blurred(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        return y + self.blur * _normal_like(y, generator) if self.blur else y
+    def _blurred(self, y: Tensor, lesson: Lesson, generator: torch.Generator) -> Tensor:
+        if not self.blur:
+            return y
+        problem = lesson.problem
+        level = torch.rand(problem.layout.count, generator=generator, device=y.device)
+        noise = self.blur * problem.layout.spread(level.to(y.dtype), y) * _normal_like(y, generator)
+        return y + noise if problem.answer is None else problem.answer.project(y + noise)
 
     def _corrupted(
         self, corruption: str, lesson: Lesson, generator: torch.Generator
