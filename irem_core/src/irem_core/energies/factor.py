@@ -223,20 +223,20 @@ def _apart(answer: Space) -> Preset:
     """Return settings for energies that are learned factor by factor, and add up.
 
     What an entry is by itself would be counted for each of its factors, so they learn how entries
-    hang together alone, by contrast with entries of others. Their sum is rugged, and descended by
-    small steps.
+    hang together alone, by contrast with entries of others. Their sum is rugged, and a velocity
+    carries candidates over what is shallow.
     """
     return scaled(
         answer,
         solver={
-            "objective": "contrastive(against='entries', share=0.99, blur=0.2)",
+            "objective": "contrastive(against='entries', share=0.99, blur=0.4)",
             "replay": 0,
-            "solving": "gradient(step_size=0.005)",
+            "solving": "momentum(step_size=0.02)",
             "halting": "energy_plateau(tolerance=1e-5, patience=5)",
         },
         training={
-            "iterations": 3_000,
-            "batch_size": 64,
+            "iterations": 2_000,
+            "batch_size": 256,
             "learning_rate": 5e-3,
             "average": 0.99,
         },

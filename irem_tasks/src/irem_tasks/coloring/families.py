@@ -76,7 +76,8 @@ def delaunay(nodes: int, degree: float, generator: torch.Generator) -> Edges:
     points = torch.rand(nodes, 2, generator=generator, device=generator.device, dtype=torch.float64)
     corners = torch.from_numpy(Delaunay(points.cpu().numpy()).simplices).long()
     sides = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-    return sides.sort(1).values.unique(dim=0)
+    joined: Edges = sides.sort(1).values.unique(dim=0)
+    return joined
 
 
 FAMILIES: dict[str, Callable[[int, float, torch.Generator], Edges]] = {

@@ -163,7 +163,8 @@ class Coloring(DeclaredTask):
         taken = fits.view(-1, colors, colors)[:, torch.arange(colors), orders].sum(-1)
         # An order says what each drawn colour becomes; of y's colours, which they were is wanted.
         before = orders[taken.argmax(1)].argsort(1)
-        return drawn.gather(1, before[node]).view(-1, 1)
+        found: Tensor = drawn.gather(1, before[node]).view(-1, 1)
+        return found
 
     def classical(self, problem: Problem) -> Tensor:
         """Return the colourings of DSATUR and a local search (see `colouring`)."""
