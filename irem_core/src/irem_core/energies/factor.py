@@ -235,7 +235,7 @@ def _apart(answer: Space) -> Preset:
             "halting": "energy_plateau(tolerance=1e-5, patience=5)",
         },
         training={
-            "iterations": 2_000,
+            "iterations": 1_000,
             "batch_size": 256,
             "learning_rate": 5e-3,
             "average": 0.99,

@@ -47,8 +47,7 @@ class Queens(DeclaredTask):
 
     Cells are entries, and y is 1 where there is a queen. Each row is a variable, which column its
     queen is in; columns have one queen too, and diagonals at most one. Training has single lines:
-    a row, a column or a diagonal of a board of 4 to 12 rows, alone, with up to four of the board's
-    queens given. So whole boards, 8 x 8 on "same" and 12 x 12 on "harder", are solved by the sum of
+    a row, a column or a diagonal of an 8 x 8 board, alone. So whole boards, 8 x 8 on "same" and 12 x 12 on "harder", are solved by the sum of
     the energies of their lines.
 
     Most boards have many solutions, so the y that is drawn with one is merely one of them, and the
@@ -56,7 +55,7 @@ class Queens(DeclaredTask):
     """
 
     difficulties: ClassVar = {
-        "train": {"lines": 1, "size": Between(4, 12), "givens": Between(0, 4)},
+        "train": {"lines": 1, "size": 8},
         "same": {"size": 8},
         "harder": {"size": 12},
     }
