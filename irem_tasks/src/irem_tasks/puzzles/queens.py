@@ -46,9 +46,9 @@ class Queens(DeclaredTask):
     """Place n queens on a board of n x n cells so that no two are in one row, column or diagonal.
 
     Cells are entries, and y is 1 where there is a queen. Each row is a variable, which column its
-    queen is in; columns have one queen too, and diagonals at most one. Training has single lines:
-    a row, a column or a diagonal of an 8 x 8 board, alone. So whole boards, 8 x 8 on "same" and 12 x 12 on "harder", are solved by the sum of
-    the energies of their lines.
+    queen is in; columns have one queen too, and diagonals at most one. Training has single lines: a
+    row, a column or a diagonal of an 8 x 8 board, alone. So whole boards, 8 x 8 on "same" and 12 x
+    12 on "harder", are solved by the sum of the energies of their lines.
 
     Most boards have many solutions, so the y that is drawn with one is merely one of them, and the
     squared error to it says nothing: `measures` has what counts.
