@@ -11,6 +11,8 @@ from official import cases, missing
 TASK_CASES = {
     "add": [("add(size=3)", {}), ("add(size=1)", {})],
     "assignment": [("assignment()", {})],
+    # Squared errors to one of many answers say nothing, so neither do floors.
+    "coloring": [("coloring()", {"floors": False}), ("coloring(colors=4)", {"floors": False})],
     "connected-components": [("connected_components()", {})],
     "denoise": [("denoise(patch=12)", {"count": 3})],
     "determinant": [("determinant(size=3)", {})],
@@ -27,6 +29,7 @@ TASK_CASES = {
     "negate": [("negate(size=5)", {})],
     "parity": [("parity(bits=6)", {})],
     "qr": [("qr(size=3)", {})],
+    "queens": [("queens()", {"floors": False})],
     # Squared errors to one of many answers say nothing, so neither do floors.
     "sat": [
         ("sat(variables=8)", {"floors": False}),
@@ -63,6 +66,7 @@ ENERGY_CASES = {
         ("sudoku()", "factor(width=4)"),
         ("sudoku()", "factor(width=4, rounds=1, read='both')"),
         ("sat(parts=True)", "factor(width=4, rounds=0)"),
+        ("queens()", "factor(width=4, rounds=0)"),
     ],
     "gine": [
         ("edge_copy()", "gine(width=8)"),

@@ -133,10 +133,11 @@ def near_matches(name: str, candidates: Iterable[str]) -> str:
 # What the official packages provide, for the error that says it is missing.
 OFFICIAL = {
     ("task", "irem-tasks"): (
-        *("add", "assignment", "connected-components", "denoise", "determinant", "edge-copy"),
-        *("eigenvector", "inverse-kinematics", "linear-system", "lu", "matrix-completion"),
-        *("matrix-inverse", "maze", "negate", "parity", "qr", "roots", "sat", "shortest-path"),
-        *("sort", "sparse-components", "sparse-shortest-path", "square", "sudoku"),
+        *("add", "assignment", "coloring", "connected-components", "denoise", "determinant"),
+        *("edge-copy", "eigenvector", "inverse-kinematics", "linear-system", "lu"),
+        *("matrix-completion", "matrix-inverse", "maze", "negate", "parity", "qr", "queens"),
+        *("roots", "sat", "shortest-path", "sort", "sparse-components", "sparse-shortest-path"),
+        *("square", "sudoku"),
     ),
     ("solver", "irem-baselines"): (
         *("classical", "constant", "entrywise", "feedforward", "iterative-feedforward"),

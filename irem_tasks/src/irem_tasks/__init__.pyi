@@ -1,5 +1,6 @@
 """The public names: type checkers read them here, and lazy_loader when irem_tasks is imported."""
 
+from .coloring import Coloring as Coloring
 from .factorizations import LU as LU
 from .factorizations import QR as QR
 from .factorizations import Eigenvector as Eigenvector
@@ -14,6 +15,7 @@ from .matrices import MatrixInverse as MatrixInverse
 from .matrices import Square as Square
 from .puzzles.assignment import Assignment as Assignment
 from .puzzles.maze import Maze as Maze
+from .puzzles.queens import Queens as Queens
 from .puzzles.sudoku import Sudoku as Sudoku
 from .sat import Sat as Sat
 from .sat import SatEnergy as SatEnergy

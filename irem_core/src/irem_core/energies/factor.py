@@ -114,6 +114,8 @@ class FactorEnergy(EnergyFn):
         self.read_factors = None if read == "entries" else _Factors(question, width, shared=True)
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.level = nn.Parameter(torch.zeros(question.features + 1))
+        if not rounds and read == "factors":
+            self.preset = _apart(answer)  # type: ignore[method-assign, assignment]
 
     @classmethod
     def preset(cls, question: Space, answer: Space) -> Preset:
@@ -122,6 +124,8 @@ class FactorEnergy(EnergyFn):
         Solving goes on with the steps of training, and halts at a late plateau: what a last few
         entries are follows from all others. Where the energy finds no new low it halts too, since a
         problem that goes round in circles is better begun again.
+
+        An energy without rounds, whose factors alone are read, has settings of its own.
         """
         return scaled(
             answer,
@@ -213,6 +217,30 @@ class FactorEnergy(EnergyFn):
             for kind, misfit in self.read_factors(features, graph, links).items():
                 found.append((Layout(context.layout.count, graph[kind].batch), wide(misfit)))
         return found
+
+
+def _apart(answer: Space) -> Preset:
+    """Return settings for energies that are learned factor by factor, and add up.
+
+    What an entry is by itself would be counted for each of its factors, so they learn how entries
+    hang together alone, by contrast with entries of others. Their sum is rugged, and a velocity
+    carries candidates over what is shallow.
+    """
+    return scaled(
+        answer,
+        solver={
+            "objective": "contrastive(against='entries', share=0.99, blur=0.4)",
+            "replay": 0,
+            "solving": "momentum(step_size=0.02)",
+            "halting": "energy_plateau(tolerance=1e-5, patience=5)",
+        },
+        training={
+            "iterations": 1_000,
+            "batch_size": 256,
+            "learning_rate": 5e-3,
+            "average": 0.99,
+        },
+    )
 
 
 def _side_by_side(

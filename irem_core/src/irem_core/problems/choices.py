@@ -75,7 +75,10 @@ def answers(chosen: Int[Tensor, "problems variables"], values: int) -> Float[Ten
 
 
 def decoded(x: Batch, y: Float[Tensor, "rows 1"]) -> Bool[Tensor, " rows"]:
-    """Say of each entry whether its variable has that value: the given one, else the largest."""
+    """Say of each entry whether its variable has that value: the given one, else the largest.
+
+    Entries of no variable, such as those of one constraint alone, are 1 above 1/2.
+    """
     given, known = x[ENTRY].x.unbind(1)
     scores = y[:, 0].masked_fill(known > 0, -math.inf).masked_fill(given > 0, math.inf)
     variable, entry = x[VARIABLE, ROLE, ENTRY].edge_index
@@ -85,7 +88,7 @@ def decoded(x: Batch, y: Float[Tensor, "rows 1"]) -> Bool[Tensor, " rows"]:
     places = torch.where(scores[entry] == largest[variable], entry, len(scores))
     first = torch.full_like(largest, len(scores), dtype=torch.int64)
     first = first.scatter_reduce(0, variable, places, "amin")
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    chosen = scores > 0.5
     chosen[entry] = entry == first[variable]
     return chosen
 

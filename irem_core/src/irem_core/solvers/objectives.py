@@ -84,6 +84,12 @@ class Contrastive(Objective):
     The loss is the cross-entropy of the right one of each two, log(1 + exp((E(y*) - E(y)) / t)),
     averaged over the corruptions.
 
+    Of answers with noise, and of corrupted ones with as much, the minimum is E = log q - log p, the
+    densities q of the corrupted and p of the right ones (noise-contrastive estimation, Gutmann and
+    Hyvarinen, 2010). Where nearly all entries are those of others, q is the product of the entries'
+    own densities, so that the energy says how entries hang together and nothing of each alone:
+    energies of parts that share entries then add up without counting those several times.
+
     Args:
         against: what answers are compared with: "noise" added to them, "entries" of which some are
             those of other answers of the batch, and where the "descent" of training arrived, as far
@@ -92,6 +98,8 @@ class Contrastive(Objective):
         share: of the entries, of each answer, that are others'; a row at a time.
         tolerance: the root of the mean squared error from which on the end of a descent is wrong.
         temperature: t, the difference of energies that counts.
+        blur: the highest level of noise that is added to both of each two, at least 0, drawn from 0
+            on for each problem: what the energy is like between answers is learned by it.
     """
 
     against: tuple[str, ...] = attrs.field(
@@ -101,6 +109,7 @@ class Contrastive(Objective):
     share: float = attrs.field(default=0.2, validator=checks.proper_fraction)
     tolerance: float = attrs.field(default=0.1, validator=checks.positive)
     temperature: float = attrs.field(default=1.0, validator=checks.positive)
+    blur: float = attrs.field(default=0.0, validator=checks.non_negative)
 
     def __attrs_post_init__(self) -> None:
         """Check the corruptions."""
@@ -114,13 +123,22 @@ class Contrastive(Objective):
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
         """Return the cross-entropy (see `Objective.loss`)."""
-        right = lesson.energies(lesson.target, lesson.start)
+        right = lesson.energies(self._blurred(lesson.target, lesson, generator), lesson.start)
         losses = []
         for corruption in self.against:
             wrong, counts = self._corrupted(corruption, lesson, generator)
+            wrong = self._blurred(wrong, lesson, generator)
             excess = (right - lesson.energies(wrong, lesson.start)) / self.temperature
             losses.append((functional.softplus(excess) * counts).mean())
         return torch.stack(losses).mean()
+
+    def _blurred(self, y: Tensor, lesson: Lesson, generator: torch.Generator) -> Tensor:
+        if not self.blur:
+            return y
+        problem = lesson.problem
+        level = torch.rand(problem.layout.count, generator=generator, device=y.device)
+        noise = self.blur * problem.layout.spread(level.to(y.dtype), y) * _normal_like(y, generator)
+        return y + noise if problem.answer is None else problem.answer.project(y + noise)
 
     def _corrupted(
         self, corruption: str, lesson: Lesson, generator: torch.Generator

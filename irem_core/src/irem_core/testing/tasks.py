@@ -21,7 +21,7 @@ from irem_core.testing.support import (
     contents,
     contract,
     copied,
-    cut,
+    indices,
     no_global_randomness,
     require_error,
     same,
@@ -117,8 +117,10 @@ def _check_draws(
     assert not same(contents(drawn), contents(other)), (
         f"{where}: generators of two seeds draw the same problems"
     )
-    first, *others = (cut(drawn[0], index) for index in range(count))
-    assert not all(same(contents(first.x), contents(each.x)) for each in others), (
+    layout = drawn[0].layout
+    first, *others = (trees.select(drawn, layout, indices(layout, each)) for each in range(count))
+    # One question may have several answers, of which others are drawn.
+    assert not all(same(contents(first), contents(each)) for each in others), (
         f"{where}: all problems of a batch are equal; draw each for itself"
     )
     return drawn
