@@ -35,7 +35,7 @@ HALTING_CASES = {
     "energy-plateau": ["energy_plateau()", "energy_plateau(tolerance=0.9, patience=1)"],
     "gradient-norm": ["gradient_norm()"],
     "settled": ["settled()", "settled(relative=1e-2, patience=1)"],
-    "verified": ["verified()"],
+    "verified": ["verified()", "verified(required=False)"],
     "stagnation": ["stagnation()", "stagnation(tolerance=0.0, patience=1)"],
     "any-of": ["any_of(gradient_norm(), fixed_steps(steps=150))"],
     "all-of": ["all_of(energy_plateau(), fixed_steps(steps=4))"],

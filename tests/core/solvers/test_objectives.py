@@ -112,6 +112,18 @@ def test_contrasts_are_cross_entropies_of_pairs() -> None:
     chances = torch.stack([-right / 0.5, -wrong / 0.5], 1)
     expected = functional.cross_entropy(chances, torch.zeros(4, dtype=torch.int64))
     torch.testing.assert_close(noisy, expected)
+    # Blurred, both have noise, of a level of its own for each problem.
+    blurred = Contrastive(against="noise", noise=0.7, blur=0.4).loss(given, generator())
+    drawn = generator()
+
+    def noisier(y):
+        level = 0.4 * torch.rand(4, generator=drawn).double()[:, None]
+        return y + level * torch.randn(4, 2, generator=drawn, dtype=torch.float64)
+
+    clear = energies(given, noisier(given.target))
+    wrong = given.target + 0.7 * torch.randn(4, 2, generator=drawn, dtype=torch.float64)
+    expected = functional.softplus(clear - energies(given, noisier(wrong))).mean()
+    torch.testing.assert_close(blurred, expected)
     # Of the ends of descents those count that are wrong, by more than the tolerance.
     arrived = given.arrived().y
     errors = (arrived - given.target).square().mean(1).sqrt()

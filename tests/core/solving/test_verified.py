@@ -106,3 +106,9 @@ def test_streams_say_which_answers_hold_and_stop_there_too():
 def test_where_nothing_can_be_checked_the_rule_is_refused():
     with pytest.raises(SettingError, match="answers cannot be checked; take another rule"):
         minimize(Wells(), wells(1, verify=None), **{**OPTIONS, "halting": Verified()})
+    # Where that is not required such problems are left to the other rules.
+    lenient = AnyOf(Verified(required=False), FixedSteps(steps=3))
+    unknown = minimize(Wells(), wells(2, verify=None), descent=OPTIONS["descent"], halting=lenient)
+    assert (unknown.steps == 3).all()
+    known = minimize(Wells(), wells(40), descent=OPTIONS["descent"], halting=lenient)
+    assert ((known.outcome == Outcome.VERIFIED) == known.verified).all()

@@ -232,7 +232,8 @@ def _apart(answer: Space) -> Preset:
             "objective": "contrastive(against='entries', share=0.99, blur=0.4)",
             "replay": 0,
             "solving": "momentum(step_size=0.02)",
-            "halting": "energy_plateau(tolerance=1e-5, patience=5)",
+            "halting": "any_of(verified(required=False), "
+            "energy_plateau(tolerance=1e-5, patience=5))",
         },
         training={
             "iterations": 1_000,

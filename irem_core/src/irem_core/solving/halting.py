@@ -235,17 +235,26 @@ class Verified(HaltingCriterion):
 
     It stops nothing else, so combine it: `any_of(verified(), energy_plateau())`.
 
+    Args:
+        required: whether problems whose answers cannot be checked are refused; if not, they are
+            never stopped.
+
     Raises:
-        SettingError: on solving, of problems whose answers cannot be checked.
+        SettingError: on solving, of problems whose answers cannot be checked, where that is
+            required.
     """
 
     promises_arrival: ClassVar[bool] = False
 
+    required: bool = attrs.field(default=True, validator=checks.true_or_false)
+
     def init(self, evaluation: Evaluation) -> None:
         """Know nothing of the problems, and so stop none."""
 
-    def begin(self, evaluation: Evaluation, problem: Problem) -> Problem:
+    def begin(self, evaluation: Evaluation, problem: Problem) -> Problem | None:
         """Remember the problems."""
+        if problem.verify is None and not self.required:
+            return None
         if problem.verify is None:
             raise SettingError(
                 "The halting rule verified was asked about problems whose answers cannot be "
