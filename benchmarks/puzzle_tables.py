@@ -54,7 +54,28 @@ SHOWN = (
     Shown("maze-13-restarts", "the same"),
     Shown("maze-21", "21 x 21, never trained on"),
     Shown("maze-21-restarts", "the same"),
+    *(
+        Shown(f"queens-{size}{more}", title if not more else "the same", published)
+        for size, title, other in (
+            (8, "8 queens, trained on single lines", "89 % (summed energies, 128 particles)"),
+            (12, "12 queens, likewise", ""),
+            (20, "20 queens, likewise", ""),
+        )
+        for more, published in (("", ""), ("-restarts", ""), ("-particles", other))
+    ),
+    Shown("sat-20", "3-SAT, 20 variables, 91 clauses", "91 % (summed energies, 1,024 particles)"),
+    Shown("sat-50", "50 variables, 218 clauses, never trained on", "43 % (the same)"),
 )
+COLORINGS = {
+    "coloring-14": "Erdos-Renyi graphs of 14 nodes, trained on 8 to 14",
+    "coloring-14-restarts": "the same",
+    "coloring-30": "of 30 nodes, never trained on",
+    "coloring-30-restarts": "the same",
+    "coloring-30-watts-strogatz": "Watts-Strogatz graphs of 30 nodes",
+    "coloring-30-watts-strogatz-restarts": "the same",
+    "coloring-30-holme-kim": "Holme-Kim graphs of 30 nodes",
+    "coloring-30-holme-kim-restarts": "the same",
+}
 ASSIGNMENTS = {
     "assignment-8": "8 x 8, trained on 3 to 8",
     "assignment-16": "16 x 16, never trained on",
@@ -83,6 +104,17 @@ def tables(results: Path) -> Iterator[Table]:
             *map(_speed, records(results, "speed")),
         ],
     )
+    coloured = {name: records(results, name) for name in COLORINGS}
+    yield Table(
+        title="Colourings",
+        columns=["graphs", "problems", "starts", "solved", "conflicts left", "DSATUR, Tabucol"],
+        rows=[_coloured(COLORINGS[name], found) for name, found in coloured.items()],
+        notes=[
+            "Conflicts left: edges whose ends are alike, mean over graphs. The last column is what "
+            "the textbook's greedy colouring, mended by local search, solves of the same graphs.",
+            *provenance(one for found in coloured.values() for one in found),
+        ],
+    )
     costs = {name: records(results, name) for name in ASSIGNMENTS}
     yield Table(
         title="Assignments",
@@ -107,9 +139,26 @@ def records(results: Path, row: str) -> Records:
     return [each for each in read if each["row"] == row]
 
 
+def _tried(one: dict[str, Any]) -> str:
+    """Say how many starts a record's problems had, or how many particles."""
+    swarm = one.get("particles", 1)
+    return f"{swarm:,} particles" if swarm > 1 else f"{1 + one['restarts']:,}"
+
+
+def _coloured(title: str, found: Records) -> list[str]:
+    return [
+        title,
+        _same(found, lambda one: f"{one['problems']:,}"),
+        _same(found, lambda one: f"{1 + one['restarts']:,}"),
+        _percent([one["evaluation"]["solved"] for one in found]),
+        over_seeds([one["evaluation"]["conflicts"] for one in found]),
+        _percent([one["classical"]["solved"] for one in found]),
+    ]
+
+
 def _solved(shown: Shown, found: Records) -> list[str]:
     if shown.starts is None:
-        starts = _same(found, lambda one: f"{1 + one['restarts']:,}")
+        starts = _same(found, _tried)
         solved = [one["evaluation"]["solved"] for one in found]
         spent = [one["evaluation"]["evaluations_mean"] for one in found]
     else:

@@ -4,6 +4,9 @@
     python benchmarks/puzzles.py sizes runs/sudoku-sizes     trained on boards of 4, 6 and 9
     python benchmarks/puzzles.py maze runs/maze
     python benchmarks/puzzles.py assignment runs/assignment
+    python benchmarks/puzzles.py queens runs/queens          trained on single lines of boards
+    python benchmarks/puzzles.py coloring runs/coloring
+    python benchmarks/puzzles.py sat runs/sat                irem train sat --energy factor
 
 Each row of `ROWS` is one file, ROW-SEED.json, by the seed of the training. A row that has its file
 is left out, so that an interrupted call goes on where it was; what is measured at once is one row.
@@ -27,6 +30,7 @@ import torch
 
 from irem_core import (
     Curve,
+    Resampling,
     Solver,
     Task,
     build,
@@ -34,10 +38,12 @@ from irem_core import (
     evaluate,
     write_curves,
 )
+from irem_core.distributed import derive
 from irem_core.files.storage import replacing
 from irem_core.registry import HALTING
 from irem_core.runs.checkpoint import load_run
 from irem_core.runs.provenance import provenance
+from irem_tasks import Coloring
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -50,6 +56,7 @@ class Row:
         difficulty: of its task.
         problems: how many.
         restarts: how often problems are descended again, until they are verified.
+        particles: how many candidates of each are descended side by side (see `minimize`).
         max_steps: of a descent; the run's own if None.
         halting: rule by which problems halt; the run's own if None.
         within: count answers that took no more energy evaluations than this in all, if above 0.
@@ -60,6 +67,7 @@ class Row:
     difficulty: str
     problems: int = 1000
     restarts: int = 0
+    particles: int = 1
     max_steps: int | None = None
     halting: str | None = None
     within: int = 0
@@ -101,7 +109,40 @@ ROWS: dict[str, dict[str, Row]] = {
         "assignment-8": Row(difficulty="size=8"),
         "assignment-16": Row(difficulty="size=16"),
     },
+    "queens": {
+        f"queens-{size}{name}": Row(difficulty=f"size={size}", problems=problems, **more)
+        for size, problems in ((8, 100), (12, 100), (20, 20))
+        for name, more in (
+            ("", {}),
+            ("-restarts", {"restarts": 63}),
+            ("-particles", {"particles": 64, "max_steps": 300}),
+        )
+    },
+    "coloring": {
+        f"coloring-{nodes}{name}{more}": Row(
+            difficulty=f"nodes={nodes}{family}", problems=100, restarts=restarts
+        )
+        for nodes, name, family in (
+            (14, "", ""),
+            (30, "", ""),
+            (30, "-watts-strogatz", ",family=watts-strogatz"),
+            (30, "-holme-kim", ",family=holme-kim"),
+        )
+        for more, restarts in (("", 0), ("-restarts", 15))
+    },
+    "sat": {
+        "sat-20": Row(
+            difficulty="variables=20,ratio=4.55", problems=100, restarts=1023, max_steps=60
+        ),
+        "sat-50": Row(
+            difficulty="variables=50,ratio=4.36", problems=100, restarts=255, max_steps=60
+        ),
+    },
 }
+# Of particles: how often they are drawn anew, and steps between.
+_ROUNDS = Resampling(rounds=10, steps=20)
+# Restarts from which on no step is scored, which would take longer than they.
+_MANY = 200
 CURVES = ("same-curve", "harder-curve")
 
 
@@ -152,7 +193,7 @@ def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
         "max_steps": row.max_steps,
         "halting": None if row.halting is None else build(HALTING, row.halting),
     }
-    if row.timed or row.within:
+    if row.timed or row.within or row.particles > 1 or row.restarts > _MANY:
         return solved(solver, task, row, way)
     problems: dict[str, Any] = {"difficulty": row.difficulty, "problems": row.problems}
     begin = time.perf_counter()
@@ -162,12 +203,16 @@ def measure(solver: Solver, task: Task, row: Row) -> dict[str, Any]:
     else:
         scores = evaluate(solver, task, restarts=row.restarts, **problems, **way)
         found = {"evaluation": scores.to_dict()}
+    if isinstance(task, Coloring):
+        found["classical"] = classical(task, row)
     return {"problems": row.problems, "seconds": time.perf_counter() - begin, **found}
 
 
 def solved(solver: Solver, task: Task, row: Row, way: dict[str, Any]) -> dict[str, Any]:
     """Say how many are solved by how many energy evaluations, and the seconds of that alone."""
     generator, way = torch.Generator().manual_seed(1), {**way, "restarts": row.restarts}
+    if row.particles > 1:
+        way |= {"particles": row.particles, "resampling": _ROUNDS}
     solver.solve(task.sample(8, row.difficulty, generator=generator)[0], **way)
     holds, spent, seconds, most = [], [], 0.0, row.within or math.inf
     for problem, _ in task.batches(row.problems, row.difficulty, generator=generator):
@@ -183,6 +228,20 @@ def solved(solver: Solver, task: Task, row: Row, way: dict[str, Any]) -> dict[st
         "evaluations_mean": torch.cat(spent).mean().item(),
     }
     return {"problems": row.problems, "seconds": seconds, "evaluation": evaluation}
+
+
+def classical(task: Task, row: Row) -> dict[str, float]:
+    """Say how many problems the textbook's search solves, and what is left in conflict."""
+    generator = torch.Generator().manual_seed(derive(1, "evaluation", row.difficulty))
+    holds, left = [], []
+    for problem, target in task.batches(row.problems, row.difficulty, generator=generator):
+        y = task.classical(problem)
+        holds.append(task.verify(problem, y))
+        left.append(task.measures(problem, y, target)["conflicts"])
+    return {
+        "solved": torch.cat(holds).double().mean().item(),
+        "conflicts": torch.cat(left).double().mean().item(),
+    }
 
 
 def draw(results: Path, seed: int) -> None:
