@@ -77,6 +77,11 @@ class Row:
 
 # Goes on to another start as soon as there is an answer, or ten steps brought nothing.
 _BRISK = "any_of(verified(), stagnation(patience=10))"
+_SWARMS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-restarts": {"restarts": 63},
+    "-particles": {"particles": 64, "max_steps": 300},
+}
 ROWS: dict[str, dict[str, Row]] = {
     "sudoku": {
         "same": Row(difficulty="same"),
@@ -112,11 +117,7 @@ ROWS: dict[str, dict[str, Row]] = {
     "queens": {
         f"queens-{size}{name}": Row(difficulty=f"size={size}", problems=problems, **more)
         for size, problems in ((8, 100), (12, 100), (20, 20))
-        for name, more in (
-            ("", {}),
-            ("-restarts", {"restarts": 63}),
-            ("-particles", {"particles": 64, "max_steps": 300}),
-        )
+        for name, more in _SWARMS.items()
     },
     "coloring": {
         f"coloring-{nodes}{name}{more}": Row(

@@ -283,6 +283,12 @@ def test_puzzles_have_their_seeds_and_curves_beside_what_was_published(
     records["hardest-curve-0"] = {"problems": 100, "curve": {"by_starts": points}}
     records["speed-0"] = {"problems": 1000, "seconds": 8.0, "restarts": 8, "halting": "verified()"}
     records["speed-0"]["evaluation"] = {"solved": 0.999}
+    swarm = {"solved": 0.99, "evaluations_mean": 1500.0, "solved_auroc": None}
+    records["queens-8-particles-0"] = {"restarts": 0, "particles": 64, "evaluation": swarm}
+    left = {"solved": 0.75, "conflicts": 0.5}
+    records["coloring-30-0"] = {"restarts": 0, "evaluation": left, "classical": {"solved": 1.0}}
+    for name in ("queens-8-particles-0", "coloring-30-0"):
+        records[name]["problems"] = 100
     for name, record in records.items():
         row, _, seed = name.rpartition("-")
         record |= {"row": row, "seed": int(seed), **common}
@@ -295,6 +301,9 @@ def test_puzzles_have_their_seeds_and_curves_beside_what_was_published(
     assert f"| Sudoku, 31 to 42 givens | {same}" in lines
     assert "| boards that need most search | 100 | 1 | 25 % | 10 | - |  |" in lines
     assert "| the same | 100 | 128 | 75 % | 1,280 | - |  |" in lines
+    published = "89 % (summed energies, 128 particles)"
+    assert f"| the same | 100 | 64 particles | 99 % | 1,500 | - | {published} |" in lines
+    assert "| of 30 nodes, never trained on | 100 | 1 | 75 % | 0.5 | 100 % |" in lines
     said = "125 boards of 31 to 42 givens a second, 1,000 of which 99.9 % are solved from at most 9"
     assert any(said in line for line in lines)
 
