@@ -60,6 +60,16 @@ def test_a_puzzle_of_ones_own_is_solved_by_what_other_boards_taught(
     ]
 
 
+def test_an_energy_of_the_parts_of_two_puzzles_solves_boards_of_both(
+    example: Callable[..., str],
+) -> None:
+    options = ["--iterations", "300", "--boards", "10", "--particles", "32"]
+    lines = example("parts_of_two_puzzles.py", *options).splitlines()
+    solved = {name: int(said.split()[0]) for name, _, said in (x.partition(": ") for x in lines)}
+    assert solved.keys() == {"8 queens", "4 x 4 Sudoku"}
+    assert min(solved.values()) >= 5
+
+
 def test_train_add_and_draw_its_solves(example: Callable[..., str], tmp_path: Path) -> None:
     run, picture = tmp_path / "run", tmp_path / "solve.svg"
     options = ["--iterations", "30", "--size", "4", "--out", run]

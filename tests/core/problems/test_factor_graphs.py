@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
 
-from irem_core import EntrySpace, FactorSpace, Layout, Problem, ShapeError, factor_graphs, graphs
+from irem_core import (
+    EntrySpace,
+    FactorEnergy,
+    FactorSpace,
+    Layout,
+    Problem,
+    ShapeError,
+    factor_graphs,
+    graphs,
+)
 from irem_core.problems import trees
 
 SPACE = FactorSpace(2, kinds={"pair": 1, "clause": 0}, roles={"clause": ("positive", "negative")})
@@ -179,3 +188,43 @@ def test_what_is_no_factor_graph_is_refused():
     with pytest.raises(ShapeError, match="x of type Tensor; expected a batch of factor graphs"):
         SPACE.check_graphs("Test", torch.zeros(3), torch.zeros(()))
     assert not factor_graphs.is_one(Layout(3))
+
+
+def test_single_factors_are_drawn_with_their_own_entries():
+    generator = torch.Generator().manual_seed(0)
+    kinds, members = [], []
+    for _ in range(200):
+        drawn, rows = factor_graphs.single(BATCH, generator)
+        SPACE.check_graphs("A test", drawn)
+        assert torch.equal(drawn["entry"].x, BATCH["entry"].x[rows])
+        assert drawn["pair"].ptr.diff().tolist() == [
+            1 - each for each in drawn["clause"].ptr.diff().tolist()
+        ]
+        # Of the second problem.
+        one = factor_graphs.take_apart(drawn)
+        kinds.append(int(one["pair num_nodes"].values[1]))
+        own = rows[drawn["entry"].batch == 1] - 3
+        if kinds[-1]:
+            members.append(tuple(own.tolist()))
+            feature = drawn["pair"].x[drawn["pair"].batch == 1]
+            assert feature == LARGE["pair"].x[0 if members[-1] == (0, 4) else 1]
+        else:
+            assert tuple(own.tolist()) in {(0, 1, 2), (4,), (2, 3)}
+    assert 70 < sum(kinds) < 130
+    assert set(members) == {(0, 4), (1, 3)}
+    assert 25 < members.count((0, 4)) < len(members) - 25
+
+
+def test_energies_of_single_factors_add_up_to_those_of_whole_problems():
+    energy = FactorEnergy(SPACE, EntrySpace(), width=4, rounds=0)
+    y = torch.rand(11, 1, generator=torch.Generator().manual_seed(0))
+    whole = energy(Problem(BATCH), y).tolist()
+    found = {0: {}, 1: {}, 2: {}}
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(200):
+        drawn, rows = factor_graphs.single(BATCH, generator)
+        values = energy(Problem(drawn), y[rows])
+        for problem, value in enumerate(values.tolist()):
+            found[problem][round(value, 5)] = value
+    for problem, values in found.items():
+        assert sum(values.values()) == pytest.approx(whole[problem], rel=1e-4)

@@ -95,6 +95,56 @@ def build(
     return assemble(columns)
 
 
+def single(batch: Batch, generator: torch.Generator) -> tuple[Batch, Int[Tensor, " kept_rows"]]:
+    """Draw one factor of each problem, with its own entries alone.
+
+    An energy that is a sum over factors can be trained by these, and descended on whole problems.
+    Kinds are drawn alike, and then the factors of the kind.
+
+    Args:
+        batch: problems, each with a factor at least.
+        generator: lives where they do.
+
+    Returns:
+        The problems, and the rows of answers that they are about.
+    """
+    kinds = [kind for kind in batch.node_types if kind != ENTRY]
+    counts = torch.stack([batch[kind].ptr.diff() for kind in kinds])
+    place: dict[str, Any] = {"generator": generator, "device": counts.device}
+    chosen = torch.rand(counts.shape, **place).masked_fill(counts == 0, -1).argmax(0)
+    many = counts.gather(0, chosen[None])[0]
+    which = (torch.rand(many.shape, **place) * many).long()
+    kept = torch.zeros_like(batch[ENTRY].batch, dtype=torch.bool)
+    links: dict[str, Tensor] = {}
+    columns: dict[str, Column] = {}
+    for number, kind in enumerate(kinds):
+        own = chosen == number
+        factors = (batch[kind].ptr[:-1] + which)[own]
+        columns[f"{kind} {_COUNT}"] = Column(own.long())
+        if batch[kind].get("x") is not None:
+            columns[f"{kind} x"] = Column(batch[kind].x[factors], own.long())
+        for key in batch.edge_types:
+            if key[0] == kind:
+                factor, entry = batch[key][_LINKS]
+                member = entry[torch.isin(factor, factors)]
+                links[" ".join((*key, _LINKS))] = member
+                kept[member] = True
+    rows = kept.nonzero().squeeze(1)
+    lengths = torch.bincount(batch[ENTRY].batch[rows], minlength=len(many))
+    found = {
+        f"{ENTRY} {_COUNT}": Column(lengths),
+        f"{ENTRY} x": Column(batch[ENTRY].x[rows], lengths),
+        **columns,
+    }
+    place_of = kept.cumsum(0) - 1 - (lengths.cumsum(0) - lengths)[batch[ENTRY].batch]
+    for title, member in links.items():
+        problem = batch[ENTRY].batch[member]
+        member = place_of[member[problem.argsort(stable=True)]]
+        pairs = torch.stack([torch.zeros_like(member), member], 1)
+        found[title] = Column(pairs, torch.bincount(problem, minlength=len(many)))
+    return assemble(found), rows
+
+
 def _column(values: Float[Tensor, "problems entries features"]) -> Column:
     counts = torch.full((values.shape[0],), values.shape[1], device=values.device)
     return Column(values.flatten(0, 1), counts)
