@@ -60,14 +60,15 @@ def test_a_puzzle_of_ones_own_is_solved_by_what_other_boards_taught(
     ]
 
 
+@pytest.mark.slow
 def test_an_energy_of_the_parts_of_two_puzzles_solves_boards_of_both(
     example: Callable[..., str],
 ) -> None:
-    options = ["--iterations", "300", "--boards", "10", "--particles", "32"]
+    options = ["--iterations", "500", "--boards", "4", "--particles", "64"]
     lines = example("parts_of_two_puzzles.py", *options).splitlines()
     solved = {name: int(said.split()[0]) for name, _, said in (x.partition(": ") for x in lines)}
     assert solved.keys() == {"8 queens", "4 x 4 Sudoku"}
-    assert min(solved.values()) >= 5
+    assert min(solved.values()) >= 3
 
 
 def test_train_add_and_draw_its_solves(example: Callable[..., str], tmp_path: Path) -> None:
