@@ -85,7 +85,7 @@ _SOURCES = (
     "from, until an answer is verified. AUROC: how well the final energy of one start tells what "
     "is not solved. Published: on boards of others, SATNet's of 31 to 42 givens and RRN's of 17 to "
     "34, by Recurrent Transformer (Yang et al., ICLR 2023), AKOrN (Miyato et al., ICLR 2025) and "
-    "ConsFormer (Xu et al., 2025); of queens and formulas by energies of parts that are summed, each "
+    "ConsFormer (Xu et al., 2025); of queens and formulas by energies of parts that are summed, "
     "with as many particles (compositional energy minimisation, NeurIPS 2025)."
 )
 
