@@ -50,6 +50,7 @@ LONG = ("docs/export.md", "docs/speed.md", "docs/tasks.md")
 """Pages whose commands take more than some seconds even so, and are run by `make test-all`."""
 
 BOARD = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79\n"
+GRAPH = "p edge 3 2\ne 1 2\ne 2 3\n"
 FORMULA = "p cnf 3 2\n1 -2 3 0\n-1 2 -3 0\n"
 
 
@@ -159,7 +160,7 @@ def task_of(run: Path) -> str:
 
 
 def write_questions(file: Path, task: Any) -> None:
-    written = {".cnf": FORMULA, ".txt": BOARD}.get(file.suffix)
+    written = {".cnf": FORMULA, ".col": GRAPH, ".txt": BOARD}.get(file.suffix)
     if written is not None:
         file.write_text(written)
         return

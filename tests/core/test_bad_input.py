@@ -34,6 +34,7 @@ from irem_core import (
     MatrixSpace,
     MLPEnergy,
     Momentum,
+    Monotone,
     Nesterov,
     NewtonCG,
     NonFiniteError,
@@ -76,6 +77,7 @@ HIGH = tuple(value for value in BOUND if value != math.inf)
 RANGES = [
     (GradientDescent, {}, {"step_size": POSITIVE}),
     (Momentum, {}, {"step_size": POSITIVE, "momentum": FRACTION}),
+    (Monotone, {}, {"step_size": POSITIVE, "shrink": (0, -0.1, 1.5, *NUMBERS)}),
     (Nesterov, {}, {"step_size": POSITIVE, "momentum": FRACTION}),
     (
         Adam,
