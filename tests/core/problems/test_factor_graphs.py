@@ -215,6 +215,17 @@ def test_single_factors_are_drawn_with_their_own_entries():
     assert 25 < members.count((0, 4)) < len(members) - 25
 
 
+def test_single_factors_need_factors():
+    bare = HeteroData()
+    bare["entry"].x, bare["pair"].x = torch.rand(3, 2), torch.rand(0, 1)
+    bare["pair", "member", "entry"].edge_index = torch.zeros(2, 0, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ShapeError, match="Problem 0 of the batch has no factor"):
+        factor_graphs.single(Batch.from_data_list([bare]), generator)
+    with pytest.raises(ShapeError, match="got a Tensor"):
+        factor_graphs.single(torch.zeros(3), generator)
+
+
 def test_energies_of_single_factors_add_up_to_those_of_whole_problems():
     energy = FactorEnergy(SPACE, EntrySpace(), width=4, rounds=0)
     y = torch.rand(11, 1, generator=torch.Generator().manual_seed(0))

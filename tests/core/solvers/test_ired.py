@@ -7,6 +7,7 @@ import torch
 
 from irem_core import (
     IRED,
+    BallSpace,
     CosineSchedule,
     EnergyFn,
     FixedSteps,
@@ -173,6 +174,33 @@ def test_steps_are_shared_between_levels():
         assert (solver.solve(asked(2), max_steps=most).steps == most).all()
 
 
+def test_with_few_steps_the_noisiest_levels_are_left_out():
+    solver = IRED(Mixture(), question=VectorSpace(1))
+    for most in (0, 1, 5, 9):
+        seen = []
+        found = solver.solve(
+            asked(20), max_steps=most, observer=lambda step, *_, seen=seen: seen.append(step)
+        )
+        assert found.y.abs().max() < 5
+        assert seen == list(range(len(seen)))
+
+
+def test_energies_belong_to_answers_within_bounds():
+    energy = Mixture()
+    solver = IRED(energy, question=VectorSpace(1))
+    space = VectorSpace(1, low=-0.05, high=0.6)
+    found = solver.solve(Problem(asked(10), space))
+    torch.testing.assert_close(found.y, torch.full_like(found.y, 0.6))
+    angle, signal = solver.schedule.angles[0], solver.schedule.signal[0]
+    sharpest = levels.told(Problem(asked(10)), torch.full((10,), angle).double(), None)
+    expected = energy(sharpest, found.y * signal)
+    torch.testing.assert_close(found.energy, expected.detach())
+    # Where entries hang together the answer is moved at the end, and its energy known there.
+    ball = solver.solve(Problem(asked(10), BallSpace(1, radius=0.5)))
+    torch.testing.assert_close(ball.y.abs(), torch.full_like(ball.y, 0.5))
+    torch.testing.assert_close(ball.energy, energy(sharpest, ball.y * signal).detach())
+
+
 def test_restarts_keep_the_answer_of_the_lowest_energy():
     schedule = NoiseLevels(noise=(0.1, 0.2))
     solver = IRED(Mixture(), question=VectorSpace(1), schedule=schedule)
@@ -234,6 +262,11 @@ def test_it_streams_composes_and_is_chosen_by_name():
 def test_mistakes_are_sentences(make, words):
     with pytest.raises(SettingError, match=words):
         make()
+
+
+def test_a_question_of_another_shape_is_told_in_its_own():
+    with pytest.raises(ShapeError, match=r"x has shape \(3, 9\).*expected.*\(3, 4\)"):
+        IRED.for_task(TASK).solve(torch.zeros(3, 9))
 
 
 def test_without_a_space_of_answers_no_noise_can_be_drawn():

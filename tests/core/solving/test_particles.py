@@ -7,8 +7,11 @@ from irem_core import (
     EnergyFn,
     FixedSteps,
     GradientDescent,
+    Implicit,
+    Outcome,
     Problem,
     Resampling,
+    ScratchpadEnergy,
     SettingError,
     VectorSpace,
     minimize,
@@ -78,6 +81,34 @@ def test_the_first_particle_begins_where_the_start_is_and_is_what_is_shown():
     torch.testing.assert_close(seen[0][2], start)
     torch.testing.assert_close(found.y, start)
     assert found.trace.of(2).step.tolist() == [step for step, *_ in seen]
+
+
+class Memory(ScratchpadEnergy):
+    """A bowl, whose scratchpad is to be as y."""
+
+    answer = VectorSpace(2, low=-1.0, high=1.0)
+    scratchpad = 2
+
+    def energy(self, context, y, z):
+        return (y - 0.3).square().sum(1) + (z - y).square().sum(1) + 0 * context.sum(1)
+
+
+def test_particles_have_scratchpads_and_converge_as_the_halting_rule_asks():
+    options = {"descent": GradientDescent(step_size=0.2), "max_steps": 200}
+    found = minimize(Memory(), torch.zeros(4, 1), particles=4, **options)
+    assert (found.outcome == Outcome.CONVERGED).all()
+    torch.testing.assert_close(found.y, torch.full((4, 2), 0.3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.z, found.y, atol=1e-2, rtol=0)
+    x = torch.zeros(4, 1, requires_grad=True)
+    carried = minimize(Memory(), x, particles=4, differentiable=Implicit(), **options)
+    assert carried.carries.all()
+
+
+def test_steps_are_those_that_were_taken():
+    found = solved(particles=4, halting=FixedSteps(steps=3), resampling=Resampling(noise=1.0))
+    # Nine rounds of three steps at most, and an evaluation more for each start.
+    assert (found.steps <= 27).all()
+    assert (found.evaluations <= 4 * 9 * 4).all()
 
 
 def test_what_is_verified_is_the_answer_and_costs_nothing_further():

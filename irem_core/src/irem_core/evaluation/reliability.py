@@ -9,6 +9,8 @@ import attrs
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from irem_core import checks
+
 _BINS = 10
 
 
@@ -58,6 +60,7 @@ class Reliability:
         Args:
             count: how many bins, at least 1; fewer for fewer problems.
         """
+        checks.check(checks.count, "Reliability", bins=count)
         known = self.expected.isfinite() & self.real.isfinite()
         expected, real = self.expected[known].double(), self.real[known].double()
         order = expected.argsort(stable=True)

@@ -107,8 +107,24 @@ def single(batch: Batch, generator: torch.Generator) -> tuple[Batch, Int[Tensor,
 
     Returns:
         The problems, and the rows of answers that they are about.
+
+    Raises:
+        ShapeError: it is no batch of factor graphs, or a problem has no factor.
     """
+    if not is_one(batch):
+        raise ShapeError(
+            f"single got a {type(batch).__name__}; expected a batch of factor graphs, such as "
+            "factor_graphs.build makes."
+        )
     kinds = [kind for kind in batch.node_types if kind != ENTRY]
+    none = batch[ENTRY].ptr.diff() >= 0
+    for kind in kinds:
+        none &= batch[kind].ptr.diff() == 0
+    if bool(none.any()):
+        raise ShapeError(
+            f"Problem {int(none.nonzero()[0, 0])} of the batch has no factor; expected one of each "
+            "problem at least, to draw from."
+        )
     counts = torch.stack([batch[kind].ptr.diff() for kind in kinds])
     place: dict[str, Any] = {"generator": generator, "device": counts.device}
     chosen = torch.rand(counts.shape, **place).masked_fill(counts == 0, -1).argmax(0)

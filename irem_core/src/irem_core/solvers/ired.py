@@ -16,12 +16,13 @@ from irem_core.descent.base import Descent
 from irem_core.descent.monotone import Monotone
 from irem_core.energies import default_energy
 from irem_core.energies.landscape import Landscape, differentiate, encoded, valued
+from irem_core.energies.mlp import MLPEnergy
 from irem_core.errors import SettingError, ShapeError
 from irem_core.part import Preset, Source, settings_of
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.levels import Told, told, told_space
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import Space
+from irem_core.problems.space import Bound, ImageSpace, Space
 from irem_core.solvers.base import Solver
 from irem_core.solvers.schedules import CosineSchedule, NoiseSchedule
 from irem_core.solving.annealing import Stage, anneal
@@ -174,7 +175,10 @@ class IRED(Solver):
             settings: further constructor arguments.
         """
         asked = task.task if isinstance(task, Told) else task
-        made = energy or default_energy(asked.answer).for_task(cls.posed(task), seed=seed)
+        # The energy of images takes no questions of more channels than answers have.
+        image = isinstance(asked.answer, ImageSpace)
+        kind = MLPEnergy if image else default_energy(asked.answer)
+        made = energy or kind.for_task(cls.posed(task), seed=seed)
         return cls(made, **{"question": asked.question, **settings})
 
     @property
@@ -193,7 +197,9 @@ class IRED(Solver):
             ShapeError: it holds no numbers.
         """
         problem = super().problem(x)
-        answer = self.answer
+        question, answer = self.question, self.answer
+        if question is not None and not question.ragged and not self.energy.size_free:
+            question.check("x", problem.x, problem.layout.count)
         if problem is x or answer is None or answer.ragged or not self.energy.size_free:
             return problem
         return attrs.evolve(problem, answer=answer.sized(tuple(problem.x.shape[1:])))
@@ -316,10 +322,12 @@ class IRED(Solver):
         """Return the levels, from smooth to sharp, with the steps that each has."""
         schedule = self.schedule
         levels = list(zip(schedule.angles, schedule.signal, schedule.moves, strict=True))
+        # Where there is not a step for each level, the noisiest are left out.
+        levels = levels[: max(1, max_steps)]
         each = min(self.steps, max_steps // len(levels))
         return [
             Stage(
-                pose=self._poser(angle, signal),
+                pose=self._poser(angle, signal, bounded=not number),
                 signal=signal,
                 descent=_scaled(descent, move),
                 max_steps=each if number else max_steps - each * (len(levels) - 1),
@@ -327,13 +335,21 @@ class IRED(Solver):
             for number, (angle, signal, move) in reversed(list(enumerate(levels)))
         ]
 
-    def _poser(self, angle: float, signal: float) -> Any:
-        bound = None if self.clip is None else self.clip * signal
+    def _poser(self, angle: float, signal: float, *, bounded: bool) -> Any:
+        """Return what makes questions tell a level; at the last one answers have their bounds."""
+        clip = None if self.clip is None else self.clip * signal
 
         def pose(problem: Problem) -> Problem:
             space = problem.answer
-            if space is not None:
-                space = attrs.evolve(space, low=None if bound is None else -bound, high=bound)
+            # What hangs together in other ways is moved into its space once all is over.
+            if space is not None and type(space).project is Space.project:
+                low, high = (space.low, space.high) if bounded else (None, None)
+                low, high = _times(low, signal), _times(high, signal)
+                if low is None and high is None and clip is not None:
+                    low, high = -clip, clip
+                space = attrs.evolve(space, low=low, high=high)
+            else:
+                space = None
             place: dict[str, Any] = {"device": problem.device, "dtype": problem.dtype}
             return told(problem, torch.full((problem.layout.count,), angle, **place), space)
 
@@ -360,6 +376,12 @@ def _check_told(energy: Landscape, question: Space | None) -> None:
                 f"{wanted}, questions that tell their level of noise. Build it with "
                 "for_task(IRED.posed(task))."
             )
+
+
+def _times(bound: Bound, signal: float) -> Bound:
+    if isinstance(bound, tuple):
+        return tuple(None if each is None else each * signal for each in bound)
+    return None if bound is None else bound * signal
 
 
 def _scaled(descent: Descent, move: float) -> Descent:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irem_core.descent.base import Descent
-from irem_core.energies.landscape import Evaluation, Landscape, check_problem
+from irem_core.energies.landscape import Evaluation, Landscape, check_problem, differentiate
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
 from irem_core.solving.descending import context_of, descend, ordinary, restart, solving
@@ -105,7 +105,8 @@ def _descend(
     """Descend all landscapes from one start of each problem."""
     found: list[Solution] = []
     shown = 0
-    for stage, posed, context in zip(stages, *landscapes, strict=True):
+    for number, (stage, posed, context) in enumerate(zip(stages, *landscapes, strict=True)):
+        told = [_shown(each, shown, stage.signal, again=number > 0) for each in watch]
         found.append(
             descend(
                 energy,
@@ -115,7 +116,7 @@ def _descend(
                 descent=stage.descent,
                 halting=halting,
                 max_steps=stage.max_steps,
-                watch=[_shown(each, shown, stage.signal) for each in watch],
+                watch=told,
             )
         )
         shown += int(found[-1].steps.max()) if problem.layout.count else 0
@@ -127,29 +128,35 @@ def _descend(
     outcomes = torch.stack([each.outcome for each in found])
     broke = (outcomes == Outcome.NONFINITE).any(0)
     answer = project(problem.answer, start * scale)
+    value, more = last.energy, 0
+    if problem.layout.count and not torch.equal(answer.y, (start * scale).y):
+        # What the bounds moved has another energy.
+        at = answer * stages[-1].signal
+        value, more = differentiate(energy, landscapes[1][-1], at, gradient=False).energy, 1
     return Solution(
         y=answer.y,
         last=project(problem.answer, Iterate(last.last, problem.layout) * scale).y,
-        energy=last.energy,
+        energy=value,
         steps=torch.stack([each.steps for each in found]).sum(0),
-        evaluations=torch.stack([each.evaluations for each in found]).sum(0),
+        evaluations=torch.stack([each.evaluations for each in found]).sum(0) + more,
         outcome=torch.where(broke, int(Outcome.NONFINITE), last.outcome),
         layout=problem.layout,
         products=total([each.products for each in found]),
     ).checked(problem)
 
 
-def _shown(observer: Observer, before: int, signal: float) -> Observer:
+def _shown(observer: Observer, before: int, signal: float, *, again: bool) -> Observer:
     """Return an observer of a landscape that tells one of all.
 
     Args:
         observer: of all.
         before: steps that were taken in earlier landscapes, whose last iterates begin this one.
         signal: what answers are multiplied by in this one.
+        again: whether its start was shown before, as the last iterate of another.
     """
 
     def show(step: int, problems: Tensor, evaluation: Evaluation) -> None:
-        if before and not step:
+        if again and not step:
             return
         slope = evaluation.gradient
         told = Evaluation(

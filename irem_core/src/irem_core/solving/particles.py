@@ -17,7 +17,11 @@ from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
 from irem_core.solving.descending import descend
+from irem_core.solving.outcome import ARRIVED
 from irem_core.solving.solution import Observer, Solution
+
+# What going on may move of an answer that had arrived, as `Settled` has it.
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-6
 
 
 @attrs.frozen(kw_only=True)
@@ -27,7 +31,7 @@ class Resampling:
     After a round each of a problem's particles is kept about as often as exp(-E / temperature) has
     it (systematic resampling, Kitagawa, J. Comput. Graph. Stat. 1996), so that those of low energy
     are copied and those of high energy die out; then noise tells copies apart. It falls to none
-    along the rounds.
+    along the rounds. The lowest that was met goes on as it is.
 
     Args:
         rounds: how often, at least 1.
@@ -110,7 +114,8 @@ def swarm(
     steps = [*(resampling.steps,) * rounds, max_steps - rounds * resampling.steps]
     first = [_first_of(each, particles) for each in watch]
     found = descend(energy, many, contexts, iterate, **parts, max_steps=steps[0], watch=first)
-    best = _lowest(found, particles, 0)
+    taken = torch.zeros_like(found.steps)
+    best = _lowest(found, particles, taken)
     for number in range(1, rounds + 1):
         again = torch.ones_like(left, dtype=torch.bool)
         if best.verified is not None:
@@ -119,16 +124,34 @@ def swarm(
             break
         drawn = resampling.draw(_energies(found).view(-1, particles), generator)
         places = (again.nonzero() * particles + drawn[again]).flatten()
-        left = left[again]
-        y, many, contexts = trees.select((found.y, many, contexts), found.layout, places)
-        noise = resampling.noise * (1 - number / rounds)
+        left, taken = left[again], (taken + found.steps)[places]
+        iterate, many, contexts = trees.select(
+            (Iterate(found.y, found.layout, found.z), many, contexts), found.layout, places
+        )
+        y, noise = iterate.y, resampling.noise * (1 - number / rounds)
         spread = torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device)
-        iterate = project(many.answer, Iterate(y + noise * spread, many.layout))
-        found = descend(energy, many, contexts, iterate, **parts, max_steps=steps[number])
-        chosen = _lowest(found, particles, number * resampling.steps)
+        iterate = project(many.answer, attrs.evolve(iterate, y=y + noise * spread))
+        # The lowest goes on as it is, so that it is descended for as long as the halting rule asks.
         known = trees.select(best, best.layout, left)
-        trees.put(best, best.layout, left, known.or_better(chosen))
+        elite = torch.arange(len(left), device=left.device) * particles
+        trees.put(iterate, many.layout, elite, Iterate(known.y, known.layout, known.z))
+        taken[elite] = known.steps
+        found = descend(energy, many, contexts, iterate, **parts, max_steps=steps[number])
+        trees.put(best, best.layout, left, _further(known, _lowest(found, particles, taken)))
     return best
+
+
+def _further(known: Solution, later: Solution) -> Solution:
+    """Return the better of two solutions, of equal ones the later.
+
+    What had arrived still has where going on hardly moved it: a descent that begins at a minimum
+    has no moves to tell so by, and stalls.
+    """
+    layout, chosen = known.layout, later.or_better(known)
+    moved, size = layout.amax((chosen.y - known.y).abs()), layout.amax(known.y.abs())
+    arrived = torch.isin(known.outcome, torch.tensor(ARRIVED, device=known.outcome.device))
+    still = arrived & (moved <= _ABSOLUTE + _RELATIVE * size)
+    return attrs.evolve(chosen, outcome=torch.where(still, known.outcome, chosen.outcome))
 
 
 def _copied(tree: Any, layout: Layout, problems: Tensor, particles: int) -> Any:
@@ -140,13 +163,13 @@ def _energies(found: Solution) -> Tensor:
     return cast(Tensor, found.energy)
 
 
-def _lowest(found: Solution, particles: int, before: int) -> Solution:
+def _lowest(found: Solution, particles: int, taken: Int[Tensor, " particles"]) -> Solution:
     """Return of each problem the particle that is verified, else that of the lowest energy.
 
     Args:
         found: of all particles.
         particles: of each problem.
-        before: the steps that they had taken.
+        taken: the steps that each had taken before.
     """
     rank = _energies(found).nan_to_num(torch.inf)
     if found.verified is not None:
@@ -154,6 +177,7 @@ def _lowest(found: Solution, particles: int, before: int) -> Solution:
     lowest = rank.view(-1, particles).argmin(1)
     numbers = torch.arange(len(lowest), device=lowest.device) * particles
     chosen = trees.select(found, found.layout, numbers + lowest)
+    before = taken[numbers + lowest]
     return attrs.evolve(
         chosen,
         steps=chosen.steps + before,
