@@ -93,6 +93,19 @@ def memory_of(name: str, *arguments: str) -> int:
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
+def command() -> str:
+    """Return what was called, as anyone would call it: without folders of this machine."""
+    root = Path(__file__).parents[1]
+
+    def told(word: str) -> str:
+        path = Path(word)
+        if not path.is_absolute():
+            return word
+        return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+    return " ".join(["python", *map(told, sys.argv)])
+
+
 def keep_each(
     names: Iterable[str], seed: int, results: Path, measure: Callable[[str], dict[str, Any]]
 ) -> None:
@@ -110,7 +123,7 @@ def keep_each(
         file = results / f"{name}-{seed}.json"
         if file.exists():
             continue
-        about = {"set": name, "seed": seed, "command": " ".join(["python", *sys.argv])}
+        about = {"set": name, "seed": seed, "command": command()}
         record = {**about, **provenance(), **measure(name)}
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

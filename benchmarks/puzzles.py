@@ -28,6 +28,7 @@ from typing import Any
 import attrs
 import torch
 
+import measuring
 from irem_core import (
     Curve,
     Resampling,
@@ -177,7 +178,7 @@ def main() -> None:
             "parameters": sum(each.numel() for each in solver.parameters()),
             "train_seconds": training["seconds"],
             "threads": options.threads,
-            "command": " ".join(["python", *sys.argv]),
+            "command": measuring.command(),
             **provenance(),
             **measured,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email
+import json
 import re
 import tomllib
 import zipfile
@@ -126,6 +127,12 @@ def test_deprecations_say_since_when_and_are_removed_in_time():
     assert overdue("since 0.1: use minimize", "0.3.0")
     assert overdue("since 0.1: use minimize", "1.0.0")
     assert overdue("use minimize", "0.1.0")
+
+
+def test_records_name_no_folder_of_a_machine():
+    for file in (ROOT / "results").rglob("*.json"):
+        for word in str(json.loads(file.read_text()).get("command", "")).split():
+            assert not Path(word).is_absolute(), file
 
 
 def test_the_guide_names_every_kind_of_part_and_its_contract():

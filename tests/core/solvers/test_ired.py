@@ -219,6 +219,14 @@ def test_a_start_is_scaled_as_answers_are():
     torch.testing.assert_close(shown[0], start)
 
 
+def test_answers_are_rescaled_from_level_to_level():
+    still = GradientDescent(step_size=1e-9)
+    solver = IRED(Mixture(), question=VectorSpace(1), steps=1, descent=still)
+    start = torch.full((3, 1), -0.9, dtype=torch.float64)
+    found = solver.solve(asked(3), start=start, halting=FixedSteps(steps=1))
+    torch.testing.assert_close(found.y, start)
+
+
 def test_candidates_are_kept_within_the_clip():
     solver = IRED(
         Mixture(), question=VectorSpace(1), descent=GradientDescent(step_size=50.0), clip=2.0

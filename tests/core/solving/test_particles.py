@@ -7,7 +7,9 @@ from irem_core import (
     EnergyFn,
     FixedSteps,
     GradientDescent,
+    GradientNorm,
     Implicit,
+    Iterate,
     Outcome,
     Problem,
     Resampling,
@@ -109,6 +111,41 @@ def test_steps_are_those_that_were_taken():
     # Nine rounds of three steps at most, and an evaluation more for each start.
     assert (found.steps <= 27).all()
     assert (found.evaluations <= 4 * 9 * 4).all()
+
+
+class Slope(EnergyFn):
+    """A bowl so flat that what begins off its minimum hardly moves, and all others begin there."""
+
+    answer = VectorSpace(1)
+
+    def start(self, problem, generator):
+        return Iterate(0 * problem.x, problem.layout)
+
+    def energy(self, context, y):
+        return 1e-3 * y.square().sum(1)
+
+
+def test_the_lowest_keeps_its_own_steps_among_copies_of_others():
+    x = torch.zeros(3, 1)
+    found = minimize(
+        Slope(),
+        x,
+        descent=GradientDescent(step_size=0.1),
+        halting=GradientNorm(tolerance=1e-6),
+        start=torch.ones(3, 1),
+        particles=4,
+        resampling=Resampling(rounds=2, steps=10, temperature=1.0, noise=0.0),
+        max_steps=40,
+    )
+    # One that begins at the minimum needs a step of each round to say so, not ten.
+    assert (found.energy == 0).all()
+    assert (found.steps <= 3).all()
+
+
+def test_the_lowest_goes_on_until_it_has_converged():
+    # Noise moves all others out of their basins, so that only it can.
+    found = solved(particles=10, resampling=Resampling(rounds=4, steps=4, noise=2.0))
+    assert (found.outcome == Outcome.CONVERGED).all()
 
 
 def test_what_is_verified_is_the_answer_and_costs_nothing_further():

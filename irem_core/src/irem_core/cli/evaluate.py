@@ -27,6 +27,7 @@ from irem_core.cli.options import (
 
 if TYPE_CHECKING:
     from irem_core.pairs.held_out import HeldOut
+    from irem_core.solvers.base import Solver
     from irem_core.tasks.task import Task
 
 
@@ -83,12 +84,11 @@ def evaluate(
     these beside the real ones.
     """
     from irem_core.cli import loading, show
-    from irem_core.cli.record import show_curves, show_scores
+    from irem_core.cli.record import show_scores
     from irem_core.cli.verdicts import check_trust, show_verdicts
     from irem_core.distributed import Ranks
     from irem_core.errors import SettingError
-    from irem_core.evaluation.curve import compute_curve
-    from irem_core.evaluation.curve_figure import check_figure, write_curves
+    from irem_core.evaluation.curve_figure import check_figure
     from irem_core.evaluation.evaluation import evaluate as score
     from irem_core.evaluation.evaluation import takes
     from irem_core.runs.run_folder import read_metrics
@@ -116,17 +116,8 @@ def evaluate(
     options = loading.parts(descent, halting) | {"max_steps": max_steps}
     options |= {"problems": problems or 1000, "seed": seed}
     if curve is not None:
-        curves = [
-            compute_curve(
-                solver, task, difficulty=name, starts=curve, particles=particles, **options
-            )
-            for name in names
-        ]
-        if figure is not None:
-            write_curves(curves, figure)
-        show_curves(curves, as_json=as_json)
-        if figure is not None and not as_json:
-            typer.echo(f"The figure is {figure}.")
+        options |= {"starts": curve, "particles": particles}
+        _show_curves(solver, task, names, figure, as_json=as_json, **options)
         return
     options |= {"restarts": restarts, "trust": trust, "ranks": ranks, "protocol": protocol}
     with ranks.joined(place):
@@ -143,6 +134,28 @@ def evaluate(
         floors = None if on is None else _floors(task, names)
         show_scores(task, str(metadata["solver"].get("name")), scores, floors=floors)
         show_verdicts(scores)
+
+
+def _show_curves(
+    solver: Solver,
+    task: Task,
+    names: Iterable[str],
+    figure: Path | None,
+    *,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Print the compute curves of some difficulties, and draw them where a figure is wanted."""
+    from irem_core.cli.record import show_curves
+    from irem_core.evaluation.curve import compute_curve
+    from irem_core.evaluation.curve_figure import write_curves
+
+    curves = [compute_curve(solver, task, difficulty=name, **options) for name in names]
+    if figure is not None:
+        write_curves(curves, figure)
+    show_curves(curves, as_json=as_json)
+    if figure is not None and not as_json:
+        typer.echo(f"The figure is {figure}.")
 
 
 def _other(task: Task, on: str, difficulty: list[str] | None) -> HeldOut:

@@ -16,6 +16,7 @@ from irem_core.distributed import derive
 from irem_core.errors import SettingError
 from irem_core.evaluation.evaluation import evaluate
 from irem_core.problems import trees
+from irem_core.problems.problem import Problem
 from irem_core.solvers.base import Solver, budget, place_of, restarts_of
 from irem_core.solvers.irem import IREM
 from irem_core.solving.halting import FixedSteps, HaltingCriterion
@@ -169,19 +170,13 @@ def compute_curve(
     batches = []
     swarms: list[list[_Descents]] = [[] for _ in counts]
     for problem, target in task.batches(problems, wanted, generator=generator, device=place):
-        descents = []
-        for number in range(starts):
-            start = solver.draw_start(problem, generator) if number else None
-            solution = solver.solve(
-                problem, start=start, halting=halting, generator=generator, **options
-            )
-            descents.append(_Descents.of(solution, target, type(solver).__name__))
+        way = {"halting": halting, **options}
+        descents = _from_starts(solver, problem, target, starts, generator, way)
         batches.append(trees.map_leaves(_by(lambda rows: torch.stack(rows)), *descents))
         if particles and isinstance(solver, IREM):
             drawn = torch.Generator(place).manual_seed(derive(seed, "particles", wanted.name))
-            way = {"halting": halting, "generator": drawn, **options}
             for count, found in zip(counts[1:], swarms[1:], strict=True):
-                solution = solver.solve(problem, particles=count, **way)
+                solution = solver.solve(problem, particles=count, generator=drawn, **way)
                 found.append(_Descents.of(solution, target, type(solver).__name__))
     together = trees.map_leaves(_by(lambda parts: torch.cat(parts, 1)), *batches)
     checked = together.verified is not None
@@ -195,6 +190,23 @@ def compute_curve(
             together.chosen(count, swarm) for count, swarm in zip(counts, swarms, strict=True)
         ),
     )
+
+
+def _from_starts(
+    solver: Solver,
+    problem: Problem,
+    target: Tensor,
+    starts: int,
+    generator: torch.Generator,
+    way: Mapping[str, Any],
+) -> list[_Descents]:
+    """Descend problems from the start of a solve, and then from those of restarts."""
+    descents = []
+    for number in range(starts):
+        start = solver.draw_start(problem, generator) if number else None
+        solution = solver.solve(problem, start=start, generator=generator, **way)
+        descents.append(_Descents.of(solution, target, type(solver).__name__))
+    return descents
 
 
 @attrs.frozen(eq=False)
