@@ -129,6 +129,11 @@ class Recorded:
             return cls(**(known | settings))
 
 
+def several(value: Any) -> Any:
+    """Write a setting of several values as a tuple, where one alone may be given as it is."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 def settings_of(part: Any) -> dict[str, Any]:
     """Return the settings of a part, that is the constructor arguments that rebuild it.
 

@@ -21,7 +21,14 @@ from irem_core.part import Source
 from irem_core.problems import factor_graphs, graphs
 from irem_core.problems.factored import FactorSpace
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import EdgeSpace, ImageSpace, MatrixSpace, Space, VectorSpace
+from irem_core.problems.space import (
+    EdgeSpace,
+    ImageSpace,
+    MatrixSpace,
+    Space,
+    VectorSpace,
+    normal_like,
+)
 
 # Sines and cosines of the angle's multiples, which tell levels apart finely and evenly.
 _MULTIPLES = (2.0, 4.0, 8.0)
@@ -102,7 +109,7 @@ class Told:
         problem, y = self.task.sample(count, generator=generator)
         drawn = torch.rand(count, generator=generator, device=y.device, dtype=y.dtype)
         angle = drawn * (torch.pi / 2)
-        noise = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+        noise = normal_like(y, generator)
         layout = problem.layout
         noisy = layout.spread(angle.cos(), y) * y + layout.spread(angle.sin(), y) * noise
         return told(problem, angle, self.answer), noisy

@@ -243,6 +243,11 @@ def uniform(
     return draw.uniform_(-1.0, 1.0, generator=generator)
 
 
+def normal_like(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw standard normal numbers of a tensor's shape, type and device."""
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
 def require_finite(name: str, value: Tensor) -> None:
     """Raise where a tensor holds NaN or infinity, naming its first problem that does.
 

@@ -19,6 +19,7 @@ from irem_core.energies.landscape import Landscape, differentiate, encoded
 from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.problem import Problem
+from irem_core.problems.space import normal_like
 from irem_core.solvers.lending import lent
 
 
@@ -238,7 +239,7 @@ class GradientFree(Backprop):
         gpus = {weight.device for weight in weights if weight.is_cuda}
         estimates = [torch.zeros_like(weight) for weight in weights]
         for _ in range(self.pairs):
-            directions = [_normal_like(weight, generator) for weight in weights]
+            directions = [normal_like(weight, generator) for weight in weights]
             ends = []
             for shift in (self.sigma, -self.sigma):
                 moved = [w + shift * e for w, e in zip(weights, directions, strict=True)]
@@ -249,8 +250,3 @@ class GradientFree(Backprop):
             for estimate, direction in zip(estimates, directions, strict=True):
                 estimate += slope * direction
         return estimates
-
-
-def _normal_like(weight: Tensor, generator: torch.Generator) -> Tensor:
-    shape, dtype, device = weight.shape, weight.dtype, weight.device
-    return torch.randn(shape, generator=generator, dtype=dtype, device=device)

@@ -22,7 +22,7 @@ from irem_core.part import Preset, Source, settings_of
 from irem_core.problems.iterate import Iterate
 from irem_core.problems.levels import Told, told, told_space
 from irem_core.problems.problem import Problem
-from irem_core.problems.space import Bound, ImageSpace, Space
+from irem_core.problems.space import Bound, ImageSpace, Space, normal_like
 from irem_core.solvers.base import Solver
 from irem_core.solvers.schedules import CosineSchedule, NoiseSchedule
 from irem_core.solving.annealing import Stage, anneal
@@ -226,12 +226,12 @@ class IRED(Solver):
         def noisy(y: Tensor, e: Tensor) -> Iterate:
             return Iterate(signal * y + noise * e, layout)
 
-        drawn = _normal_like(target, generator)
+        drawn = normal_like(target, generator)
         found = differentiate(self.energy, context, noisy(target, drawn), create_graph=True)
         loss = layout.mean((found.slope.y - drawn).square()).mean()
         if not self.contrast:
             return loss
-        drawn = _normal_like(target, generator)
+        drawn = normal_like(target, generator)
         wrong = self._corrupted(target, noise / signal, generator)
         energies = [valued(self.energy, context, noisy(each, drawn)) for each in (target, wrong)]
         return loss + self.contrast * functional.softplus(energies[0] - energies[1]).mean()
@@ -245,7 +245,7 @@ class IRED(Solver):
             generator: draws what is wrong.
         """
         if self.corruption == "noise":
-            return target + _NOISIER * noise * _normal_like(target, generator)
+            return target + _NOISIER * noise * normal_like(target, generator)
         others = torch.randperm(len(target), generator=generator, device=target.device)
         chosen = torch.rand(target.shape, generator=generator, device=target.device) < _SHARE
         return torch.where(chosen, target[others], target)
@@ -394,7 +394,3 @@ def _scaled(descent: Descent, move: float) -> Descent:
 
 def _at(values: Sequence[float], level: Int[Tensor, " problems"], like: Tensor) -> Tensor:
     return like.new_tensor(values)[level]
-
-
-def _normal_like(target: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(target.shape, generator=generator, dtype=target.dtype, device=target.device)

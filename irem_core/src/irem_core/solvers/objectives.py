@@ -14,6 +14,8 @@ from torch.nn import functional
 from irem_core import checks
 from irem_core.energies.landscape import differentiate
 from irem_core.errors import SettingError
+from irem_core.part import several
+from irem_core.problems.space import normal_like
 from irem_core.solvers.objective import Lesson, Objective
 
 # Expected errors below this count as it, in standard units.
@@ -30,10 +32,6 @@ def _levels(instance: Any, attribute: Any, value: Sequence[float]) -> None:
         )
     for each in value:
         checks.positive(instance, attribute, each)
-
-
-def _several(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 class _Direct(Objective):
@@ -60,7 +58,7 @@ class Denoising(_Direct):
     """
 
     levels: tuple[float, ...] = attrs.field(
-        default=(0.1, 0.3, 1.0), converter=_several, validator=_levels
+        default=(0.1, 0.3, 1.0), converter=several, validator=_levels
     )
 
     def loss(self, lesson: Lesson, generator: torch.Generator) -> Float[Tensor, ""]:
@@ -71,7 +69,7 @@ class Denoising(_Direct):
             len(known), (layout.count,), generator=generator, device=target.device
         )
         level = layout.spread(known[drawn], target)
-        noise = _normal_like(target, generator)
+        noise = normal_like(target, generator)
         at = attrs.evolve(lesson.start, y=target + level * noise)
         found = differentiate(lesson.energy, lesson.context, at, create_graph=True)
         return layout.mean((level * found.slope.y - noise).square()).mean()
@@ -103,7 +101,7 @@ class Contrastive(Objective):
     """
 
     against: tuple[str, ...] = attrs.field(
-        default=("noise", "entries", "descent"), converter=_several
+        default=("noise", "entries", "descent"), converter=several
     )
     noise: float = attrs.field(default=0.3, validator=checks.positive)
     share: float = attrs.field(default=0.2, validator=checks.proper_fraction)
@@ -137,7 +135,7 @@ class Contrastive(Objective):
             return y
         problem = lesson.problem
         level = torch.rand(problem.layout.count, generator=generator, device=y.device)
-        noise = self.blur * problem.layout.spread(level.to(y.dtype), y) * _normal_like(y, generator)
+        noise = self.blur * problem.layout.spread(level.to(y.dtype), y) * normal_like(y, generator)
         return y + noise if problem.answer is None else problem.answer.project(y + noise)
 
     def _corrupted(
@@ -147,7 +145,7 @@ class Contrastive(Objective):
         target = lesson.target
         all_count = torch.ones(lesson.problem.layout.count, device=target.device)
         if corruption == "noise":
-            return target + self.noise * _normal_like(target, generator), all_count
+            return target + self.noise * normal_like(target, generator), all_count
         if corruption == "entries":
             others = torch.randperm(len(target), generator=generator, device=target.device)
             chosen = torch.rand(target.shape, generator=generator, device=target.device)
@@ -223,7 +221,3 @@ def _lacks(objective: str, lesson: Lesson, what: str) -> SettingError:
         f"The objective {objective!r} got {type(lesson.energy).__name__}; expected an energy that "
         f"{what} does. Train it by another objective, such as descent."
     )
-
-
-def _normal_like(target: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(target.shape, generator=generator, dtype=target.dtype, device=target.device)

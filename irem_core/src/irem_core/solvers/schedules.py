@@ -16,6 +16,7 @@ import attrs
 
 from irem_core import checks
 from irem_core.errors import SettingError
+from irem_core.part import several
 
 # The share of an answer that the published schedule keeps from one level to the next, at least.
 _KEPT = 1e-3
@@ -93,10 +94,6 @@ def _ascending(instance: Any, attribute: Any, value: Sequence[float]) -> None:
         )
 
 
-def _several(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
 @attrs.frozen(kw_only=True)
 class NoiseLevels(NoiseSchedule):
     """Levels one by one.
@@ -108,4 +105,4 @@ class NoiseLevels(NoiseSchedule):
         SettingError: there is none, or they are not so.
     """
 
-    noise: tuple[float, ...] = attrs.field(converter=_several, validator=_ascending)
+    noise: tuple[float, ...] = attrs.field(converter=several, validator=_ascending)

@@ -16,6 +16,7 @@ from irem_core.problems import trees
 from irem_core.problems.iterate import Iterate, project
 from irem_core.problems.layout import Layout
 from irem_core.problems.problem import Problem
+from irem_core.problems.space import normal_like
 from irem_core.solving.descending import descend
 from irem_core.solving.outcome import ARRIVED
 from irem_core.solving.solution import Observer, Solution
@@ -129,8 +130,8 @@ def swarm(
             (Iterate(found.y, found.layout, found.z), many, contexts), found.layout, places
         )
         y, noise = iterate.y, resampling.noise * (1 - number / rounds)
-        spread = torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device)
-        iterate = project(many.answer, attrs.evolve(iterate, y=y + noise * spread))
+        moved = attrs.evolve(iterate, y=y + noise * normal_like(y, generator))
+        iterate = project(many.answer, moved)
         # The lowest goes on as it is, so that it is descended for as long as the halting rule asks.
         known = trees.select(best, best.layout, left)
         elite = torch.arange(len(left), device=left.device) * particles
